@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// DKI_CHECK stops the process when an invariant of our own code is broken. Never for input: input gets a Status.
+// DKI_CHECK stops the process when an invariant of our own code is broken. Never for input: input
+// gets a Status.
 #pragma once
 
 namespace dki {

@@ -12,8 +12,10 @@ namespace dki {
 
 absl::StatusOr<std::string> ReadFile(const std::string& path);
 
-// Writes to a temporary file beside `path`, syncs it and renames it over `path`. `mode` are the permission bits.
-absl::Status WriteFileAtomically(const std::string& path, std::string_view contents, int mode = 0644);
+// Writes to a temporary file beside `path`, syncs it and renames it over `path`. `mode` are the
+// permission bits.
+absl::Status WriteFileAtomically(const std::string& path, std::string_view contents,
+                                 int mode = 0644);
 
 // A read-only mapping of a whole file. Thread-compatible; owns the mapping.
 class MappedFile {

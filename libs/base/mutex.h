@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The only mutex used: std::mutex with thread-safety annotations. Debian's Abseil is not instrumented, so a correct
-// absl::Mutex program gives false reports under ThreadSanitizer; std::mutex does not. Clang checks the annotations.
+// The only mutex used: std::mutex with thread-safety annotations. Debian's Abseil is not
+// instrumented, so a correct absl::Mutex program gives false reports under ThreadSanitizer;
+// std::mutex does not. Clang checks the annotations.
 #pragma once
 
 #include <chrono>

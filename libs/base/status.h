@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Errors: absl::Status is the only error channel between our functions. The makers below take std::string_view-friendly
-// formats, because Debian's Abseil has a string_view of its own that std::string_view does not convert to.
+// Errors: absl::Status is the only error channel between our functions. The makers below take
+// std::string_view-friendly formats, because Debian's Abseil has a string_view of its own that
+// std::string_view does not convert to.
 #pragma once
 
 #include <string>
@@ -14,8 +15,12 @@
 namespace dki {
 
 // Between std::string_view and Abseil's own string_view (Debian builds them as two types).
-inline absl::string_view ToAbsl(std::string_view s) { return {s.data(), s.size()}; }
-inline std::string_view ToStd(absl::string_view s) { return {s.data(), s.size()}; }
+inline absl::string_view ToAbsl(std::string_view s) {
+  return {s.data(), s.size()};
+}
+inline std::string_view ToStd(absl::string_view s) {
+  return {s.data(), s.size()};
+}
 
 // "INVALID_ARGUMENT: field k must be ..." as a std::string.
 std::string ToString(const absl::Status& status);
@@ -23,10 +28,10 @@ std::string ToString(const absl::Status& status);
 // The same status with "context: " in front of its message. OK stays OK.
 absl::Status Annotate(const absl::Status& status, std::string_view context);
 
-#define DKI_DEFINE_STATUS_MAKER(Name)                                                     \
-  template <typename... Args>                                                             \
-  absl::Status Name(const absl::FormatSpec<Args...>& format, const Args&... args) {       \
-    return absl::Name##Error(absl::StrFormat(format, args...));                           \
+#define DKI_DEFINE_STATUS_MAKER(Name)                                               \
+  template <typename... Args>                                                       \
+  absl::Status Name(const absl::FormatSpec<Args...>& format, const Args&... args) { \
+    return absl::Name##Error(absl::StrFormat(format, args...));                     \
   }
 DKI_DEFINE_STATUS_MAKER(InvalidArgument)
 DKI_DEFINE_STATUS_MAKER(NotFound)
@@ -51,10 +56,10 @@ DKI_DEFINE_STATUS_MAKER(DeadlineExceeded)
 #define DKI_CONCAT_(a, b) DKI_CONCAT_INNER_(a, b)
 
 // Returns the status from the enclosing function unless it is OK.
-#define DKI_RETURN_IF_ERROR(expression)                \
-  do {                                                 \
-    absl::Status dki_status_ = (expression);           \
-    if (!dki_status_.ok()) return dki_status_;         \
+#define DKI_RETURN_IF_ERROR(expression)        \
+  do {                                         \
+    absl::Status dki_status_ = (expression);   \
+    if (!dki_status_.ok()) return dki_status_; \
   } while (false)
 
 // DKI_ASSIGN_OR_RETURN(auto x, F()): x = *F(), or returns F()'s status.

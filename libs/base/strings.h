@@ -17,7 +17,8 @@ std::string_view Trim(std::string_view text);
 // `text` with every run of '\r', '\n' (and white space around it) as one space.
 std::string FoldNewlines(std::string_view text);
 
-// At most `max_bytes` of `text`, cut at a UTF-8 character, with "…" where something was cut. For messages and logs.
+// At most `max_bytes` of `text`, cut at a UTF-8 character, with "…" where something was cut. For
+// messages and logs.
 std::string Abbreviate(std::string_view text, size_t max_bytes);
 
 }  // namespace dki

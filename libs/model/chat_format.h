@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Purpose: how a model family writes a conversation and a pack of memories, as token ids. Messages are rendered one by one,
-//   so that the ids of a message never depend on its neighbours (tested equal to the whole template's rendering), and
-//   message text is always encoded as plain text.
+// Purpose: how a model family writes a conversation and a pack of memories, as token ids. Messages
+// are rendered one by one,
+//   so that the ids of a message never depend on its neighbours (tested equal to the whole
+//   template's rendering), and message text is always encoded as plain text.
 #pragma once
 
 #include <cstdint>
@@ -38,11 +39,12 @@ class ChatFormat {
   virtual absl::StatusOr<std::vector<int32_t>> RenderMessage(const Message& message) const = 0;
   // What makes the model answer: the header of an assistant message.
   virtual std::vector<int32_t> RenderAnswerHeader() const = 0;
-  // What follows an answer's own tokens (without the end token, which generation already has or adds).
+  // What follows an answer's own tokens (without the end token, which generation already has or
+  // adds).
   virtual std::vector<int32_t> RenderAnswerFooter() const = 0;
 
-  // The pack: header ("You remember these notes:" in a system message for ChatML), a line per memory ("- text",
-  // trimmed, newlines folded, tokenised by itself), footer.
+  // The pack: header ("You remember these notes:" in a system message for ChatML), a line per
+  // memory ("- text", trimmed, newlines folded, tokenised by itself), footer.
   virtual std::vector<int32_t> PackHeader() const = 0;
   virtual std::vector<int32_t> PackLine(std::string_view memory_text) const = 0;
   virtual std::vector<int32_t> PackFooter() const = 0;

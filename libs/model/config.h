@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a decoder-only transformer is, as data. A new model family is a row of values here (and of tensor names in
-// architecture.cc), not a branch in the forward pass.
+// What a decoder-only transformer is, as data. A new model family is a row of values here (and of
+// tensor names in architecture.cc), not a branch in the forward pass.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,8 @@ namespace dki::model {
 
 // Which channels of a head a rotary position turns together.
 enum class RopePairing {
-  kInterleaved,  // (0,1), (2,3), ... : Llama-family GGUF files, whose q and k rows are stored permuted for it
+  kInterleaved,  // (0,1), (2,3), ... : Llama-family GGUF files, whose q and k rows are stored
+                 // permuted for it
   kHalves,       // (i, i + n_rot/2)  : the NeoX form, used by safetensors checkpoints
 };
 
@@ -35,8 +36,8 @@ struct ModelConfig {
   RopeConfig rope;
   bool tied_embeddings = false;
 
-  // Hexadecimal SHA-256 over weights, tokenizer, rotary parameters and architecture: K/V computed with one model is
-  // never served to another (design: block keys).
+  // Hexadecimal SHA-256 over weights, tokenizer, rotary parameters and architecture: K/V computed
+  // with one model is never served to another (design: block keys).
   std::string fingerprint;
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Purpose: the keys and values of a run of tokens for all layers, in one frame of positions: the key of token j is
-//   rotated by position j, wherever the run is placed later. Placing it (model.h, Segment::offset) rotates the query.
+// Purpose: the keys and values of a run of tokens for all layers, in one frame of positions: the
+// key of token j is
+//   rotated by position j, wherever the run is placed later. Placing it (model.h, Segment::offset)
+//   rotates the query.
 // Thread-safety: thread-compatible. Ownership: owns its memory.
 #pragma once
 
@@ -20,9 +22,7 @@ struct KvShape {
 
   // Floats of one token in one plane (the keys, or the values, of one layer).
   int row_size() const { return n_kv_heads * head_dim; }
-  size_t bytes_per_token() const {
-    return size_t{2} * n_layers * row_size() * sizeof(float);
-  }
+  size_t bytes_per_token() const { return size_t{2} * n_layers * row_size() * sizeof(float); }
 };
 
 class KvBuffer {
@@ -31,7 +31,8 @@ class KvBuffer {
   KvBuffer(KvBuffer&&) noexcept = default;
   KvBuffer& operator=(KvBuffer&&) noexcept = default;
 
-  // A copy of the first `n_tokens` tokens with room for `capacity_tokens`. REQUIRES: n_tokens <= size().
+  // A copy of the first `n_tokens` tokens with room for `capacity_tokens`. REQUIRES: n_tokens <=
+  // size().
   KvBuffer Clone(int n_tokens, int capacity_tokens) const;
 
   const KvShape& shape() const { return shape_; }
@@ -47,7 +48,8 @@ class KvBuffer {
 
   // Grows or shrinks the number of tokens held. REQUIRES: 0 <= n_tokens <= capacity().
   void Resize(int n_tokens);
-  // Makes room for at least `capacity_tokens`, keeping what is held; existing pointers become invalid.
+  // Makes room for at least `capacity_tokens`, keeping what is held; existing pointers become
+  // invalid.
   void Reserve(int capacity_tokens);
 
  private:

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Purpose: the transformer. Everything that the product does with attention is one operation: the rows of a chunk
-//   attend over a list of K/V segments (design section 3), then causally over the chunk's own running context.
-// Thread-safety: Forward may be called from one thread at a time; everything else is const and thread-safe.
+// Purpose: the transformer. Everything that the product does with attention is one operation: the
+// rows of a chunk
+//   attend over a list of K/V segments (design section 3), then causally over the chunk's own
+//   running context.
+// Thread-safety: Forward may be called from one thread at a time; everything else is const and
+// thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -16,34 +19,36 @@
 
 namespace dki::model {
 
-// A run of K/V that a chunk attends to as a whole (not causally): token j of the buffer, begin <= j < begin + n_tokens,
-// sits at the absolute position offset + j. The offset is real: nothing is copied or re-rotated, the query is rotated
-// into the segment's frame.
+// A run of K/V that a chunk attends to as a whole (not causally): token j of the buffer, begin <= j
+// < begin + n_tokens, sits at the absolute position offset + j. The offset is real: nothing is
+// copied or re-rotated, the query is rotated into the segment's frame.
 struct Segment {
   const KvBuffer* kv = nullptr;
   int begin = 0;
   int n_tokens = 0;
   double offset = 0.0;
-  // Weight alpha of the segment: its logits get the bias ln(alpha). 1 is neutral; 0 skips the segment altogether.
+  // Weight alpha of the segment: its logits get the bias ln(alpha). 1 is neutral; 0 skips the
+  // segment altogether.
   double alpha = 1.0;
 };
 
-// How much attention each segment of a chunk received. Sums over rows and query heads of the softmax mass, one value
-// per layer and segment; the last column is the chunk's own context. Divide by rows * n_heads for the mean.
+// How much attention each segment of a chunk received. Sums over rows and query heads of the
+// softmax mass, one value per layer and segment; the last column is the chunk's own context. Divide
+// by rows * n_heads for the mean.
 struct AttentionMass {
   int n_layers = 0;
-  int n_columns = 0;              // segments + 1
-  int64_t rows = 0;               // tokens accumulated
-  std::vector<double> biased;     // [n_layers, n_columns], with the weights alpha: what the answer saw
-  std::vector<double> unbiased;   // [n_layers, n_columns], as if every alpha were 1
+  int n_columns = 0;           // segments + 1
+  int64_t rows = 0;            // tokens accumulated
+  std::vector<double> biased;  // [n_layers, n_columns], with the weights alpha: what the answer saw
+  std::vector<double> unbiased;  // [n_layers, n_columns], as if every alpha were 1
 };
 
 enum class LogitsWanted { kNone, kLast, kAll };
 
-// A piece of one sequence. Its K/V is appended to `context`; token i of the chunk has the index context->size() + i
-// there and sits at the absolute position context_offset + that index.
-// A segment may refer to the context of another chunk earlier in the same Forward call (with the size that it will
-// have): lines of a pack are computed jointly this way.
+// A piece of one sequence. Its K/V is appended to `context`; token i of the chunk has the index
+// context->size() + i there and sits at the absolute position context_offset + that index. A
+// segment may refer to the context of another chunk earlier in the same Forward call (with the size
+// that it will have): lines of a pack are computed jointly this way.
 struct Chunk {
   std::span<const int32_t> tokens;
   KvBuffer* context = nullptr;
@@ -54,31 +59,30 @@ struct Chunk {
 };
 
 struct ModelOptions {
-  int n_threads = 0;          // 0: one per core
-  std::string isa = "auto";   // auto, reference, plain, avx2, avx512
+  int n_threads = 0;         // 0: one per core
+  std::string isa = "auto";  // auto, reference, plain, avx2, avx512
   // Activations in matrix products: "float", or "int8" (faster; tolerances in the golden test).
   std::string activations = "float";
 };
 
 class Model {
  public:
-  // Maps a GGUF file and checks all of it that is used. INVALID_ARGUMENT for a malformed or unsupported file.
+  // Maps a GGUF file and checks all of it that is used. INVALID_ARGUMENT for a malformed or
+  // unsupported file.
   static absl::StatusOr<std::unique_ptr<Model>> Load(const std::string& gguf_path,
                                                      const ModelOptions& options);
   virtual ~Model() = default;
 
   virtual const ModelConfig& config() const = 0;
-  KvShape kv_shape() const {
-    return {config().n_layers, config().n_kv_heads, config().head_dim};
-  }
+  KvShape kv_shape() const { return {config().n_layers, config().n_kv_heads, config().head_dim}; }
   // What was picked at start, e.g. "avx512 (vnni), float activations, 2 threads".
   virtual std::string description() const = 0;
 
-  // Runs the chunks through all layers. Returns the logits [rows wanted, vocab_size] of the chunks in order (none, the
-  // last token's, or every token's). The result of a token depends on its own context only (P11): not on how its
-  // sequence was cut into chunks, what else is in the batch, or the number of threads.
-  // INVALID_ARGUMENT: a token id outside the vocabulary, an empty chunk, an alpha that is negative or not finite.
-  // The chunks' contexts are unchanged on error.
+  // Runs the chunks through all layers. Returns the logits [rows wanted, vocab_size] of the chunks
+  // in order (none, the last token's, or every token's). The result of a token depends on its own
+  // context only (P11): not on how its sequence was cut into chunks, what else is in the batch, or
+  // the number of threads. INVALID_ARGUMENT: a token id outside the vocabulary, an empty chunk, an
+  // alpha that is negative or not finite. The chunks' contexts are unchanged on error.
   virtual absl::StatusOr<std::vector<float>> Forward(std::span<Chunk> chunks) = 0;
 };
 

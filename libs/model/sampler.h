@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Purpose: picks the next token from logits. Seeded: the same logits, options and history give the same token.
-// Thread-safety: thread-compatible; one Sampler per sequence.
+// Purpose: picks the next token from logits. Seeded: the same logits, options and history give the
+// same token. Thread-safety: thread-compatible; one Sampler per sequence.
 #pragma once
 
 #include <cstdint>
@@ -12,11 +12,12 @@
 namespace dki::model {
 
 struct SamplingOptions {
-  float temperature = 0.0f;         // 0: greedy; at most 10
-  int top_k = 0;                    // 0: off
-  float top_p = 1.0f;               // (0, 1]
-  float min_p = 0.0f;               // [0, 1)
-  float repetition_penalty = 1.0f;  // (0, 10], over the last `repetition_window` tokens of turn and answer
+  float temperature = 0.0f;  // 0: greedy; at most 10
+  int top_k = 0;             // 0: off
+  float top_p = 1.0f;        // (0, 1]
+  float min_p = 0.0f;        // [0, 1)
+  float repetition_penalty =
+      1.0f;  // (0, 10], over the last `repetition_window` tokens of turn and answer
   int repetition_window = 256;
   uint64_t seed = 0;
 };
@@ -27,7 +28,8 @@ absl::Status Validate(const SamplingOptions& options);
 class Sampler {
  public:
   explicit Sampler(const SamplingOptions& options);
-  // `logits`: [vocab_size]; `recent`: the tokens of turn and answer so far. Ties go to the lowest id.
+  // `logits`: [vocab_size]; `recent`: the tokens of turn and answer so far. Ties go to the lowest
+  // id.
   int32_t Sample(std::span<const float> logits, std::span<const int32_t> recent);
 
  private:

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Purpose: text to token ids and back, byte-level BPE. Text is never read as control tokens: "<|im_end|>" in a message is
+// Purpose: text to token ids and back, byte-level BPE. Text is never read as control tokens:
+// "<|im_end|>" in a message is
 //   encoded as plain characters; control tokens come from ids (SpecialId) alone.
 // Thread-safety: const and thread-safe after Load.
 #pragma once
@@ -18,11 +19,13 @@ namespace dki::model {
 
 class Tokenizer {
  public:
-  // Reads the tokenizer of a GGUF file. FAILED_PRECONDITION for a pre-tokenizer that is not in the table.
+  // Reads the tokenizer of a GGUF file. FAILED_PRECONDITION for a pre-tokenizer that is not in the
+  // table.
   static absl::StatusOr<std::unique_ptr<Tokenizer>> Load(const std::string& gguf_path);
   virtual ~Tokenizer() = default;
 
-  // Token ids of plain text; no BOS is added. REQUIRES: valid UTF-8 (malformed bytes are encoded byte by byte).
+  // Token ids of plain text; no BOS is added. REQUIRES: valid UTF-8 (malformed bytes are encoded
+  // byte by byte).
   virtual std::vector<int32_t> Encode(std::string_view text) const = 0;
   // Bytes of the tokens; control tokens give nothing. A token may end inside a UTF-8 character.
   virtual std::string Decode(std::span<const int32_t> ids) const = 0;

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: how much each memory weighs at the attention (design section 4): relevance weights and
+// the schedule. Pure functions.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "libs/base/status.h"
+
+namespace dki::injection {
+
+inline constexpr double kMaxAlpha = 16.0;
+
+enum class SourceClass { kUser, kAssistant, kDocument, kTool, kOperator };
+
+struct AlphaPolicy {
+  double beta = 2.0;    // steepness over cosine
+  double floor = 0.05;  // no memory that passed the gate weighs less
+  double read = 1.0;    // factor while the turn is read
+  double answer = 2.0;  // factor while the answer is written
+  // Caps by source class (user and operator: none but kMaxAlpha).
+  double cap_user = kMaxAlpha;
+  double cap_operator = kMaxAlpha;
+  double cap_document = 2.0;
+  double cap_assistant = 1.0;
+  double cap_tool = 0.5;
+};
+absl::Status Validate(const AlphaPolicy& policy);  // INVALID_ARGUMENT with the field and its limits
+
+struct MemoryRelevance {
+  double cosine = 0.0;
+  SourceClass source_class = SourceClass::kUser;
+};
+
+struct MemoryAlpha {
+  double read = 1.0;
+  double answer = 1.0;
+  bool capped = false;
+};
+
+// alpha_i = max(floor, exp(beta * (cos_i - cos_max))), times the phase's factor, cut to the class's
+// cap. With `forced`, every memory weighs that in both phases, still capped. REQUIRES: forced in
+// [0, kMaxAlpha].
+std::vector<MemoryAlpha> WeighMemories(const AlphaPolicy& policy,
+                                       std::span<const MemoryRelevance> memories,
+                                       std::optional<double> forced);
+
+}  // namespace dki::injection
