@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Adds up JUnit files: summary.py DIR [--report FILE]. Prints a table and 'N passed, N failed, N skipped'; exits 1 when
+anything failed or nothing ran."""
+
+import argparse
+import datetime
+import pathlib
+import platform
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+
+def count(path):
+    """(passed, failed, skipped, seconds, names of failures) of one JUnit or GoogleTest XML file."""
+    passed, failed, skipped, seconds, failures = 0, 0, 0, 0.0, []
+    for case in ElementTree.parse(path).getroot().iter("testcase"):
+        seconds += float(case.get("time", 0))
+        if case.find("failure") is not None or case.find("error") is not None:
+            failed += 1
+            failures.append(f"{case.get('classname')}.{case.get('name')}")
+        elif case.find("skipped") is not None or case.get("result") == "skipped" or case.get("status") == "notrun":
+            skipped += 1
+        else:
+            passed += 1
+    return passed, failed, skipped, seconds, failures
+
+
+def suites(directory):
+    """Rows of (suite, totals): a folder of XML files is one suite, so is a single file."""
+    for entry in sorted(directory.iterdir()):
+        files = sorted(entry.glob("*.xml")) if entry.is_dir() else [entry] if entry.suffix == ".xml" else []
+        if files:
+            totals = [count(file) for file in files]
+            yield entry.stem, [sum(t[i] for t in totals) for i in range(4)], [f for t in totals for f in t[4]]
+    if (directory / "style.failed").exists():
+        yield "style", [0, 1, 0, 0.0], ["clang-format or buf"]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("directory", type=pathlib.Path)
+    parser.add_argument("--report", type=pathlib.Path)
+    args = parser.parse_args()
+    rows = list(suites(args.directory))
+    lines = [f"{'suite':<12}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}"]
+    lines += [f"{name:<12}{p:>8}{f:>8}{s:>9}{t:>9.0f}" for name, (p, f, s, t), _ in rows]
+    passed, failed, skipped = (sum(row[1][i] for row in rows) for i in range(3))
+    closing = f"{passed} passed, {failed} failed, {skipped} skipped"
+    print("\n".join(lines))
+    for name, _, failures in rows:
+        for failure in failures:
+            print(f"failed: {name}: {failure}")
+    print(closing)
+    if args.report:
+        commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+        cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
+        args.report.write_text(
+            f"# Last full test run\n\n`tools/test --full`, {datetime.date.today()}, commit {commit}, {cpu}, {platform.system()}.\n\n"
+            + "```\n" + "\n".join(lines) + "\n" + closing + "\n```\n")
+    return 0 if passed > 0 and failed == 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
