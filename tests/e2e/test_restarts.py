@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A part dies or restarts under a chat loop: no acknowledged memory is lost, none appears twice, and the cluster answers again
+within 10 s."""
+
+import os
+import signal
+import threading
+import uuid
+
+import grpc
+import pytest
+from dki.common.v1 import common_pb2
+from dki.orchestrator.v1 import dki_service_pb2
+
+PARTS = ["memory_store", "retrieval", "kv", "generation", "orchestrator", "postgres"]
+
+
+class Writer(threading.Thread):
+    """Adds memories and chats until told to stop; retries with the same request id, as a client would."""
+
+    def __init__(self, client, user):
+        super().__init__(daemon=True)
+        self.client, self.user = client, user
+        self.acknowledged, self.stopping = {}, threading.Event()
+
+    def run(self):
+        n = 0
+        while not self.stopping.is_set():
+            n += 1
+            text, request_id = f"Entry {n} of {self.user} is {uuid.uuid4().hex[:8]}.", uuid.uuid4().hex
+            while not self.stopping.is_set():
+                try:
+                    self.acknowledged[self.client.add(text, user=self.user, request_id=request_id).memory.id] = text
+                    self.client.chat("Which entries are there?", user=self.user, timeout=15,
+                                     sampling=common_pb2.SamplingOptions(max_tokens=2))
+                    break
+                except grpc.RpcError:
+                    self.stopping.wait(0.1)
+
+
+def everything(client, user):
+    memories, token = [], ""
+    while True:
+        page = client.call("ListMemories", dki_service_pb2.ListMemoriesRequest(
+            viewer=common_pb2.Scope(user_id=user), page_size=1000, page_token=token))
+        memories += [(m.id, m.text) for m in page.memories]
+        token = page.next_page_token
+        if not token:
+            return memories
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("part", PARTS)
+def test_part_dies(cluster, user, part, how):
+    if part == "postgres" and how == signal.SIGTERM:
+        how = signal.SIGINT  # "fast" shutdown; SIGTERM is "smart" and waits for sessions
+    writer = Writer(cluster.client, user)
+    writer.start()
+    while len(writer.acknowledged) < 3:
+        assert writer.is_alive()
+    before = cluster.parts()[part]["pid"]
+    os.kill(before, how)
+    recovery = cluster.wait_ready()
+    enough = len(writer.acknowledged) + 2
+    while len(writer.acknowledged) < enough:
+        assert writer.is_alive()
+    writer.stopping.set()
+    writer.join(60)
+    assert recovery < 10, f"{part} needed {recovery:.1f} s"
+    assert cluster.parts()[part]["pid"] != before
+
+    stored = everything(cluster.client, user)
+    assert len(stored) == len(set(text for _, text in stored)), "a memory appears twice"
+    assert dict(stored).items() >= writer.acknowledged.items(), "an acknowledged memory is lost"
+    # And it can be found again (retrieval rebuilt what it lost).
+    hits = {h.memory.id for h in cluster.client.search("Entry", user=user, k=1000).hits}
+    assert hits == set(dict(stored))
+    assert cluster.client.call("VerifyAudit", dki_service_pb2.VerifyAuditRequest()).result.valid
