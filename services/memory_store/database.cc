@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "services/memory_store/database.h"
+
+#include <algorithm>
+#include <exception>
+
+namespace dki::memory_store {
+namespace {
+
+constexpr int kMaxConflictRetries = 2;
+
+std::chrono::milliseconds Remaining(Database::Deadline deadline) {
+  const auto now = std::chrono::system_clock::now();
+  if (deadline <= now) return std::chrono::milliseconds(0);
+  // An infinite deadline would overflow the conversion's arithmetic elsewhere.
+  return std::min(std::chrono::ceil<std::chrono::milliseconds>(deadline - now),
+                  std::chrono::milliseconds(std::chrono::hours(1)));
+}
+
+// libpq's messages end in a newline and may have several lines; a Status has one.
+std::string OneLine(const char* what) {
+  std::string line(what);
+  while (!line.empty() && (line.back() == '\n' || line.back() == ' ')) line.pop_back();
+  std::replace(line.begin(), line.end(), '\n', ' ');
+  return line;
+}
+
+bool IsShutdown(const std::string& sqlstate) {
+  return sqlstate == "57P01" || sqlstate == "57P02" || sqlstate == "57P03";
+}
+
+absl::Status FromSqlError(const pqxx::sql_error& error) {
+  const std::string& state = error.sqlstate();
+  const std::string message = OneLine(error.what());
+  // 57014: cancelled by statement_timeout; 55P03: lock_timeout.
+  if (state == "57014" || state == "55P03") return DeadlineExceeded("database: %s", message);
+  if (state.rfind("53", 0) == 0) return ResourceExhausted("database: %s", message);
+  // A standby, or tables that the migrations have not made yet.
+  if (state == "25006" || state == "42P01") return Unavailable("database: %s", message);
+  return Internal("database (%s): %s", state, message);
+}
+
+}  // namespace
+
+Database::Database(Options options) : options_(std::move(options)) {}
+Database::~Database() = default;
+
+absl::Status Database::Transact(Deadline deadline, const Body& body) {
+  int conflicts = 0;
+  bool reconnected = false;
+  while (true) {
+    DKI_ASSIGN_OR_RETURN(Connection connection, Acquire(deadline));
+    Failure failure = Failure::kNone;
+    const absl::Status status = RunOnce(connection.get(), deadline, body, &failure);
+    if (failure == Failure::kConnectionLost || !connection->is_open()) {
+      Discard(std::move(connection));
+    } else {
+      Release(std::move(connection));
+    }
+    if (failure == Failure::kConnectionLost && !reconnected) {
+      reconnected = true;
+      continue;
+    }
+    if (failure == Failure::kConflict && conflicts++ < kMaxConflictRetries) continue;
+    return status;
+  }
+}
+
+absl::Status Database::RunOnce(pqxx::connection* connection, Deadline deadline, const Body& body,
+                               Failure* failure) const {
+  *failure = Failure::kFinal;
+  try {
+    pqxx::work work(*connection);
+    const std::chrono::milliseconds remaining = Remaining(deadline);
+    if (remaining.count() <= 0) return DeadlineExceeded("database: the deadline has passed");
+    if (remaining < options_.statement_timeout) {
+      work.exec("SET LOCAL statement_timeout = " + std::to_string(remaining.count()));
+    }
+    // Without a commit the destructor rolls back.
+    DKI_RETURN_IF_ERROR(body(work));
+    work.commit();
+    *failure = Failure::kNone;
+    return absl::OkStatus();
+  } catch (const pqxx::in_doubt_error& error) {
+    return Unavailable(
+        "database lost while committing; repeat the call with the same request id: %s",
+        OneLine(error.what()));
+  } catch (const pqxx::transaction_rollback& error) {
+    *failure = Failure::kConflict;
+    return Aborted("database: %s", OneLine(error.what()));
+  } catch (const pqxx::sql_error& error) {
+    if (connection->is_open() && !IsShutdown(error.sqlstate())) return FromSqlError(error);
+    *failure = Failure::kConnectionLost;
+    return Unavailable("database: %s", OneLine(error.what()));
+  } catch (const pqxx::broken_connection& error) {
+    *failure = Failure::kConnectionLost;
+    return Unavailable("database: %s", OneLine(error.what()));
+  } catch (const std::exception& error) {
+    if (connection->is_open()) return Internal("database: %s", OneLine(error.what()));
+    *failure = Failure::kConnectionLost;
+    return Unavailable("database: %s", OneLine(error.what()));
+  }
+}
+
+absl::StatusOr<Database::Connection> Database::Acquire(Deadline deadline) {
+  {
+    MutexLock lock(&mutex_);
+    while (idle_.empty() && n_open_ >= options_.pool_size) {
+      const std::chrono::milliseconds remaining = Remaining(deadline);
+      if (remaining.count() <= 0) {
+        return Unavailable("database: all %d connections are busy", options_.pool_size);
+      }
+      released_.WaitFor(&mutex_, remaining);
+    }
+    if (!idle_.empty()) {
+      Connection connection = std::move(idle_.back());
+      idle_.pop_back();
+      return connection;
+    }
+    ++n_open_;
+  }
+  absl::StatusOr<Connection> connection = Connect();
+  if (!connection.ok()) Discard(nullptr);
+  return connection;
+}
+
+absl::StatusOr<Database::Connection> Database::Connect() const {
+  try {
+    auto connection = std::make_unique<pqxx::connection>(options_.connection_string);
+    connection->set_variable("client_encoding", "'UTF8'");
+    connection->set_variable("client_min_messages", "error");
+    connection->set_variable("statement_timeout",
+                             std::to_string(options_.statement_timeout.count()));
+    return connection;
+  } catch (const std::exception& error) {
+    return Unavailable("database: %s", OneLine(error.what()));
+  }
+}
+
+void Database::Release(Connection connection) {
+  MutexLock lock(&mutex_);
+  idle_.push_back(std::move(connection));
+  released_.NotifyOne();
+}
+
+void Database::Discard(Connection connection) {
+  std::vector<Connection> closing;
+  {
+    MutexLock lock(&mutex_);
+    closing.swap(idle_);
+    n_open_ -= static_cast<int>(closing.size()) + 1;
+    released_.NotifyAll();
+  }
+  closing.push_back(std::move(connection));
+}
+
+}  // namespace dki::memory_store

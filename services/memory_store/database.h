@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: transactions on PostgreSQL. A pool of connections that survives restarts of the server,
+//   and the only place where libpqxx's exceptions become Statuses:
+//
+//   lost connection, server starting or stopping      UNAVAILABLE, after one retry on a new one
+//   lost connection while committing (in doubt)       UNAVAILABLE, never retried here: the writer
+//                                                     repeats the call with its request id
+//   statement or lock timeout, deadline               DEADLINE_EXCEEDED
+//   serialization failure, deadlock                   retried twice, then ABORTED
+//   disk full, out of memory                          RESOURCE_EXHAUSTED
+//   anything else (constraint, syntax, conversion)    INTERNAL: a bug of ours
+//
+//   Bodies use pqxx freely and let its exceptions pass. What may conflict is written with
+//   ON CONFLICT, so a violated constraint is not an ordinary result.
+//
+//   constexpr Statement kCount{"count_memories", "SELECT count(*) FROM memories WHERE tenant_id =
+//   $1"}; int64_t n = 0; DKI_RETURN_IF_ERROR(database->Transact(deadline, [&](pqxx::work& work) {
+//     n = Exec(work, kCount, tenant_id)[0][0].as<int64_t>();
+//     return absl::OkStatus();
+//   }));
+//
+// Thread-safety: thread-safe; each transaction has a connection of its own.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <pqxx/pqxx>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "libs/base/mutex.h"
+#include "libs/base/status.h"
+
+namespace dki::memory_store {
+
+// A statement, prepared on a connection at its first use there. `name` is unique in the process.
+struct Statement {
+  const char* name;
+  const char* sql;
+};
+
+// Runs a prepared statement. Arguments: numbers, bool, std::string, pqxx::binarystring (never
+// empty), nullptr for NULL.
+template <typename... Args>
+pqxx::result Exec(pqxx::work& work, const Statement& statement, Args&&... args) {
+  work.conn().prepare(statement.name, statement.sql);
+  return work.exec_prepared(statement.name, std::forward<Args>(args)...);
+}
+
+class Database {
+ public:
+  struct Options {
+    // libpq connection string: "host=/run/dki dbname=dki user=dki".
+    std::string connection_string;
+    int pool_size = 8;
+    std::chrono::milliseconds statement_timeout{5000};
+  };
+  using Deadline = std::chrono::system_clock::time_point;
+  using Body = std::function<absl::Status(pqxx::work&)>;
+
+  // Connects on first use: the server may come up later.
+  explicit Database(Options options);
+  ~Database();
+
+  // Runs `body` in a READ COMMITTED transaction and commits it when it returns OK; otherwise rolls
+  // back and returns its status. `body` may run more than once, so it must (re)set what it
+  // captures. UNAVAILABLE when no connection gets free before the deadline.
+  absl::Status Transact(Deadline deadline, const Body& body);
+
+ private:
+  enum class Failure { kNone, kFinal, kConnectionLost, kConflict };
+  using Connection = std::unique_ptr<pqxx::connection>;
+
+  absl::StatusOr<Connection> Acquire(Deadline deadline);
+  absl::StatusOr<Connection> Connect() const;
+  void Release(Connection connection);
+  // Closes `connection` and every idle one: when one is lost, so are most likely all.
+  void Discard(Connection connection);
+  absl::Status RunOnce(pqxx::connection* connection, Deadline deadline, const Body& body,
+                       Failure* failure) const;
+
+  const Options options_;
+  Mutex mutex_;
+  CondVar released_;
+  std::vector<Connection> idle_ ABSL_GUARDED_BY(mutex_);
+  int n_open_ ABSL_GUARDED_BY(mutex_) = 0;  // idle and in use, at most pool_size
+};
+
+}  // namespace dki::memory_store

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: a tenant's end, and its beginning, as far as its memories go. For the tenant repository,
+//   inside its own transaction.
+#pragma once
+
+#include <pqxx/pqxx>
+#include <string>
+
+namespace dki::memory_store {
+
+// Deletes all memories, conversations, request results and feed entries of the tenant and leaves
+// one ERASE_TENANT entry for the followers. Later writes of the tenant fail with NOT_FOUND.
+void EraseTenantMemories(pqxx::work& work, const std::string& tenant_id);
+
+// Lets a tenant of an id that was erased before write again; its feed positions go on. Call it
+// whenever a tenant is created.
+void OpenTenantMemories(pqxx::work& work, const std::string& tenant_id);
+
+}  // namespace dki::memory_store
