@@ -91,7 +91,7 @@ def test_page_token_of_another_list(cluster, user):
 
 
 def test_credentials(cluster, user):
-    from conftest import Client
+    from cluster_harness import Client
     for key in ["", "nonsense", cluster.key[:-1] + ("A" if cluster.key[-1] != "A" else "B")]:
         fails(lambda k=key: Client(cluster.address, k).search("x", user=user), grpc.StatusCode.UNAUTHENTICATED)
     _, client = cluster.new_tenant()  # no admin scope
