@@ -2,6 +2,7 @@
 // Matchers for absl::Status and absl::StatusOr, which Debian's Abseil lacks.
 //   EXPECT_THAT(store.Get(id), StatusIs(absl::StatusCode::kNotFound, HasSubstr("mem_1")));
 //   ASSERT_OK_AND_ASSIGN(auto memory, store.Get(id));
+// Inside namespace dki write ::testing:: for GoogleTest, testing:: for this folder.
 #pragma once
 
 #include <gmock/gmock.h>
