@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: wakes the followers of the feed when this process has committed a change. Changes of
+//   other processes are found by polling.
+// Thread-safety: thread-safe.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+#include "libs/base/mutex.h"
+
+namespace dki::memory_store {
+
+class FeedSignal {
+ public:
+  void Notify() {
+    MutexLock lock(&mutex_);
+    ++count_;
+    changed_.NotifyAll();
+  }
+
+  // No follower waits any longer.
+  void Stop() {
+    MutexLock lock(&mutex_);
+    stopped_ = true;
+    changed_.NotifyAll();
+  }
+  bool stopped() {
+    MutexLock lock(&mutex_);
+    return stopped_;
+  }
+
+  // Take it before reading the feed, and a change that comes meanwhile ends the wait at once.
+  int64_t count() {
+    MutexLock lock(&mutex_);
+    return count_;
+  }
+  // Returns when there has been a Notify since `seen`, after Stop, or when the time is over.
+  void WaitBeyond(int64_t seen, std::chrono::milliseconds timeout) {
+    MutexLock lock(&mutex_);
+    while (count_ <= seen && !stopped_) {
+      if (!changed_.WaitFor(&mutex_, timeout)) return;
+    }
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar changed_;
+  int64_t count_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace dki::memory_store

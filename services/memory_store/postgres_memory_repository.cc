@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "services/memory_store/postgres_memory_repository.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "libs/base/ids.h"
+#include "services/memory_store/memory_rules.h"
+#include "services/memory_store/postgres_rows.h"
+#include "services/memory_store/validate.h"
+
+namespace dki::memory_store {
+namespace {
+
+using v1::FeedEntry;
+
+constexpr int kSweepTenants = 100;
+
+constexpr Statement kFindByContent{
+    "find_by_content",
+    "SELECT " DKI_MEMORY_COLUMNS
+    " FROM memories m WHERE tenant_id = $1 AND user_id = $2 AND session_id = $3 AND agent_id = $4 "
+    "AND content_hash = $5"};
+constexpr Statement kInsert{
+    "insert_memory",
+    "WITH m AS (INSERT INTO memories (tenant_id, id, user_id, session_id, agent_id, text, "
+    "content_hash, tags, metadata, source_class, pinned, priority, expire_us, version, create_us, "
+    "update_us, feed_position, create_position) VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text[], "
+    "$9, "
+    "$10, $11, $12, NULLIF($13::bigint, 0), 1, $14, $14, $15, $15)), "
+    "v AS (INSERT INTO memory_vectors (tenant_id, memory_id, dimension, values_le, fingerprint) "
+    "VALUES ($1, $2, octet_length($16::bytea) / 4, $16, $17)) "
+    "INSERT INTO feed (tenant_id, position, kind, memory_id) VALUES ($1, $15, 1, $2)"};
+constexpr Statement kGet{
+    "get_memories",
+    "SELECT " DKI_MEMORY_COLUMNS
+    " FROM memories m WHERE m.tenant_id = $1 AND m.id = ANY($2::text[]) AND "
+    "(m.expire_us IS NULL OR m.expire_us > $3) AND " DKI_VISIBLE("m", "$4", "$5", "$6", "$7")};
+// $3 0: expired ones too.
+constexpr Statement kGetOne{
+    "get_memory", "SELECT " DKI_MEMORY_COLUMNS
+                  " FROM memories m WHERE m.tenant_id = $1 AND m.id = $2 AND "
+                  "($3::bigint = 0 OR m.expire_us IS NULL OR m.expire_us > $3) AND " DKI_VISIBLE(
+                      "m", "$4", "$5", "$6", "$7")};
+constexpr Statement kList{
+    "list_memories",
+    "SELECT " DKI_MEMORY_COLUMNS
+    " FROM memories m WHERE m.tenant_id = $1 AND m.create_position > $2 AND "
+    "(m.expire_us IS NULL OR m.expire_us > $3) AND " DKI_VISIBLE(
+        "m", "$4", "$5", "$6",
+        "$7") " AND ($8 = '' OR $8 = ANY(m.tags)) ORDER BY m.create_position LIMIT $9"};
+constexpr Statement kKeepVersion{
+    "keep_version",
+    "INSERT INTO memory_versions (tenant_id, memory_id, version, text, content_hash, update_us) "
+    "SELECT tenant_id, id, version, text, content_hash, update_us FROM memories WHERE tenant_id = "
+    "$1 "
+    "AND id = $2"};
+constexpr Statement kUpdate{
+    "update_memory",
+    "UPDATE memories SET text = $3, content_hash = $4, tags = $5::text[], metadata = $6, pinned = "
+    "$7, priority = $8, expire_us = NULLIF($9::bigint, 0), version = $10, update_us = $11, "
+    "feed_position = $12 WHERE tenant_id = $1 AND id = $2"};
+constexpr Statement kUpdateVector{"update_vector",
+                                  "UPDATE memory_vectors SET values_le = $3, dimension = "
+                                  "octet_length($3::bytea) / 4, fingerprint "
+                                  "= $4 WHERE tenant_id = $1 AND memory_id = $2"};
+constexpr Statement kVersions{
+    "list_versions",
+    "SELECT version, text, content_hash, update_us FROM memory_versions WHERE tenant_id = $1 AND "
+    "memory_id = $2 ORDER BY version"};
+constexpr Statement kDelete{"delete_memory",
+                            "DELETE FROM memories WHERE tenant_id = $1 AND id = $2"};
+// Deletes, and appends to the feed behind position $2, oldest memory first.
+#define DKI_DELETE_INTO_FEED(condition)                                                      \
+  "WITH gone AS (DELETE FROM memories WHERE tenant_id = $1 AND " condition                   \
+  " RETURNING id, create_position) INSERT INTO feed (tenant_id, position, kind, memory_id) " \
+  "SELECT $1, $2 + row_number() OVER (ORDER BY create_position), 2, id FROM gone"
+constexpr Statement kEraseScopeMemories{
+    "erase_scope_memories",
+    DKI_DELETE_INTO_FEED("($3 = '' OR user_id = $3) AND ($4 = '' OR session_id = $4) AND ($5 = '' "
+                         "OR agent_id = $5)")};
+constexpr Statement kEraseScopeConversations{
+    "erase_scope_conversations",
+    "DELETE FROM conversations WHERE tenant_id = $1 AND ($2 = '' OR user_id = $2) AND ($3 = '' OR "
+    "session_id = $3) AND ($4 = '' OR agent_id = $4)"};
+constexpr Statement kDeleteExpired{"delete_expired", DKI_DELETE_INTO_FEED("expire_us <= $3")};
+constexpr Statement kTenantsWithExpired{
+    "tenants_with_expired",
+    "SELECT DISTINCT tenant_id FROM memories WHERE expire_us <= $1 LIMIT $2"};
+constexpr Statement kForgetRequests{"forget_requests", "DELETE FROM requests WHERE create_us < $1"};
+constexpr Statement kPageSecret{"page_secret",
+                                "SELECT value FROM secrets WHERE name = 'page_token'"};
+
+int64_t ExpiryMicros(const v1::Memory& memory) {
+  return memory.has_expire_time() ? ToMicros(memory.expire_time()) : 0;
+}
+
+bool IsExpired(const v1::Memory& memory, int64_t now_us) {
+  return memory.has_expire_time() && ToMicros(memory.expire_time()) <= now_us;
+}
+
+// The memory of this scope and text; one that has expired is deleted first and does not count.
+std::optional<v1::Memory> FindByContent(pqxx::work& work, const std::string& tenant_id,
+                                        const v1::Memory& wanted, int64_t now_us,
+                                        LockedFeed* feed) {
+  const common::v1::Scope& scope = wanted.scope();
+  const pqxx::result found = Exec(work, kFindByContent, tenant_id, scope.user_id(),
+                                  scope.session_id(), scope.agent_id(), wanted.content_hash());
+  if (found.empty()) return std::nullopt;
+  v1::Memory memory = ReadMemory(found[0]);
+  if (!IsExpired(memory, now_us)) return memory;
+  Exec(work, kDelete, tenant_id, memory.id());
+  feed->Append(work, FeedEntry::KIND_DELETE, memory.id());
+  return std::nullopt;
+}
+
+void Insert(pqxx::work& work, const std::string& tenant_id, const v1::Memory& memory,
+            const v1::Vector& vector, int64_t now_us, int64_t position) {
+  const common::v1::Scope& scope = memory.scope();
+  Exec(work, kInsert, tenant_id, memory.id(), scope.user_id(), scope.session_id(), scope.agent_id(),
+       memory.text(), memory.content_hash(), ToTextArray(memory.tags()), MetadataJson(memory),
+       static_cast<int>(memory.source_class()), memory.pinned(), memory.priority(),
+       ExpiryMicros(memory), now_us, position, pqxx::binarystring(vector.values()),
+       vector.embedding_fingerprint());
+}
+
+// `request` has id and viewer. `now_us` 0: expired ones too.
+template <typename Request>
+absl::StatusOr<v1::Memory> GetOne(pqxx::work& work, const std::string& tenant_id,
+                                  const Request& request, int64_t now_us) {
+  const common::v1::Scope& viewer = request.viewer();
+  const pqxx::result found =
+      Exec(work, kGetOne, tenant_id, request.id(), now_us, request.has_viewer(), viewer.user_id(),
+           viewer.session_id(), viewer.agent_id());
+  if (found.empty()) return MemoryNotFound(request.id());
+  return ReadMemory(found[0]);
+}
+
+std::unordered_map<std::string, v1::Memory> GetByIds(
+    pqxx::work& work, const std::string& tenant_id,
+    const google::protobuf::RepeatedPtrField<std::string>& ids, int64_t now_us,
+    const common::v1::Scope* viewer) {
+  static const common::v1::Scope kNone;
+  const common::v1::Scope& scope = viewer != nullptr ? *viewer : kNone;
+  std::unordered_map<std::string, v1::Memory> memories;
+  for (const pqxx::row& row :
+       Exec(work, kGet, tenant_id, ToTextArray(ids), now_us, viewer != nullptr, scope.user_id(),
+            scope.session_id(), scope.agent_id())) {
+    v1::Memory memory = ReadMemory(row);
+    memories[memory.id()] = std::move(memory);
+  }
+  return memories;
+}
+
+}  // namespace
+
+absl::StatusOr<v1::BatchCreateMemoriesResponse> PostgresMemoryRepository::CreateMemories(
+    const Access& access, const v1::BatchCreateMemoriesRequest& request) {
+  const int64_t now_us = NowMicros();
+  v1::BatchCreateMemoriesResponse response;
+  const auto create = [&](pqxx::work& work, LockedFeed* feed) -> absl::Status {
+    for (const v1::NewMemory& written : request.memories()) {
+      if (IsShared(written.scope()) && !access.admin) return SharedNeedsAdmin();
+      v1::Memory memory = MakeMemory(written);
+      v1::CreateMemoryResponse* result = response.add_results();
+      const auto existing = FindByContent(work, access.tenant_id, memory, now_us, feed);
+      if (existing.has_value()) {
+        result->mutable_memory()->set_id(existing->id());
+        result->set_position(existing->feed_position());
+        continue;
+      }
+      memory.set_id(NewId("mem_"));
+      Insert(work, access.tenant_id, memory, written.vector(), now_us, feed->Next());
+      result->mutable_memory()->set_id(memory.id());
+      result->set_created(true);
+      result->set_position(feed->position());
+    }
+    return absl::OkStatus();
+  };
+  DKI_RETURN_IF_ERROR(Write(access, [&](pqxx::work& work) -> absl::Status {
+    response.Clear();
+    DKI_ASSIGN_OR_RETURN(LockedFeed feed, LockedFeed::Lock(work, access.tenant_id));
+    DKI_RETURN_IF_ERROR(OncePerRequest(work, access.tenant_id, request.request_id(), request,
+                                       now_us, &response, [&] { return create(work, &feed); }));
+    feed.Store(work);
+    // What is stored with the request holds ids only; the memories are read as they are now.
+    google::protobuf::RepeatedPtrField<std::string> ids;
+    for (const auto& result : response.results()) *ids.Add() = result.memory().id();
+    const auto memories = GetByIds(work, access.tenant_id, ids, now_us, nullptr);
+    for (v1::CreateMemoryResponse& result : *response.mutable_results()) {
+      const auto found = memories.find(result.memory().id());
+      if (found == memories.end()) return MemoryNotFound(result.memory().id());
+      *result.mutable_memory() = found->second;
+    }
+    return absl::OkStatus();
+  }));
+  return response;
+}
+
+absl::StatusOr<v1::BatchGetMemoriesResponse> PostgresMemoryRepository::GetMemories(
+    const Access& access, const v1::BatchGetMemoriesRequest& request) {
+  v1::BatchGetMemoriesResponse response;
+  DKI_RETURN_IF_ERROR(database_->Transact(access.deadline, [&](pqxx::work& work) {
+    response.Clear();
+    const auto memories = GetByIds(work, access.tenant_id, request.ids(), NowMicros(),
+                                   request.has_viewer() ? &request.viewer() : nullptr);
+    for (const std::string& id : request.ids()) {
+      const auto found = memories.find(id);
+      if (found != memories.end()) *response.add_memories() = found->second;
+    }
+    return absl::OkStatus();
+  }));
+  return response;
+}
+
+absl::StatusOr<v1::ListMemoriesResponse> PostgresMemoryRepository::ListMemories(
+    const Access& access, const v1::ListMemoriesRequest& request) {
+  DKI_ASSIGN_OR_RETURN(const PageTokens tokens, LoadPageTokens(access));
+  const std::string binding = PageBinding(access.tenant_id, request);
+  int64_t after = 0;
+  if (!request.page_token().empty()) {
+    DKI_ASSIGN_OR_RETURN(after, tokens.Decode(binding, request.page_token()));
+  }
+  const int page_size = request.page_size() == 0 ? kDefaultPageSize : request.page_size();
+  const common::v1::Scope& viewer = request.viewer();
+  v1::ListMemoriesResponse response;
+  DKI_RETURN_IF_ERROR(database_->Transact(access.deadline, [&](pqxx::work& work) {
+    response.Clear();
+    // One more than asked shows whether there is a next page.
+    const pqxx::result rows = Exec(work, kList, access.tenant_id, after, NowMicros(),
+                                   request.has_viewer(), viewer.user_id(), viewer.session_id(),
+                                   viewer.agent_id(), request.tag(), page_size + 1);
+    for (const pqxx::row& row : rows) {
+      if (response.memories_size() < page_size) *response.add_memories() = ReadMemory(row);
+    }
+    if (static_cast<int>(rows.size()) > page_size) {
+      response.set_next_page_token(
+          tokens.Encode(binding, response.memories(page_size - 1).create_position()));
+    }
+    return absl::OkStatus();
+  }));
+  return response;
+}
+
+absl::StatusOr<v1::UpdateMemoryResponse> PostgresMemoryRepository::UpdateMemory(
+    const Access& access, const v1::UpdateMemoryRequest& request) {
+  const int64_t now_us = NowMicros();
+  v1::UpdateMemoryResponse response;
+  const auto update = [&](pqxx::work& work, LockedFeed* feed) -> absl::Status {
+    DKI_ASSIGN_OR_RETURN(v1::Memory memory, GetOne(work, access.tenant_id, request, now_us));
+    if (IsShared(memory.scope()) && !access.admin) return SharedNeedsAdmin();
+    if (request.expected_version() != 0 && request.expected_version() != memory.version()) {
+      return VersionMismatch(memory.id(), request.expected_version(), memory.version());
+    }
+    ApplyUpdate(request, &memory);
+    const auto same_text = FindByContent(work, access.tenant_id, memory, now_us, feed);
+    if (same_text.has_value() && same_text->id() != memory.id()) return TextExists(same_text->id());
+    Exec(work, kKeepVersion, access.tenant_id, memory.id());
+    const int64_t position = feed->Append(work, FeedEntry::KIND_UPSERT, memory.id());
+    Exec(work, kUpdate, access.tenant_id, memory.id(), memory.text(), memory.content_hash(),
+         ToTextArray(memory.tags()), MetadataJson(memory), memory.pinned(), memory.priority(),
+         ExpiryMicros(memory), memory.version(), now_us, position);
+    if (Names(request.update_mask(), "text")) {
+      const v1::Vector& vector = request.memory().vector();
+      Exec(work, kUpdateVector, access.tenant_id, memory.id(), pqxx::binarystring(vector.values()),
+           vector.embedding_fingerprint());
+    }
+    response.set_position(position);
+    return absl::OkStatus();
+  };
+  DKI_RETURN_IF_ERROR(Write(access, [&](pqxx::work& work) -> absl::Status {
+    response.Clear();
+    DKI_ASSIGN_OR_RETURN(LockedFeed feed, LockedFeed::Lock(work, access.tenant_id));
+    DKI_RETURN_IF_ERROR(OncePerRequest(work, access.tenant_id, request.request_id(), request,
+                                       now_us, &response, [&] { return update(work, &feed); }));
+    feed.Store(work);
+    DKI_ASSIGN_OR_RETURN(*response.mutable_memory(),
+                         GetOne(work, access.tenant_id, request, now_us));
+    return absl::OkStatus();
+  }));
+  return response;
+}
+
+absl::StatusOr<v1::ListMemoryVersionsResponse> PostgresMemoryRepository::ListMemoryVersions(
+    const Access& access, const v1::ListMemoryVersionsRequest& request) {
+  v1::ListMemoryVersionsResponse response;
+  DKI_RETURN_IF_ERROR(database_->Transact(access.deadline, [&](pqxx::work& work) -> absl::Status {
+    response.Clear();
+    DKI_ASSIGN_OR_RETURN(const v1::Memory memory,
+                         GetOne(work, access.tenant_id, request, NowMicros()));
+    for (const pqxx::row& row : Exec(work, kVersions, access.tenant_id, request.id())) {
+      // An update may commit between the two statements; its past state is then the current one.
+      if (row[0].as<int64_t>() >= memory.version()) continue;
+      v1::MemoryVersion* version = response.add_versions();
+      version->set_version(row[0].as<int64_t>());
+      version->set_text(row[1].as<std::string>());
+      version->set_content_hash(row[2].c_str());
+      *version->mutable_time() = FromMicros(row[3].as<int64_t>());
+    }
+    v1::MemoryVersion* current = response.add_versions();
+    current->set_version(memory.version());
+    current->set_text(memory.text());
+    current->set_content_hash(memory.content_hash());
+    *current->mutable_time() = memory.update_time();
+    return absl::OkStatus();
+  }));
+  return response;
+}
+
+absl::StatusOr<v1::DeleteMemoryResponse> PostgresMemoryRepository::DeleteMemory(
+    const Access& access, const v1::DeleteMemoryRequest& request) {
+  v1::DeleteMemoryResponse response;
+  const auto remove = [&](pqxx::work& work, LockedFeed* feed) -> absl::Status {
+    DKI_ASSIGN_OR_RETURN(const v1::Memory memory, GetOne(work, access.tenant_id, request, 0));
+    if (IsShared(memory.scope()) && !access.admin) return SharedNeedsAdmin();
+    Exec(work, kDelete, access.tenant_id, memory.id());
+    response.set_position(feed->Append(work, FeedEntry::KIND_DELETE, memory.id()));
+    return absl::OkStatus();
+  };
+  DKI_RETURN_IF_ERROR(Write(access, [&](pqxx::work& work) -> absl::Status {
+    response.Clear();
+    DKI_ASSIGN_OR_RETURN(LockedFeed feed, LockedFeed::Lock(work, access.tenant_id));
+    DKI_RETURN_IF_ERROR(OncePerRequest(work, access.tenant_id, request.request_id(), request,
+                                       NowMicros(), &response,
+                                       [&] { return remove(work, &feed); }));
+    feed.Store(work);
+    return absl::OkStatus();
+  }));
+  return response;
+}
+
+absl::StatusOr<v1::EraseScopeResponse> PostgresMemoryRepository::EraseScope(
+    const Access& access, const v1::EraseScopeRequest& request) {
+  const common::v1::Scope& scope = request.scope();
+  v1::EraseScopeResponse response;
+  const auto erase = [&](pqxx::work& work, LockedFeed* feed) {
+    const auto memories = Exec(work, kEraseScopeMemories, access.tenant_id, feed->position(),
+                               scope.user_id(), scope.session_id(), scope.agent_id());
+    const auto conversations = Exec(work, kEraseScopeConversations, access.tenant_id,
+                                    scope.user_id(), scope.session_id(), scope.agent_id());
+    feed->Advance(static_cast<int64_t>(memories.affected_rows()));
+    response.set_memories(static_cast<int64_t>(memories.affected_rows()));
+    response.set_conversations(static_cast<int64_t>(conversations.affected_rows()));
+    response.set_position(feed->position());
+    return absl::OkStatus();
+  };
+  DKI_RETURN_IF_ERROR(Write(access, [&](pqxx::work& work) -> absl::Status {
+    response.Clear();
+    DKI_ASSIGN_OR_RETURN(LockedFeed feed, LockedFeed::Lock(work, access.tenant_id));
+    DKI_RETURN_IF_ERROR(OncePerRequest(work, access.tenant_id, request.request_id(), request,
+                                       NowMicros(), &response, [&] { return erase(work, &feed); }));
+    feed.Store(work);
+    return absl::OkStatus();
+  }));
+  return response;
+}
+
+absl::StatusOr<int64_t> PostgresMemoryRepository::Sweep() {
+  const int64_t now_us = NowMicros();
+  const Access access;  // no deadline
+  int64_t n_deleted = 0;
+  std::vector<std::string> tenants;
+  do {
+    DKI_RETURN_IF_ERROR(database_->Transact(access.deadline, [&](pqxx::work& work) {
+      tenants.clear();
+      for (const pqxx::row& row : Exec(work, kTenantsWithExpired, now_us, kSweepTenants)) {
+        tenants.push_back(row[0].as<std::string>());
+      }
+      Exec(work, kForgetRequests, now_us - absl::ToInt64Microseconds(kRequestRetention));
+      return absl::OkStatus();
+    }));
+    for (const std::string& tenant_id : tenants) {
+      int64_t n = 0;
+      const absl::Status status = Write(access, [&](pqxx::work& work) -> absl::Status {
+        DKI_ASSIGN_OR_RETURN(LockedFeed feed, LockedFeed::Lock(work, tenant_id));
+        const auto gone = Exec(work, kDeleteExpired, tenant_id, feed.position(), now_us);
+        n = static_cast<int64_t>(gone.affected_rows());
+        feed.Advance(n);
+        feed.Store(work);
+        return absl::OkStatus();
+      });
+      // The tenant may have been erased meanwhile, its memories with it.
+      if (!status.ok() && status.code() != absl::StatusCode::kNotFound) return status;
+      n_deleted += n;
+    }
+  } while (tenants.size() == kSweepTenants);
+  return n_deleted;
+}
+
+absl::Status PostgresMemoryRepository::Write(const Access& access, const Database::Body& body) {
+  DKI_RETURN_IF_ERROR(database_->Transact(access.deadline, body));
+  signal_->Notify();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<PageTokens> PostgresMemoryRepository::LoadPageTokens(const Access& access) {
+  std::string secret;
+  {
+    MutexLock lock(&mutex_);
+    secret = page_secret_;
+  }
+  if (secret.empty()) {
+    DKI_RETURN_IF_ERROR(database_->Transact(access.deadline, [&](pqxx::work& work) {
+      secret = pqxx::binarystring(Exec(work, kPageSecret)[0][0]).str();
+      return absl::OkStatus();
+    }));
+    MutexLock lock(&mutex_);
+    page_secret_ = secret;
+  }
+  return PageTokens(secret);
+}
+
+}  // namespace dki::memory_store

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "services/memory_store/server.h"
+
+#include "libs/base/clock.h"
+#include "services/memory_store/background.h"
+#include "services/memory_store/database.h"
+#include "services/memory_store/memory_store_service.h"
+#include "services/memory_store/migrations.h"
+#include "services/memory_store/postgres_conversation_repository.h"
+#include "services/memory_store/postgres_feed_source.h"
+#include "services/memory_store/postgres_memory_repository.h"
+
+namespace dki::memory_store {
+namespace {
+
+constexpr int kPort = 7101;
+constexpr int kMaxPoolSize = 256;
+constexpr std::chrono::seconds kMigrationPatience{60};
+
+std::chrono::milliseconds ToMillis(const google::protobuf::Duration& duration) {
+  return std::chrono::milliseconds(duration.seconds() * 1000 + duration.nanos() / 1'000'000);
+}
+
+Database::Options DatabaseOptions(const config::v1::MemoryStoreServer& config) {
+  return {.connection_string = config.database(),
+          .pool_size = config.pool_size(),
+          .statement_timeout = ToMillis(config.statement_timeout())};
+}
+
+class MemoryStoreServer : public rpc::ServiceInstance {
+ public:
+  MemoryStoreServer(const config::v1::MemoryStoreServer& config, rpc::ServiceRuntime* runtime)
+      : database_(DatabaseOptions(config)),
+        memories_(&database_, &signal_, RealClock()),
+        conversations_(&database_, RealClock()),
+        feed_(&database_),
+        follower_(&feed_, &signal_, FeedFollower::Options()),
+        service_({.runtime = runtime,
+                  .memories = &memories_,
+                  .conversations = &conversations_,
+                  .follower = &follower_,
+                  .clock = RealClock()}),
+        background_({.prepare =
+                         [this] {
+                           return ApplyMigrations(
+                               &database_, EmbeddedMigrations(),
+                               std::chrono::system_clock::now() + kMigrationPatience);
+                         },
+                     .ready = [runtime] { runtime->SetReady(true); },
+                     .chores = {[this] { return memories_.Sweep().status(); }}},
+                    Background::Options()) {}
+
+  std::vector<grpc::Service*> services() override { return {&service_}; }
+  absl::Status Start() override { return background_.Start(); }
+  void Drain() override {
+    signal_.Stop();
+    background_.Stop();
+  }
+
+ private:
+  Database database_;
+  FeedSignal signal_;
+  PostgresMemoryRepository memories_;
+  PostgresConversationRepository conversations_;
+  PostgresFeedSource feed_;
+  FeedFollower follower_;
+  MemoryStoreService service_;
+  Background background_;
+};
+
+absl::Status Validate(const config::v1::MemoryStoreServer& config) {
+  if (config.database().empty()) return InvalidArgument("database: must be set");
+  if (config.pool_size() < 1 || config.pool_size() > kMaxPoolSize) {
+    return InvalidArgument("pool_size: %d, must be 1 to %d", config.pool_size(), kMaxPoolSize);
+  }
+  if (ToMillis(config.statement_timeout()).count() < 1) {
+    return InvalidArgument("statement_timeout: must be at least 1ms");
+  }
+  if (ToMillis(config.outcome_timeout()).count() < 1) {
+    return InvalidArgument("outcome_timeout: must be at least 1ms");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+config::v1::MemoryStoreServer DefaultConfig() {
+  config::v1::MemoryStoreServer config;
+  *config.mutable_server() = rpc::DefaultServer(kPort);
+  config.set_database("dbname=dki");
+  config.set_pool_size(16);
+  config.mutable_statement_timeout()->set_seconds(5);
+  config.mutable_outcome_timeout()->set_seconds(600);
+  return config;
+}
+
+absl::StatusOr<std::unique_ptr<rpc::ServiceInstance>> BuildMemoryStoreServer(
+    const config::v1::MemoryStoreServer& config, rpc::ServiceRuntime* runtime) {
+  DKI_RETURN_IF_ERROR(Validate(config));
+  return std::make_unique<MemoryStoreServer>(config, runtime);
+}
+
+}  // namespace dki::memory_store
