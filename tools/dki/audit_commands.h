@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: `dki explain`, `dki audit ...`.
+#pragma once
+
+#include <string>
+
+#include "tools/dki/context.h"
+
+namespace dki::cli {
+
+absl::Status Explain(Context& context, const std::string& decision_id);
+absl::Status ListDecisions(Context& context, int limit, const std::string& user);
+// Fails with DATA_LOSS when the chain is broken.
+absl::Status VerifyAudit(Context& context);
+
+}  // namespace dki::cli

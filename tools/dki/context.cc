@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/dki/context.h"
+
+#include <cstdlib>
+
+#include "libs/base/ids.h"
+#include "libs/rpc/client.h"
+#include "tools/dki/cluster/local_cluster.h"
+
+namespace dki::cli {
+namespace {
+
+std::string FirstOf(const std::string& option, const char* variable) {
+  if (!option.empty()) return option;
+  const char* value = std::getenv(variable);
+  return value == nullptr ? "" : value;
+}
+
+}  // namespace
+
+ExitCode ExitCodeFor(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return kOk;
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kOutOfRange:
+      return kUsage;
+    case absl::StatusCode::kUnavailable:
+      return kNotReady;
+    default:
+      return kError;
+  }
+}
+
+void ScopeOptions::CopyTo(common::v1::Scope* scope) const {
+  scope->set_user_id(user);
+  scope->set_session_id(session);
+  scope->set_agent_id(agent);
+}
+
+Context::Context(GlobalOptions options) : options_(std::move(options)), output_(options_.json) {}
+
+absl::StatusOr<orchestrator::v1::DkiService::StubInterface*> Context::api() {
+  if (stub_ != nullptr) return stub_.get();
+  std::string address = FirstOf(options_.address, "DKI_ADDRESS");
+  key_ = FirstOf(options_.api_key, "DKI_API_KEY");
+  if (address.empty() || key_.empty()) {
+    DKI_ASSIGN_OR_RETURN(const cluster::Layout layout, this->layout());
+    const auto settings = cluster::ReadClientSettings(layout);
+    if (absl::IsNotFound(settings.status())) {
+      return Unavailable(
+          "there is no cluster in %s: start one with `dki up`, or give --address and --key",
+          layout.data);
+    }
+    DKI_RETURN_IF_ERROR(settings.status());
+    if (address.empty()) address = settings->address;
+    if (key_.empty()) key_ = settings->api_key;
+  }
+  stub_ = orchestrator::v1::DkiService::NewStub(rpc::CreateChannel(address));
+  return stub_.get();
+}
+
+std::unique_ptr<grpc::ClientContext> Context::NewCall(std::chrono::seconds timeout) const {
+  return rpc::BearerContext(key_, NewId("cli_"), timeout);
+}
+
+}  // namespace dki::cli

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: `dki eval run`: arms over labelled suites (design section 10).
+#pragma once
+
+#include <string>
+
+#include "tools/dki/context.h"
+
+namespace dki::cli {
+
+struct EvalOptions {
+  std::string suite;  // a file, or a folder of *.jsonl
+  std::string arms = "vanilla,prompt_late,prompt_system,prompt_user,injected,default";
+  int n = 0;  // first so many items of each suite; 0: all
+  bool local = false;
+  std::string json_file;
+  std::string models;  // with local; empty: the default folder
+};
+
+absl::Status RunEval(Context& context, const EvalOptions& options);
+
+}  // namespace dki::cli

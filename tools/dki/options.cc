@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/dki/options.h"
+
+#include <CLI/CLI.hpp>
+
+#include "tools/dki/audit_commands.h"
+#include "tools/dki/chat_command.h"
+#include "tools/dki/cluster_commands.h"
+#include "tools/dki/eval_command.h"
+#include "tools/dki/memory_commands.h"
+#include "tools/dki/tenant_commands.h"
+
+namespace dki::cli {
+namespace {
+
+// Options live as long as the app: the callbacks hold them.
+template <typename T>
+std::shared_ptr<T> Own() {
+  return std::make_shared<T>();
+}
+
+class Declaration {
+ public:
+  Declaration(CLI::App* app, GlobalOptions* global, Action* action)
+      : app_(app), global_(global), action_(action) {}
+
+  void All() {
+    Cluster();
+    Memory();
+    Chat();
+    Audit();
+    Tenants();
+    Keys();
+    Evaluation();
+    Completion();
+  }
+
+ private:
+  // A command that runs `action`, with the options that every command has.
+  CLI::App* Command(CLI::App* parent, const std::string& name, const std::string& help,
+                    Action run) {
+    CLI::App* command = parent->add_subcommand(name, help);
+    command->add_option("--data", global_->data, "The local cluster's folder ($DKI_HOME)");
+    command->add_option("--address", global_->address,
+                        "The orchestrator, host:port ($DKI_ADDRESS)");
+    command->add_option("--key", global_->api_key, "API key ($DKI_API_KEY)");
+    command->add_flag("--json", global_->json, "One JSON object on stdout");
+    command->callback([this, run = std::move(run)] { *action_ = run; });
+    return command;
+  }
+  static CLI::App* Group(CLI::App* parent, const std::string& name, const std::string& help) {
+    CLI::App* group = parent->add_subcommand(name, help);
+    group->require_subcommand(1);
+    return group;
+  }
+  static void Scope(CLI::App* command, ScopeOptions* scope) {
+    command->add_option("--user", scope->user, "The user");
+    command->add_option("--session", scope->session, "The session");
+    command->add_option("--agent", scope->agent, "The agent");
+  }
+
+  void Cluster() {
+    auto up = Own<cluster::UpOptions>();
+    CLI::App* command = Command(app_, "up", "Start the local cluster and wait until it is ready",
+                                [up](Context& c) { return UpCommand(c, *up); });
+    command->add_option("--port-base", up->port_base, "First of five ports (default 7101)");
+    command->add_option("--models", up->models, "Folder of the models ($DKI_MODELS)");
+    command->add_flag("--foreground", up->foreground, "Stay, and stop the cluster on Ctrl-C");
+    Command(app_, "down", "Stop the local cluster", DownCommand);
+    Command(app_, "status", "The parts of the local cluster", StatusCommand);
+    struct Logs {
+      std::string service;
+      int lines = 50;
+      bool follow = false;
+    };
+    auto logs = Own<Logs>();
+    command = Command(app_, "logs", "What the parts logged", [logs](Context& c) {
+      return LogsCommand(c, logs->service, logs->lines, logs->follow);
+    });
+    command->add_option(
+        "service", logs->service,
+        "memory_store, retrieval, kv, generation, orchestrator, postgres or supervisor");
+    command->add_option("-n,--lines", logs->lines, "How many lines of each");
+    command->add_flag("-f,--follow", logs->follow, "Go on with what comes");
+    Command(app_, "doctor", "Check the machine and the cluster", DoctorCommand);
+    Command(app_, "supervise", "Keep the parts running (what `up` starts)", SuperviseCommand)
+        ->group("");
+  }
+
+  void Memory() {
+    CLI::App* group =
+        Group(app_, "memory", "Memories: add, list, show, edit, history, rm, search, import");
+    auto o = Own<MemoryOptions>();
+    const auto with_scope = [&](CLI::App* command) {
+      Scope(command, &o->scope);
+      return command;
+    };
+    const auto with_fields = [&](CLI::App* command) {
+      command->add_option("--tag", o->tags, "A tag; may be repeated");
+      command->add_option("--metadata", o->metadata_json, "A JSON object");
+      command->add_option("--expires", o->expires, "A time (RFC 3339) or a duration such as 30d");
+      command->add_option("--priority", o->priority, "-100 to 100");
+      command->add_flag("--pin", o->pin, "Keep it in the caches");
+    };
+    CLI::App* command = with_scope(
+        Command(group, "add", "Remember a text", [o](Context& c) { return AddMemory(c, *o); }));
+    command->add_option("text", o->text, "The text")->required();
+    with_fields(command);
+    command = with_scope(Command(group, "list", "Memories visible to a scope",
+                                 [o](Context& c) { return ListMemories(c, *o); }));
+    command->add_option("--tag", o->tags, "Only with this tag");
+    command->add_option("--limit", o->limit, "At most so many")->check(CLI::Range(1, 1000000));
+    command->add_flag("--all", o->all, "Every memory of the tenant (admin)");
+    command = with_scope(
+        Command(group, "show", "One memory", [o](Context& c) { return ShowMemory(c, *o); }));
+    command->add_option("id", o->id, "mem_...")->required();
+    command = with_scope(Command(group, "edit", "Give a memory a new text",
+                                 [o](Context& c) { return EditMemory(c, *o); }));
+    command->add_option("id", o->id, "mem_...")->required();
+    command->add_option("text", o->text, "The new text")->required();
+    command = with_scope(Command(group, "history", "A memory's versions",
+                                 [o](Context& c) { return ShowHistory(c, *o); }));
+    command->add_option("id", o->id, "mem_...")->required();
+    command = with_scope(
+        Command(group, "rm", "Forget a memory", [o](Context& c) { return RemoveMemory(c, *o); }));
+    command->add_option("id", o->id, "mem_...")->required();
+    command = with_scope(Command(group, "search", "Find by meaning",
+                                 [o](Context& c) { return SearchMemories(c, *o); }));
+    command->add_option("query", o->text, "What to look for")->required();
+    command->add_option("-k", o->k, "At most so many");
+    command->add_option("--threshold", o->threshold, "Lowest cosine");
+    command->add_option("--tag", o->tags, "Only with this tag");
+    command =
+        with_scope(Command(group, "import", "Many from a file: JSON Lines, or one text per line",
+                           [o](Context& c) { return ImportMemories(c, *o); }));
+    command->add_option("file", o->file, "The file; - for stdin")->required();
+    command->add_option("--tag", o->tags, "A tag for all; may be repeated");
+  }
+
+  void Chat() {
+    auto o = Own<ChatOptions>();
+    CLI::App* command = Command(app_, "chat", "Ask a question, or talk (no question)",
+                                [o](Context& c) { return cli::Chat(c, *o); });
+    command->add_option("question", o->question, "The question; none: a conversation from stdin");
+    Scope(command, &o->scope);
+    command->add_option("--mode", o->mode, "vanilla, prompt or injected (default)");
+    command->add_option("--place", o->place,
+                        "Where prompt mode puts the memories: late, system or user");
+    command->add_option("--alpha", o->alpha,
+                        "Weight of every memory, 0 to 16, instead of the policy's");
+    command->add_option("-k", o->k, "Memories to retrieve");
+    command->add_option("--threshold", o->threshold, "Lowest cosine that passes the gate");
+    command->add_flag("--no-gate", o->no_gate, "Inject whatever was retrieved");
+    command->add_option("--tag", o->tag, "Only memories with this tag");
+    command->add_flag("--explain", o->explain, "Show what the answer attended to");
+    command->add_option("--system", o->system, "System prompt");
+    command->add_option("--max-tokens", o->max_tokens, "Longest answer");
+    command->add_option("--temperature", o->temperature, "0 is greedy");
+    command->add_option("--top-k", o->top_k, "Sample from so many");
+    command->add_option("--top-p", o->top_p, "Sample from this mass");
+    command->add_option("--min-p", o->min_p, "Least share of the best token's probability");
+    command->add_option("--repetition-penalty", o->repetition_penalty, "1 is none");
+    command->add_option("--seed", o->seed, "Of sampling");
+    command->add_option("--stop", o->stop, "End before this text; may be repeated");
+  }
+
+  void Audit() {
+    auto id = Own<std::string>();
+    Command(app_, "explain", "Why an answer is what it is",
+            [id](Context& c) { return Explain(c, *id); })
+        ->add_option("decision", *id, "dec_...")
+        ->required();
+    CLI::App* group = Group(app_, "audit", "Decisions: list, verify");
+    struct List {
+      int limit = 20;
+      std::string user;
+    };
+    auto list = Own<List>();
+    CLI::App* command = Command(group, "list", "The latest decisions", [list](Context& c) {
+      return ListDecisions(c, list->limit, list->user);
+    });
+    command->add_option("--limit", list->limit, "At most so many")->check(CLI::Range(1, 1000));
+    command->add_option("--user", list->user, "Only of this user");
+    Command(group, "verify", "Recompute the whole chain", VerifyAudit);
+  }
+
+  void Tenants() {
+    CLI::App* group = Group(app_, "tenant", "Tenants: add, list, rm (on the cluster's machine)");
+    auto id = Own<std::string>();
+    Command(group, "add", "A new tenant", [id](Context& c) { return AddTenant(c, *id); })
+        ->add_option("id", *id, "1 to 64 of a-z, 0-9, _ and -")
+        ->required();
+    Command(group, "list", "All tenants", ListTenants);
+    Command(group, "rm", "Remove a tenant and all that it owns",
+            [id](Context& c) { return RemoveTenant(c, *id); })
+        ->add_option("id", *id, "The tenant")
+        ->required();
+  }
+
+  void Keys() {
+    CLI::App* group = Group(app_, "key", "API keys: add, list, revoke (on the cluster's machine)");
+    struct Key {
+      std::string tenant = "default";
+      std::string id, note;
+      std::vector<std::string> scopes = {"chat", "memory:read", "memory:write"};
+    };
+    auto key = Own<Key>();
+    CLI::App* command =
+        Command(group, "add", "A new key; its secret is shown once",
+                [key](Context& c) { return AddKey(c, key->tenant, key->scopes, key->note); });
+    command->add_option("--tenant", key->tenant, "The tenant (default: default)");
+    command->add_option(
+        "--scope", key->scopes,
+        "chat, memory:read, memory:write, admin; may be repeated (default: all but admin)");
+    command->add_option("--note", key->note, "What it is for");
+    command = Command(group, "list", "A tenant's keys",
+                      [key](Context& c) { return ListKeys(c, key->tenant); });
+    command->add_option("--tenant", key->tenant, "The tenant (default: default)");
+    command = Command(group, "revoke", "Make a key useless",
+                      [key](Context& c) { return RevokeKey(c, key->tenant, key->id); });
+    command->add_option("id", key->id, "key_...")->required();
+    command->add_option("--tenant", key->tenant, "The tenant (default: default)");
+  }
+
+  void Evaluation() {
+    CLI::App* group = Group(app_, "eval", "Measure answers on labelled suites");
+    auto o = Own<EvalOptions>();
+    CLI::App* command =
+        Command(group, "run", "Run arms over suites", [o](Context& c) { return RunEval(c, *o); });
+    command->add_option("--suite", o->suite, "A suite's file, or a folder of them")->required();
+    command->add_option("--arms", o->arms,
+                        "Comma-separated: vanilla, prompt_late, prompt_system, prompt_user, "
+                        "injected, default, injected:alpha=2,...");
+    command->add_option("--n", o->n, "First so many items of each suite (0: all)");
+    command->add_flag("--local", o->local, "In this process, without a cluster");
+    command->add_option("--out", o->json_file,
+                        "Write the report there as JSON, and the raw items beside it");
+    command->add_option("--models", o->models, "Folder of the models ($DKI_MODELS), with --local");
+  }
+
+  void Completion() {
+    auto shell = Own<std::string>();
+    CLI::App* app = app_;
+    Command(app_, "completion", "Completion script for bash, zsh or fish",
+            [shell, app](Context& c) -> absl::Status {
+              DKI_ASSIGN_OR_RETURN(const std::string script, CompletionScript(*app, *shell));
+              c.output().Write(script);
+              return absl::OkStatus();
+            })
+        ->add_option("shell", *shell, "bash, zsh or fish")
+        ->required();
+  }
+
+  CLI::App* app_;
+  GlobalOptions* global_;
+  Action* action_;
+};
+
+// "dki memory" -> "add list ...": the words that may follow a chain of commands.
+void CollectWords(const CLI::App& app, const std::string& path,
+                  std::vector<std::pair<std::string, std::string>>* out) {
+  std::string words;
+  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) {
+    if (sub->get_group().empty()) continue;
+    words += (words.empty() ? "" : " ") + sub->get_name();
+    CollectWords(*sub, path + " " + sub->get_name(), out);
+  }
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames())
+      words += (words.empty() ? "--" : " --") + name;
+  }
+  out->emplace_back(path, words);
+}
+
+}  // namespace
+
+void DeclareCommands(CLI::App* app, GlobalOptions* global, Action* action) {
+  // The declaration's `this` is in the callbacks.
+  static std::vector<std::unique_ptr<Declaration>> declarations;
+  declarations.push_back(std::make_unique<Declaration>(app, global, action));
+  declarations.back()->All();
+  app->require_subcommand(1);
+}
+
+absl::StatusOr<std::string> CompletionScript(const CLI::App& app, const std::string& shell) {
+  std::vector<std::pair<std::string, std::string>> words;
+  CollectWords(app, "dki", &words);
+  std::string script;
+  if (shell == "bash" || shell == "zsh") {
+    if (shell == "zsh") script += "autoload -U +X bashcompinit && bashcompinit\n";
+    script +=
+        "_dki() {\n  local path=dki word\n  for word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n"
+        "    case $word in -*) ;; *) path=\"$path $word\" ;; esac\n  done\n  local words=\n  case "
+        "$path in\n";
+    // The longest chain first, so that positional arguments behind it still match it.
+    std::sort(words.begin(), words.end(),
+              [](const auto& a, const auto& b) { return a.first.size() > b.first.size(); });
+    for (const auto& [path, after] : words)
+      script += "    '" + path + "'*) words='" + after + "' ;;\n";
+    script +=
+        "  esac\n  COMPREPLY=($(compgen -W \"$words\" -- "
+        "\"${COMP_WORDS[COMP_CWORD]}\"))\n}\ncomplete -o default -F _dki dki\n";
+    return script;
+  }
+  if (shell == "fish") {
+    for (const auto& [path, after] : words) {
+      std::string condition = "__fish_use_subcommand";
+      if (path != "dki") {
+        condition = "__fish_seen_subcommand_from " + path.substr(path.rfind(' ') + 1);
+      }
+      script += "complete -c dki -n '" + condition + "' -a '" + after + "'\n";
+    }
+    return script;
+  }
+  return InvalidArgument("shell is '%s', must be bash, zsh or fish", shell);
+}
+
+}  // namespace dki::cli
