@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attention of query rows over a list of K/V segments (design, section 3): the one operation that
+// memory injection, prefix reuse and plain causal attention are data for.
+//
+// For each row and head, and for each segment in order, the query is rotated into the segment's
+// frame; the segment's tokens are taken in tiles of 64 at absolute multiples of 64 of the buffer
+// index, and the tiles' states are merged in order. So a row's result depends on nothing but its
+// own keys and their place in their buffers (P11), and a segment may be cut at a multiple of 64
+// without changing a bit.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/dtype.h"
+#include "kernels/isa.h"
+#include "kernels/rope.h"
+
+namespace dki::kernels {
+
+inline constexpr int kAttentionTile = 64;  // tokens
+inline constexpr int kMaxHeadDim = 256;    // channels
+
+struct KvSegment {
+  // Number format of keys and values: F32, F16 or BF16.
+  DType format = DType::kF32;
+  const void* keys = nullptr;    // [n_buffer_tokens, n_kv_heads, head_dim], key j rotated by j
+  const void* values = nullptr;  // the same shape
+  int begin = 0;                 // first token attended to
+  int n_tokens = 0;              // row r sees tokens [begin, begin + n_tokens), and
+  bool causal = false;           // where causal, r more: the rows' own tokens
+  float log_alpha = 0.0f;        // bias of all logits; -infinity: the segment is skipped
+  // Bias of each token and K/V head, or null. [n_buffer_tokens, n_kv_heads]
+  const float* log_gates = nullptr;
+  // The rows' rotations into this segment's frame (RopeTable), or null for none. [n_rows, n_rot]
+  const float* rotations = nullptr;
+};
+
+struct AttentionOp {
+  int n_rows = 0;
+  int n_heads = 0;
+  int n_kv_heads = 0;  // REQUIRES: divides n_heads
+  int head_dim = 0;    // at most kMaxHeadDim
+  int n_rot = 0;       // at most head_dim
+  RopePairs pairs = RopePairs::kInterleaved;
+  float scale = 1.0f;        // of the logits, usually 1 / sqrt(head_dim)
+  const float* q = nullptr;  // [n_rows, n_heads, head_dim], not rotated
+  float* out = nullptr;      // [n_rows, n_heads, head_dim]; zeros where there is no key at all
+  const KvSegment* segments = nullptr;  // [n_segments]
+  int n_segments = 0;
+  // Softmax mass of each segment, or null. [n_rows, n_heads, n_segments, 2]: as weighed by alpha,
+  // and as if every alpha were 1 (0 for a skipped segment, whose logits are not computed).
+  double* mass = nullptr;
+
+  // Independent pieces of work: a row and a K/V head with the query heads that share it.
+  int n_items() const { return n_rows * n_kv_heads; }
+};
+
+// False for a segment that no path can read.
+bool IsSupportedKvFormat(DType format);
+
+// Computes the items begin, begin + step, ... below op.n_items(): threads take interleaved items,
+// since later rows of a causal segment have more to do. REQUIRES: supported formats.
+void Attention(Isa isa, const AttentionOp& op, int begin, int step);
+
+}  // namespace dki::kernels

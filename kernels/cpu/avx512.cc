@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// Lanes first: the templates below are written in them.
+#include "kernels/cpu/lanes_avx512.h"
+
+#include "kernels/cpu/attention_impl.h"
+#include "kernels/cpu/matmul_impl.h"
+#include "kernels/cpu/rows_impl.h"
+
+namespace dki::kernels::avx512 {
+
+void MatMul(const WeightMatrix& w, const float* x, int x_stride, int n_tokens, float* y,
+            int row_begin, int row_end, float* scratch) {
+  MatMulAny(w, x, x_stride, n_tokens, y, row_begin, row_end, scratch);
+}
+void RmsNorm(const float* x, const float* weight, float epsilon, int n_rows, int n, float* y) {
+  RmsNormRows(x, weight, epsilon, n_rows, n, y);
+}
+void SiluMul(const float* up, int n, float* gate) {
+  SiluMulRow(up, n, gate);
+}
+void Attention(const AttentionOp& op, int begin, int step) {
+  AttentionItems(op, begin, step);
+}
+
+}  // namespace dki::kernels::avx512

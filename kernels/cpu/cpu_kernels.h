@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// The vectorised kernels: one set of templates (*_impl.h) compiled once per instruction set, each
+// into a namespace of its own.
+//
+// The files that are compiled with extra instruction sets use no inline function of the standard
+// library: the linker keeps one copy of such a function, and it may keep the one that only newer
+// CPUs can run.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/attention.h"
+#include "kernels/matmul.h"
+
+namespace dki::kernels {
+
+// Raw view of QuantizedActivations.
+struct QuantizedView {
+  const int8_t* q;
+  const float* d;
+  const int32_t* sum;
+};
+
+#define DKI_DECLARE_CPU_KERNELS(path)                                                            \
+  namespace path {                                                                               \
+  /* x: [n_tokens, x_stride], zero beyond k up to a multiple of 32. */                           \
+  /* scratch: ScratchFloats(k) floats, 64-byte aligned. */                                       \
+  void MatMul(const WeightMatrix& w, const float* x, int x_stride, int n_tokens, float* y,       \
+              int row_begin, int row_end, float* scratch);                                       \
+  void RmsNorm(const float* x, const float* weight, float epsilon, int n_rows, int n, float* y); \
+  void SiluMul(const float* up, int n, float* gate);                                             \
+  void Attention(const AttentionOp& op, int begin, int step);                                    \
+  }
+DKI_DECLARE_CPU_KERNELS(plain)
+DKI_DECLARE_CPU_KERNELS(avx2)
+DKI_DECLARE_CPU_KERNELS(avx512)
+#undef DKI_DECLARE_CPU_KERNELS
+
+// Rows of W that are dequantised at a time for several tokens.
+inline constexpr int kMatMulTileRows = 16;
+
+}  // namespace dki::kernels

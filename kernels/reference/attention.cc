@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "kernels/attention_state.h"
+#include "kernels/reference/reference.h"
+
+namespace dki::kernels::reference {
+namespace {
+
+// One token's key or value of one K/V head, as floats.
+void LoadHead(const KvSegment& segment, const void* plane, size_t index, int head_dim, float* out) {
+  const size_t bytes = RowBytes(segment.format, head_dim);
+  DequantizeRow(segment.format, static_cast<const char*>(plane) + index * bytes, head_dim, out);
+}
+
+// The state of one tile [begin, end) for a rotated query, without the segment's own bias.
+AttentionState Tile(const AttentionOp& op, const KvSegment& segment, const float* q, int kv_head,
+                    int begin, int end) {
+  AttentionState state(op.head_dim);
+  std::vector<float> row(op.head_dim);
+  std::vector<float> logits;
+  for (int j = begin; j < end; ++j) {
+    const size_t index = static_cast<size_t>(j) * op.n_kv_heads + kv_head;
+    LoadHead(segment, segment.keys, index, op.head_dim, row.data());
+    double dot = 0;
+    for (int c = 0; c < op.head_dim; ++c) dot += static_cast<double>(q[c]) * row[c];
+    const float gate = segment.log_gates == nullptr ? 0.0f : segment.log_gates[index];
+    logits.push_back(static_cast<float>(dot * op.scale + gate));
+    state.softmax.m = std::max(state.softmax.m, logits.back());
+  }
+  if (std::isinf(state.softmax.m)) return AttentionState(op.head_dim);  // every gate is closed
+  std::vector<double> o(op.head_dim, 0.0);
+  double d = 0;
+  for (int j = begin; j < end; ++j) {
+    const size_t index = static_cast<size_t>(j) * op.n_kv_heads + kv_head;
+    LoadHead(segment, segment.values, index, op.head_dim, row.data());
+    const double p = std::exp(static_cast<double>(logits[j - begin]) - state.softmax.m);
+    d += p;
+    for (int c = 0; c < op.head_dim; ++c) o[c] += p * row[c];
+  }
+  state.softmax.d = static_cast<float>(d);
+  for (int c = 0; c < op.head_dim; ++c) state.o[c] = static_cast<float>(o[c]);
+  return state;
+}
+
+void Head(const AttentionOp& op, int row, int head) {
+  const size_t n_segments = op.n_segments;
+  const int kv_head = head / (op.n_heads / op.n_kv_heads);
+  const size_t at = static_cast<size_t>(row) * op.n_heads + head;
+  std::vector<float> q(op.head_dim);
+  std::vector<SoftmaxState> parts(n_segments);
+  AttentionState all(op.head_dim);
+  SoftmaxState all_unbiased;
+  for (size_t s = 0; s < n_segments; ++s) {
+    const KvSegment& segment = op.segments[s];
+    if (std::isinf(segment.log_alpha)) continue;
+    if (segment.rotations == nullptr) {
+      std::copy_n(op.q + at * op.head_dim, op.head_dim, q.data());
+    } else {
+      ApplyRope(op.pairs, segment.rotations + static_cast<size_t>(row) * op.n_rot, op.n_rot, 1,
+                op.head_dim, op.q + at * op.head_dim, q.data());
+    }
+    const int end = segment.begin + segment.n_tokens + (segment.causal ? row : 0);
+    for (int tile = segment.begin; tile < end;) {
+      const int tile_end = std::min(end, (tile / kAttentionTile + 1) * kAttentionTile);
+      AttentionState state = Tile(op, segment, q.data(), kv_head, tile, tile_end);
+      Merge(state.softmax, &parts[s]);
+      state.softmax.m += segment.log_alpha;
+      all.MergeFrom(state);
+      tile = tile_end;
+    }
+    Merge(parts[s], &all_unbiased);
+  }
+  const std::vector<float> out = all.Output();
+  std::copy(out.begin(), out.end(), op.out + at * op.head_dim);
+  if (op.mass == nullptr) return;
+  for (size_t s = 0; s < n_segments; ++s) {
+    double* mass = op.mass + (at * n_segments + s) * 2;
+    mass[1] = Share(parts[s], all_unbiased);
+    parts[s].m += op.segments[s].log_alpha;
+    mass[0] = Share(parts[s], all.softmax);
+  }
+}
+
+}  // namespace
+
+void Attention(const AttentionOp& op, int begin, int step) {
+  const int group = op.n_heads / op.n_kv_heads;
+  for (int item = begin; item < op.n_items(); item += step) {
+    const int row = item / op.n_kv_heads;
+    const int first = item % op.n_kv_heads * group;
+    for (int head = first; head < first + group; ++head) Head(op, row, head);
+  }
+}
+
+}  // namespace dki::kernels::reference

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// The oracle: scalar, double accumulation, no cleverness. The tiled attention has the same order of
+// tiles as all others.
+#pragma once
+
+#include "kernels/attention.h"
+#include "kernels/matmul.h"
+
+namespace dki::kernels::reference {
+
+void MatMul(const WeightMatrix& w, const float* x, int n_tokens, float* y, int row_begin,
+            int row_end);
+void MatMulInt8(const WeightMatrix& w, const QuantizedActivations& x, int n_tokens, float* y,
+                int row_begin, int row_end);
+void RmsNorm(const float* x, const float* weight, float epsilon, int n_rows, int n, float* y);
+void SiluMul(const float* up, int n, float* gate);
+void Attention(const AttentionOp& op, int begin, int step);
+
+}  // namespace dki::kernels::reference
