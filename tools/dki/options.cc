@@ -37,14 +37,14 @@ class Declaration {
 
  private:
   // A command that runs `action`, with the options that every command has.
-  CLI::App* Command(CLI::App* parent, const std::string& name, const std::string& help,
-                    Action run) {
+  CLI::App* Command(CLI::App* parent, const std::string& name, const std::string& help, Action run,
+                    bool json_is_a_flag = true) {
     CLI::App* command = parent->add_subcommand(name, help);
     command->add_option("--data", global_->data, "The local cluster's folder ($DKI_HOME)");
     command->add_option("--address", global_->address,
                         "The orchestrator, host:port ($DKI_ADDRESS)");
     command->add_option("--key", global_->api_key, "API key ($DKI_API_KEY)");
-    command->add_flag("--json", global_->json, "One JSON object on stdout");
+    if (json_is_a_flag) command->add_flag("--json", global_->json, "One JSON object on stdout");
     command->callback([this, run = std::move(run)] { *action_ = run; });
     return command;
   }
@@ -225,15 +225,16 @@ class Declaration {
   void Evaluation() {
     CLI::App* group = Group(app_, "eval", "Measure answers on labelled suites");
     auto o = Own<EvalOptions>();
-    CLI::App* command =
-        Command(group, "run", "Run arms over suites", [o](Context& c) { return RunEval(c, *o); });
+    CLI::App* command = Command(
+        group, "run", "Run arms over suites", [o](Context& c) { return RunEval(c, *o); },
+        /*json_is_a_flag=*/false);
     command->add_option("--suite", o->suite, "A suite's file, or a folder of them")->required();
     command->add_option("--arms", o->arms,
                         "Comma-separated: vanilla, prompt_late, prompt_system, prompt_user, "
                         "injected, default, injected:alpha=2,...");
     command->add_option("--n", o->n, "First so many items of each suite (0: all)");
     command->add_flag("--local", o->local, "In this process, without a cluster");
-    command->add_option("--out", o->json_file,
+    command->add_option("--json", o->json_file,
                         "Write the report there as JSON, and the raw items beside it");
     command->add_option("--models", o->models, "Folder of the models ($DKI_MODELS), with --local");
   }

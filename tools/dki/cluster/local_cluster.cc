@@ -204,7 +204,8 @@ absl::StatusOr<ClusterStatus> GetStatus(const Layout& layout) {
   names.insert(names.end(), ServiceNames().begin(), ServiceNames().end());
   status.ready = status.running;
   for (const std::string& name : names) {
-    PartStatus part{.name = name};
+    PartStatus part;
+    part.name = name;
     for (const auto& entry : written.is_object() ? written["parts"] : nlohmann::json::array()) {
       if (entry.value("name", "") != name) continue;
       part.pid = entry.value("pid", 0);

@@ -56,7 +56,7 @@ class SupervisorTest : public ::testing::Test {
     return status;
   }
 
-  TempDir dir_;
+  testing::TempDir dir_;
   Layout layout_;
   pid_t supervisor_ = 0;
 };
