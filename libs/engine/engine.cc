@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libs/engine/engine.h"
+
+#include <algorithm>
+
+#include "libs/engine/validate.h"
+
+namespace dki::engine {
+namespace {
+
+int64_t MicrosecondsSince(Ticket::Clock::time_point from) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(Ticket::Clock::now() - from).count();
+}
+
+// Hands events to the sink until the end.
+absl::Status Deliver(Ticket& ticket, AnswerSink* sink) {
+  while (true) {
+    const Ticket::Events events = ticket.Take();
+    if (sink != nullptr && !ticket.abandoned) {
+      bool go_on = true;
+      if (events.started) go_on = sink->OnStarted(*events.started);
+      if (go_on && !events.text.empty()) go_on = sink->OnText(events.text);
+      if (!go_on) ticket.abandoned = true;
+    }
+    if (events.ended) return ticket.status();
+  }
+}
+
+}  // namespace
+
+Engine::Engine(Options options, model::Model* model, const model::Tokenizer* tokenizer,
+               const model::ChatFormat* format, PackSource* packs)
+    : options_(std::move(options)),
+      model_(model),
+      language_{&model->config(), tokenizer, format},
+      packs_(packs),
+      cache_(options_.prefix_cache_bytes) {
+  thread_ = std::thread([this] { Loop(); });
+}
+
+Engine::~Engine() {
+  {
+    MutexLock lock(&mutex_);
+    stopping_ = true;
+    changed_.NotifyAll();
+  }
+  thread_.join();
+}
+
+absl::StatusOr<Answer> Engine::Generate(const RequestContext& context, const Prompt& prompt,
+                                        const AnswerOptions& options, AnswerSink* sink) {
+  DKI_RETURN_IF_ERROR(ValidatePrompt(prompt));
+  DKI_RETURN_IF_ERROR(ValidateAnswerOptions(options, language_.config->context_length));
+  DKI_ASSIGN_OR_RETURN(const TicketPtr ticket, Prepare(context, prompt, options, std::nullopt));
+  DKI_RETURN_IF_ERROR(Submit(ticket));
+  DKI_RETURN_IF_ERROR(Deliver(*ticket, sink));
+  Answer answer = ticket->sequence.TakeAnswer();
+  answer.degraded = ticket->degraded;
+  answer.timings = ticket->timings();
+  return answer;
+}
+
+absl::StatusOr<ScoreResult> Engine::Score(const RequestContext& context, const Prompt& prompt,
+                                          const std::string& continuation) {
+  DKI_RETURN_IF_ERROR(ValidatePrompt(prompt));
+  DKI_RETURN_IF_ERROR(ValidateContinuation(continuation));
+  DKI_ASSIGN_OR_RETURN(const TicketPtr ticket, Prepare(context, prompt, AnswerOptions(),
+                                                       language_.tokenizer->Encode(continuation)));
+  DKI_RETURN_IF_ERROR(Submit(ticket));
+  DKI_RETURN_IF_ERROR(Deliver(*ticket, nullptr));
+  if (ticket->sequence.finish_reason() == "cancelled") return Cancelled("the caller cancelled");
+  ScoreResult scores = ticket->sequence.TakeScores();
+  scores.degraded = ticket->degraded;
+  return scores;
+}
+
+absl::StatusOr<Engine::TicketPtr> Engine::Prepare(
+    const RequestContext& context, Prompt prompt, const AnswerOptions& options,
+    std::optional<std::vector<int32_t>> continuation) {
+  const Ticket::Clock::time_point created = Ticket::Clock::now();
+  {
+    MutexLock lock(&mutex_);
+    DKI_RETURN_IF_ERROR(CheckRoom());
+  }
+  const int answer_tokens =
+      continuation ? static_cast<int>(continuation->size()) : options.max_tokens;
+  DKI_ASSIGN_OR_RETURN(PromptPlan plan,
+                       PlanPrompt(language_, context.tenant_id, prompt, answer_tokens));
+
+  std::vector<LoadedBlock> blocks;
+  std::vector<std::string> degraded;
+  int64_t pack_us = 0;
+  if (plan.pack) {
+    PackRequest request{.tenant_id = context.tenant_id,
+                        .request_id = context.request_id,
+                        .deadline = context.deadline,
+                        .context_system_prompt =
+                            SystemPromptOrDefault(*language_.format, prompt.context_system_prompt)};
+    for (const int i : plan.kept) {
+      request.memories.push_back({prompt.memories[i].memory_id, prompt.memories[i].text});
+    }
+    const Ticket::Clock::time_point asked = Ticket::Clock::now();
+    absl::StatusOr<std::vector<LoadedBlock>> loaded =
+        packs_ != nullptr ? packs_->Load(request, *plan.pack)
+                          : Unavailable("this process has no source of packs");
+    pack_us = MicrosecondsSince(asked);
+    if (loaded.ok()) {
+      blocks = *std::move(loaded);
+    } else if (prompt.memory_required) {
+      return Unavailable("memory is required, but its K/V cannot be had: %s",
+                         ToString(loaded.status()));
+    } else {
+      degraded.push_back("kv");
+      prompt.place = MemoryPlace::kNone;
+      DKI_ASSIGN_OR_RETURN(plan, PlanPrompt(language_, context.tenant_id, prompt, answer_tokens));
+    }
+  }
+
+  auto ticket =
+      std::make_shared<Ticket>(context, Sequence({.tenant_id = context.tenant_id,
+                                                  .prompt = std::move(prompt),
+                                                  .plan = std::move(plan),
+                                                  .blocks = std::move(blocks),
+                                                  .options = options,
+                                                  .continuation = std::move(continuation)},
+                                                 language_, model_->kv_shape()));
+  ticket->degraded = std::move(degraded);
+  ticket->created = created;
+  ticket->pack_us = pack_us;
+  return ticket;
+}
+
+absl::Status Engine::CheckRoom() {
+  if (stopping_) return Unavailable("generation is shutting down");
+  if (static_cast<int>(waiting_.size()) < options_.max_waiting) return absl::OkStatus();
+  ++stats_.rejected;
+  return ResourceExhausted("%d requests are waiting, the limit of max_waiting", waiting_.size());
+}
+
+absl::Status Engine::Submit(const TicketPtr& ticket) {
+  MutexLock lock(&mutex_);
+  DKI_RETURN_IF_ERROR(CheckRoom());
+  ++stats_.requests;
+  if (!ticket->degraded.empty()) ++stats_.degraded;
+  ticket->submitted = Ticket::Clock::now();
+  waiting_.push_back(ticket);
+  idle_ = false;
+  changed_.NotifyAll();
+  return absl::OkStatus();
+}
+
+EngineStats Engine::stats() const {
+  MutexLock lock(&mutex_);
+  EngineStats stats = stats_;
+  stats.waiting = static_cast<int>(waiting_.size());
+  stats.background = static_cast<int>(background_.size());
+  return stats;
+}
+
+std::chrono::milliseconds Engine::RetryAfter() const {
+  MutexLock lock(&mutex_);
+  const double rounds = static_cast<double>(waiting_.size()) / options_.max_running;
+  const double seconds = std::clamp(mean_request_seconds_ * (1.0 + rounds) / 2.0, 0.1, 30.0);
+  return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000.0));
+}
+
+void Engine::StopBackground() {
+  MutexLock lock(&mutex_);
+  background_enabled_ = false;
+  background_.clear();
+  changed_.NotifyAll();
+}
+
+void Engine::WaitUntilIdle() {
+  MutexLock lock(&mutex_);
+  while (!idle_ && !stopping_) changed_.Wait(&mutex_);
+}
+
+}  // namespace dki::engine

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: serves many requests with one model: continuous batching (each step runs a token of
+//   every answer being written, and a piece of the prompts that wait to be read), streaming,
+//   cancellation and deadlines within a token, back-pressure, the prefix cache, and `fresh`
+//   history: after an injected answer, turn and answer are encoded again without memory while
+//   nothing else runs, so that the conversation's next request finds them.
+// Thread-safety: thread-safe. Generate and Score block their caller; one thread of the engine runs
+//   the model. Ownership: what is passed to the constructor must outlive it.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "libs/base/mutex.h"
+#include "libs/base/status.h"
+#include "libs/engine/pack_source.h"
+#include "libs/engine/prefix_cache.h"
+#include "libs/engine/prompt_plan.h"
+#include "libs/engine/request.h"
+#include "libs/engine/ticket.h"
+
+namespace dki::engine {
+
+// Totals since start, and what is going on now.
+struct EngineStats {
+  int running = 0;
+  int waiting = 0;
+  int background = 0;  // conversations to be encoded again
+  int64_t requests = 0;
+  int64_t rejected = 0;  // queue full
+  int64_t cancelled = 0;
+  int64_t degraded = 0;        // answered without the memory asked for
+  int64_t prefill_tokens = 0;  // prompt tokens computed
+  int64_t cached_tokens = 0;   // prompt tokens found in the prefix cache
+  int64_t decode_tokens = 0;   // rows of answers
+  int64_t background_tokens = 0;
+  double prefill_seconds = 0.0;  // of steps that read prompt tokens, whatever else was in them
+  double decode_seconds = 0.0;   // of the others
+  int64_t prefix_cache_bytes = 0;
+  int prefix_cache_entries = 0;
+};
+
+class Engine {
+ public:
+  struct Options {
+    int max_running = 8;      // requests that decode together
+    int max_waiting = 64;     // requests that may wait; more get RESOURCE_EXHAUSTED
+    int prefill_chunk = 256;  // prompt tokens that one step may read
+    int64_t prefix_cache_bytes = int64_t{512} << 20;
+    // Called by the engine's thread after each step. Must be quick.
+    std::function<void(const EngineStats&)> stats_listener;
+  };
+
+  // `packs` may be null: then memory as K/V cannot be had.
+  Engine(Options options, model::Model* model, const model::Tokenizer* tokenizer,
+         const model::ChatFormat* format, PackSource* packs);
+  // Running requests end with UNAVAILABLE.
+  ~Engine();
+  Engine(const Engine&) = delete;
+
+  // INVALID_ARGUMENT, OUT_OF_RANGE (does not fit the window even without memory),
+  // RESOURCE_EXHAUSTED (queue full; RetryAfter says when to come back), DEADLINE_EXCEEDED,
+  // UNAVAILABLE (memory_required and its K/V cannot be had; shutting down). A cancelled answer is
+  // an answer, with that finish reason. `sink` may be null.
+  absl::StatusOr<Answer> Generate(const RequestContext& context, const Prompt& prompt,
+                                  const AnswerOptions& options, AnswerSink* sink);
+  // Probabilities of `continuation`, encoded by itself, behind the prompt and its answer prefix.
+  absl::StatusOr<ScoreResult> Score(const RequestContext& context, const Prompt& prompt,
+                                    const std::string& continuation);
+
+  EngineStats stats() const;
+  // A guess at when the queue will have room again.
+  std::chrono::milliseconds RetryAfter() const;
+  // No more encoding in the background; what is pending is left to the next requests.
+  void StopBackground();
+  // Returns when nothing runs, waits or is pending in the background.
+  void WaitUntilIdle();
+
+ private:
+  using TicketPtr = std::shared_ptr<Ticket>;
+  struct Conversation {
+    std::string tenant_id;
+    std::vector<int32_t> tokens;
+  };
+
+  absl::StatusOr<TicketPtr> Prepare(const RequestContext& context, Prompt prompt,
+                                    const AnswerOptions& options,
+                                    std::optional<std::vector<int32_t>> continuation);
+  absl::Status Submit(const TicketPtr& ticket);
+  absl::Status CheckRoom() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  // The engine's thread.
+  void Loop();
+  bool AwaitWork();  // false: stop
+  void Admit();
+  void Sweep();
+  void Step();
+  void BackgroundStep();
+  bool EndIfUnwanted(Ticket& ticket);
+  void End(Ticket& ticket, absl::Status status);
+  void PublishStats();
+
+  const Options options_;
+  model::Model* const model_;
+  const PromptLanguage language_;
+  PackSource* const packs_;
+
+  // Of the engine's thread alone.
+  PrefixCache cache_;
+  std::vector<TicketPtr> running_;
+
+  mutable Mutex mutex_;
+  CondVar changed_;
+  std::deque<TicketPtr> waiting_ ABSL_GUARDED_BY(mutex_);
+  std::deque<Conversation> background_ ABSL_GUARDED_BY(mutex_);
+  bool background_enabled_ ABSL_GUARDED_BY(mutex_) = true;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool idle_ ABSL_GUARDED_BY(mutex_) = true;
+  EngineStats stats_ ABSL_GUARDED_BY(mutex_);
+  double mean_request_seconds_ ABSL_GUARDED_BY(mutex_) = 1.0;
+  std::thread thread_;
+};
+
+}  // namespace dki::engine

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libs/engine/prompt_plan.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "libs/base/strings.h"
+
+namespace dki::engine {
+namespace {
+
+void Append(const std::vector<int32_t>& tokens, std::vector<int32_t>* to) {
+  to->insert(to->end(), tokens.begin(), tokens.end());
+}
+
+absl::StatusOr<std::vector<int32_t>> RenderHistory(const model::ChatFormat& format,
+                                                   const Prompt& prompt,
+                                                   const std::string& system_prompt) {
+  std::vector<int32_t> tokens = format.RenderPrefix(system_prompt);
+  for (const model::Message& message : prompt.history) {
+    DKI_ASSIGN_OR_RETURN(const std::vector<int32_t> rendered, format.RenderMessage(message));
+    Append(rendered, &tokens);
+  }
+  return tokens;
+}
+
+absl::StatusOr<std::vector<int32_t>> RenderTurn(const PromptLanguage& language,
+                                                const Prompt& prompt, const std::string& content) {
+  DKI_ASSIGN_OR_RETURN(std::vector<int32_t> tokens,
+                       language.format->RenderMessage({prompt.turn.role, content}));
+  Append(language.format->RenderAnswerHeader(), &tokens);
+  Append(language.tokenizer->Encode(prompt.answer_prefix), &tokens);
+  return tokens;
+}
+
+// The lines of a pack as plain text, for the usual places of a prompt.
+std::string NotesText(const Prompt& prompt, const std::vector<int>& kept) {
+  std::string text = "You remember these notes:";
+  for (const int i : kept) text += "\n- " + FoldNewlines(Trim(prompt.memories[i].text));
+  return text;
+}
+
+int CommonBeginning(const std::vector<int32_t>& a, const std::vector<int32_t>& b) {
+  return static_cast<int>(std::ranges::mismatch(a, b).in1 - a.begin());
+}
+
+injection::PackPlan PlanKept(const PromptLanguage& language, const std::string& tenant_id,
+                             const Prompt& prompt, const std::vector<int>& kept) {
+  std::vector<injection::PackMemoryText> texts;
+  for (const int i : kept) texts.push_back({prompt.memories[i].memory_id, prompt.memories[i].text});
+  return injection::PlanPack(*language.format, tenant_id, language.config->fingerprint,
+                             SystemPromptOrDefault(*language.format, prompt.context_system_prompt),
+                             texts);
+}
+
+// Fills `plan` for the memories `kept`; `plan` holds the vanilla rendering.
+absl::Status AddMemories(const PromptLanguage& language, const std::string& tenant_id,
+                         const Prompt& prompt, std::vector<int> kept, PromptPlan* plan) {
+  injection::PackPlan pack = PlanKept(language, tenant_id, prompt, kept);
+  const int vanilla_tokens = plan->n_tokens();
+  plan->memory_free = static_cast<int>(plan->history.size());
+  switch (prompt.place) {
+    case MemoryPlace::kNone:
+      break;
+    case MemoryPlace::kInjected: {
+      double largest = 0.0;
+      for (const int i : kept) largest = std::max(largest, prompt.memories[i].alpha_read);
+      plan->placement =
+          injection::PlacePack(static_cast<int>(plan->history.size()), pack.n_tokens, largest);
+      break;
+    }
+    case MemoryPlace::kPromptLate:
+      for (const injection::PlannedBlock& block : pack.blocks) Append(block.tokens, &plan->notes);
+      break;
+    case MemoryPlace::kPromptSystem: {
+      const std::string system = SystemPromptOrDefault(*language.format, prompt.system_prompt);
+      DKI_ASSIGN_OR_RETURN(
+          std::vector<int32_t> history,
+          RenderHistory(*language.format, prompt, system + "\n\n" + NotesText(prompt, kept)));
+      plan->memory_free = CommonBeginning(plan->history, history);
+      plan->history = std::move(history);
+      break;
+    }
+    case MemoryPlace::kPromptUser: {
+      DKI_ASSIGN_OR_RETURN(
+          plan->turn,
+          RenderTurn(language, prompt, NotesText(prompt, kept) + "\n\n" + prompt.turn.content));
+      break;
+    }
+  }
+  plan->memory_prompt_tokens = plan->n_tokens() - vanilla_tokens;
+  size_t block = 1;  // behind the header
+  for (const int i : kept) {
+    plan->memories[i].n_tokens = static_cast<int>(pack.blocks[block++].tokens.size());
+  }
+  plan->pack_tokens = pack.n_tokens;
+  if (prompt.place == MemoryPlace::kInjected) plan->pack = std::move(pack);
+  plan->kept = std::move(kept);
+  return absl::OkStatus();
+}
+
+// Tokens that the window must hold in front of the answer.
+int Extent(const PromptPlan& plan) {
+  if (!plan.pack) return plan.n_tokens();
+  const double shift = plan.placement.turn_offset - static_cast<double>(plan.history.size());
+  return plan.n_tokens() + static_cast<int>(std::ceil(shift));
+}
+
+// The worst rank; of equals the last of the pack, on which no other block depends.
+std::vector<int>::iterator WorstOf(std::vector<int>* kept, const Prompt& prompt) {
+  auto worst = kept->begin();
+  for (auto it = kept->begin(); it != kept->end(); ++it) {
+    if (prompt.memories[*it].rank >= prompt.memories[*worst].rank) worst = it;
+  }
+  return worst;
+}
+
+}  // namespace
+
+std::string SystemPromptOrDefault(const model::ChatFormat& format, const std::string& text) {
+  return text.empty() ? format.default_system_prompt() : text;
+}
+
+absl::StatusOr<PromptPlan> PlanPrompt(const PromptLanguage& language, const std::string& tenant_id,
+                                      const Prompt& prompt, int answer_tokens) {
+  PromptPlan vanilla;
+  DKI_ASSIGN_OR_RETURN(vanilla.history, RenderHistory(*language.format, prompt,
+                                                      SystemPromptOrDefault(*language.format,
+                                                                            prompt.system_prompt)));
+  DKI_ASSIGN_OR_RETURN(vanilla.turn, RenderTurn(language, prompt, prompt.turn.content));
+  vanilla.memory_free = vanilla.n_tokens();
+  const int window = language.config->context_length;
+  if (vanilla.n_tokens() + answer_tokens > window) {
+    return OutOfRange(
+        "prompt: prefix and history of %d tokens, turn of %d and answer of %d exceed the model's "
+        "window of %d tokens",
+        vanilla.history.size(), vanilla.turn.size(), answer_tokens, window);
+  }
+
+  std::vector<int> kept;
+  for (size_t i = 0; i < prompt.memories.size(); ++i) {
+    const Memory& memory = prompt.memories[i];
+    vanilla.memories.push_back({.memory_id = memory.memory_id});
+    const bool weighs = memory.alpha_read > 0.0 || memory.alpha_answer > 0.0;
+    const bool wanted =
+        prompt.place == MemoryPlace::kInjected ? weighs : prompt.place != MemoryPlace::kNone;
+    if (wanted) kept.push_back(static_cast<int>(i));
+  }
+  // Dropping one may change the largest weight and with it the shift, so each attempt is planned
+  // as a whole; packs have few memories and nearly always fit at once.
+  while (!kept.empty()) {
+    PromptPlan plan = vanilla;
+    DKI_RETURN_IF_ERROR(AddMemories(language, tenant_id, prompt, kept, &plan));
+    // The budget counts the pack's tokens in every place, so that all modes keep the same memories.
+    const bool in_budget =
+        prompt.max_pack_tokens == 0 || plan.pack_tokens <= prompt.max_pack_tokens;
+    if (in_budget && Extent(plan) + answer_tokens <= window) return plan;
+    const auto worst = WorstOf(&kept, prompt);
+    vanilla.memories[*worst].dropped = true;
+    kept.erase(worst);
+  }
+  return vanilla;
+}
+
+absl::StatusOr<std::vector<int32_t>> RenderNextHistory(const PromptLanguage& language,
+                                                       const Prompt& prompt,
+                                                       const std::string& answer_text) {
+  Prompt next = prompt;
+  next.history.push_back(prompt.turn);
+  next.history.push_back({"assistant", prompt.answer_prefix + answer_text});
+  return RenderHistory(*language.format, next,
+                       SystemPromptOrDefault(*language.format, prompt.system_prompt));
+}
+
+}  // namespace dki::engine

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: what the model will read, decided before anything is computed: the token ids of prefix,
+//   history, notes and turn, which memories fit, and where pack and turn sit (design section 4).
+// Pure functions.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "libs/base/status.h"
+#include "libs/engine/request.h"
+#include "libs/injection/pack_plan.h"
+#include "libs/injection/placement.h"
+#include "libs/model/chat_format.h"
+#include "libs/model/config.h"
+#include "libs/model/tokenizer.h"
+
+namespace dki::engine {
+
+struct PromptPlan {
+  // The model reads [history][notes][turn]. With a pack, history is attended to as a segment and
+  // the turn has a running context of its own at placement.turn_offset; without, all three are one
+  // running context.
+  std::vector<int32_t> history;  // prefix and history
+  std::vector<int32_t> notes;    // a pack's tokens as prompt text (kPromptLate only)
+  std::vector<int32_t> turn;     // user's message, answer header, answer prefix
+  // Leading tokens of the above whose K/V no memory text has touched: what may be cached.
+  int memory_free = 0;
+  int memory_prompt_tokens = 0;
+  int pack_tokens = 0;  // of the kept memories, wherever they go
+
+  std::optional<injection::PackPlan> pack;  // memory as K/V
+  injection::Placement placement;
+  std::vector<int> kept;                // indexes into Prompt::memories, in pack order
+  std::vector<MemoryOutcome> memories;  // of all memories of the prompt, with n_tokens and dropped
+
+  int n_tokens() const { return static_cast<int>(history.size() + notes.size() + turn.size()); }
+};
+
+// Who tokenises for which model. All outlive the plans' making.
+struct PromptLanguage {
+  const model::ModelConfig* config = nullptr;
+  const model::Tokenizer* tokenizer = nullptr;
+  const model::ChatFormat* format = nullptr;
+};
+
+// Plans a prompt that must leave room for `answer_tokens`. Memories of weight 0 in both phases are
+// no part of any pack: with nothing else the plan is the vanilla one. The pack and the turn keep
+// one placement for the whole request, by the largest weight while reading. The lowest-ranked
+// memories are dropped until window and budget hold; OUT_OF_RANGE when it does not fit without any.
+// REQUIRES: ValidatePrompt(prompt) is OK.
+absl::StatusOr<PromptPlan> PlanPrompt(const PromptLanguage& language, const std::string& tenant_id,
+                                      const Prompt& prompt, int answer_tokens);
+
+// The conversation after `answer_text`, as its next request will render it as history.
+absl::StatusOr<std::vector<int32_t>> RenderNextHistory(const PromptLanguage& language,
+                                                       const Prompt& prompt,
+                                                       const std::string& answer_text);
+
+// The system prompt of the prompt, or the model's default.
+std::string SystemPromptOrDefault(const model::ChatFormat& format, const std::string& text);
+
+}  // namespace dki::engine

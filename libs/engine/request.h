@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the engine is asked and what it answers, as plain data. Field names in error messages are
+// those of proto/dki/generation/v1, so that a client recognises them.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libs/model/chat_format.h"
+#include "libs/model/sampler.h"
+
+namespace dki::engine {
+
+// A memory and its weight.
+struct Memory {
+  std::string memory_id;
+  std::string text;
+  // [0, 16]: while the turn is read, and while the answer is written. Ignored where the memory is
+  // text in the prompt.
+  double alpha_read = 1.0;
+  double alpha_answer = 1.0;
+  int rank = 0;  // 0 is the best; the worst are dropped first
+};
+
+// Where the memories go.
+enum class MemoryPlace { kNone, kInjected, kPromptLate, kPromptSystem, kPromptUser };
+
+struct Prompt {
+  std::string system_prompt;            // empty: the model's default
+  std::vector<model::Message> history;  // its K/V is computed without memory
+  model::Message turn;                  // the user's message
+  MemoryPlace place = MemoryPlace::kNone;
+  std::vector<Memory> memories;       // in the order of the pack
+  std::string context_system_prompt;  // what an injected pack is computed behind; empty: default
+  std::string answer_prefix;          // what the answer is made to begin with
+  int max_pack_tokens = 0;            // 0: no budget but the window
+  bool memory_required = false;       // fail rather than answer without memory
+};
+
+struct AnswerOptions {
+  model::SamplingOptions sampling;
+  int max_tokens = 256;
+  std::vector<std::string> stop;  // the answer ends before the first that occurs
+};
+
+// On whose behalf, and until when.
+struct RequestContext {
+  std::string tenant_id;
+  std::string request_id;
+  std::chrono::system_clock::time_point deadline = std::chrono::system_clock::time_point::max();
+  // Asked between tokens, from the engine's thread. May be empty.
+  std::function<bool()> cancelled;
+};
+
+enum class Tier { kUnknown, kDevice, kRam, kDisk, kRecomputed };
+
+// What became of a memory of the request; in the request's order.
+struct MemoryOutcome {
+  std::string memory_id;
+  int n_tokens = 0;
+  Tier tier = Tier::kUnknown;
+  int64_t load_us = 0;
+  double attention_share = 0.0;
+  double attention_share_unbiased = 0.0;
+  bool dropped = false;  // fitted neither window nor budget
+};
+
+struct Usage {
+  int prompt_tokens = 0;
+  int memory_prompt_tokens = 0;  // of those, what memories as text cost
+  int cached_prompt_tokens = 0;  // of those, whose K/V was still cached
+  int injected_tokens = 0;       // attended to without being in the prompt
+  int completion_tokens = 0;     // without the end token
+};
+
+struct Timings {
+  int64_t queue_us = 0;
+  int64_t pack_us = 0;
+  int64_t prefill_us = 0;
+  int64_t first_token_us = 0;
+  int64_t total_us = 0;
+};
+
+struct Started {
+  Usage usage;
+  std::vector<MemoryOutcome> memories;
+  std::vector<std::string> degraded;  // what was away and had to be done without: "kv"
+};
+
+struct Answer {
+  std::string finish_reason;  // "stop", "length", "stop_string" or "cancelled"
+  std::string text;
+  std::vector<int32_t> token_ids = {};
+  Usage usage = {};
+  std::vector<MemoryOutcome> memories = {};
+  double lead_in_share = 0.0;  // attention on the pack's header and footer
+  double lead_in_share_unbiased = 0.0;
+  std::vector<std::string> degraded = {};
+  Timings timings = {};
+};
+
+struct ScoreResult {
+  std::vector<int32_t> token_ids;
+  std::vector<double> log_probabilities;  // natural
+  std::vector<int32_t> greedy_ids;
+  std::vector<MemoryOutcome> memories;
+  std::vector<std::string> degraded;
+};
+
+// Receives an answer while it is written, on the thread that called Engine::Generate: OnStarted
+// once, then text in whole UTF-8 characters. Returning false cancels.
+class AnswerSink {
+ public:
+  virtual ~AnswerSink() = default;
+  virtual bool OnStarted(const Started& started) = 0;
+  virtual bool OnText(std::string_view text) = 0;
+};
+
+}  // namespace dki::engine

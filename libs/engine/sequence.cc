@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libs/engine/sequence.h"
+
+#include <algorithm>
+
+#include "libs/base/check.h"
+#include "libs/engine/attention_shares.h"
+
+namespace dki::engine {
+namespace {
+
+constexpr int kGrowTokens = 64;
+// Rows of a scored continuation at once: each brings a whole row of logits.
+constexpr int kScoreRows = 32;
+
+int CountSegments(const SequenceInput& input) {
+  return (input.plan.history.empty() ? 0 : 1) + static_cast<int>(input.blocks.size());
+}
+
+std::vector<int32_t> ContextTokens(const PromptPlan& plan) {
+  if (plan.pack) return plan.turn;
+  std::vector<int32_t> tokens = plan.history;
+  tokens.insert(tokens.end(), plan.notes.begin(), plan.notes.end());
+  tokens.insert(tokens.end(), plan.turn.begin(), plan.turn.end());
+  return tokens;
+}
+
+}  // namespace
+
+Sequence::Sequence(SequenceInput input, const PromptLanguage& language, const model::KvShape& shape)
+    : input_(std::move(input)),
+      language_(language),
+      shape_(shape),
+      has_pack_(input_.plan.pack.has_value()),
+      context_tokens_(ContextTokens(input_.plan)),
+      context_(shape, static_cast<int>(context_tokens_.size())),
+      mass_(MakeAttentionMass(shape.n_layers, CountSegments(input_))),
+      sampler_(input_.options.sampling),
+      text_(input_.options.stop),
+      recent_(input_.plan.turn) {
+  DKI_CHECK(!has_pack_ || input_.blocks.size() == input_.plan.pack->blocks.size());
+  if (input_.continuation) scores_.token_ids = *input_.continuation;
+}
+
+void Sequence::Start(PrefixCache* cache) {
+  if (has_pack_) {
+    const int n_tokens = static_cast<int>(input_.plan.history.size());
+    const PrefixCache::Match match = cache->Find(input_.tenant_id, input_.plan.history);
+    cached_tokens_ = match.n_tokens;
+    if (match.n_tokens == n_tokens) {
+      history_ = match.kv;  // attended to where it lies; null when there is no history
+    } else {
+      own_history_ = std::make_unique<model::KvBuffer>(
+          match.kv ? match.kv->Clone(match.n_tokens, n_tokens) : model::KvBuffer(shape_, n_tokens));
+    }
+    return;
+  }
+  // The last token is always computed: its logits are wanted.
+  const PrefixCache::Match match =
+      cache->Find(input_.tenant_id, context_tokens().first(context_tokens_.size() - 1));
+  if (match.kv) {
+    cached_tokens_ = match.n_tokens;
+    context_ = match.kv->Clone(match.n_tokens, static_cast<int>(context_tokens_.size()));
+  }
+}
+
+std::vector<model::Segment> Sequence::Segments(Weights weights) const {
+  std::vector<model::Segment> segments;
+  if (!has_pack_) return segments;
+  const auto alpha_of = [&](int memory) {
+    const Memory& m = input_.prompt.memories[memory];
+    return weights == Weights::kRead ? m.alpha_read : m.alpha_answer;
+  };
+  double largest = 0.0;  // the lead-in's weight
+  for (const int memory : input_.plan.kept) largest = std::max(largest, alpha_of(memory));
+
+  if (history_) {
+    segments.push_back(
+        {.kv = history_.get(), .n_tokens = static_cast<int>(input_.plan.history.size())});
+  }
+  size_t memory = 0;
+  for (size_t i = 0; i < input_.blocks.size(); ++i) {
+    const injection::PlannedBlock& planned = input_.plan.pack->blocks[i];
+    const bool is_memory = planned.kind == injection::BlockKind::kMemory;
+    segments.push_back({.kv = &input_.blocks[i].block.kv,
+                        .n_tokens = static_cast<int>(planned.tokens.size()),
+                        .offset = input_.plan.placement.pack_offset + planned.start,
+                        .alpha = is_memory ? alpha_of(input_.plan.kept[memory++]) : largest});
+  }
+  return segments;
+}
+
+model::Chunk Sequence::ContextChunk(std::span<const int32_t> tokens, Weights weights) {
+  const int needed = context_.size() + static_cast<int>(tokens.size());
+  if (needed > context_.capacity()) {
+    context_.Reserve(
+        std::max(needed, context_.capacity() + std::max(kGrowTokens, context_.capacity() / 4)));
+  }
+  return {.tokens = tokens,
+          .context = &context_,
+          .context_offset = has_pack_ ? input_.plan.placement.turn_offset : 0.0,
+          .segments = Segments(weights),
+          .logits = model::LogitsWanted::kNone};
+}
+
+std::optional<model::Chunk> Sequence::NextChunk(int* prompt_budget) {
+  if (prefilled_ && !input_.continuation) {
+    model::Chunk chunk = ContextChunk(std::span(answer_).last(1), Weights::kAnswer);
+    chunk.logits = model::LogitsWanted::kLast;
+    if (has_pack_) chunk.mass = &mass_;
+    return chunk;
+  }
+  if (*prompt_budget <= 0) return std::nullopt;
+  const auto take = [&](std::span<const int32_t> rest, int most) {
+    const int n = std::min({static_cast<int>(rest.size()), most, *prompt_budget});
+    *prompt_budget -= n;
+    return rest.first(n);
+  };
+
+  if (prefilled_) {
+    const std::span<const int32_t> all = *input_.continuation;
+    const size_t done = scores_.log_probabilities.size();
+    model::Chunk chunk =
+        ContextChunk(take(all.subspan(done - 1, all.size() - done), kScoreRows), Weights::kAnswer);
+    chunk.logits = model::LogitsWanted::kAll;
+    if (has_pack_) chunk.mass = &mass_;
+    return chunk;
+  }
+  if (own_history_) {
+    const std::span<const int32_t> rest =
+        std::span<const int32_t>(input_.plan.history).subspan(own_history_->size());
+    return model::Chunk{.tokens = take(rest, *prompt_budget),
+                        .context = own_history_.get(),
+                        .segments = {},
+                        .logits = model::LogitsWanted::kNone};
+  }
+  const std::span<const int32_t> rest = context_tokens().subspan(context_.size());
+  const bool separate_last = has_pack_ && rest.size() > 1;
+  model::Chunk chunk = ContextChunk(
+      take(separate_last ? rest.first(rest.size() - 1) : rest, *prompt_budget), Weights::kRead);
+  if (chunk.tokens.size() == rest.size()) {
+    chunk.logits = model::LogitsWanted::kLast;
+    if (has_pack_) chunk.mass = &mass_;
+  }
+  return chunk;
+}
+
+std::string Sequence::Absorb(const model::Chunk& chunk, std::span<const float> logits,
+                             PrefixCache* cache) {
+  if (chunk.context == own_history_.get()) {
+    if (own_history_->size() == static_cast<int>(input_.plan.history.size())) {
+      history_ = std::move(own_history_);
+      cache->Insert(input_.tenant_id, input_.plan.history, history_);
+    }
+    return "";
+  }
+  if (chunk.logits == model::LogitsWanted::kNone) return "";
+  prefilled_ = true;
+  if (!input_.continuation) return AbsorbAnswerRow(logits);
+  const size_t vocab_size = language_.config->vocab_size;
+  for (size_t at = 0; at < logits.size(); at += vocab_size) {
+    AbsorbScoreRow(logits.subspan(at, vocab_size));
+  }
+  return "";
+}
+
+std::string Sequence::AbsorbAnswerRow(std::span<const float> logits) {
+  const int32_t token = sampler_.Sample(logits, recent_);
+  if (language_.tokenizer->IsEndOfGeneration(token)) return Finish("stop");
+  answer_.push_back(token);
+  recent_.push_back(token);
+  std::string text = text_.Append(language_.tokenizer->Decode(std::span(&token, 1)));
+  if (text_.stopped()) {
+    finish_reason_ = "stop_string";
+  } else if (static_cast<int>(answer_.size()) >= input_.options.max_tokens) {
+    text += Finish("length");
+  }
+  return text;
+}
+
+void Sequence::AbsorbScoreRow(std::span<const float> logits) {
+  const size_t at = scores_.log_probabilities.size();
+  scores_.log_probabilities.push_back(model::LogProbability(logits, scores_.token_ids[at]));
+  scores_.greedy_ids.push_back(
+      static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin()));
+  if (at + 1 == scores_.token_ids.size()) finish_reason_ = "stop";
+}
+
+std::string Sequence::Finish(const std::string& reason) {
+  finish_reason_ = reason;
+  return text_.Finish();
+}
+
+void Sequence::Keep(PrefixCache* cache) const {
+  if (has_pack_) return;  // its history is kept already
+  std::vector<int32_t> tokens = context_tokens_;
+  const bool vanilla = input_.plan.memory_free == static_cast<int>(tokens.size());
+  const std::vector<int32_t>& answer = input_.continuation ? *input_.continuation : answer_;
+  tokens.insert(tokens.end(), answer.begin(), answer.end());
+  const int n_tokens =
+      vanilla ? context_.size() : std::min(context_.size(), input_.plan.memory_free);
+  if (n_tokens <= cached_tokens_) return;
+  tokens.resize(n_tokens);
+  cache->Insert(input_.tenant_id, std::move(tokens),
+                std::make_shared<model::KvBuffer>(context_.Clone(n_tokens, n_tokens)));
+}
+
+Usage Sequence::usage() const {
+  const PromptPlan& plan = input_.plan;
+  return {.prompt_tokens = plan.n_tokens(),
+          .memory_prompt_tokens = plan.memory_prompt_tokens,
+          .cached_prompt_tokens = cached_tokens_,
+          .injected_tokens = plan.pack ? plan.pack->n_tokens : 0,
+          .completion_tokens = completion_tokens()};
+}
+
+std::vector<MemoryOutcome> Sequence::Outcomes() const {
+  std::vector<MemoryOutcome> outcomes = input_.plan.memories;
+  if (!has_pack_) return outcomes;
+  const int first_memory = CountSegments(input_) - static_cast<int>(input_.blocks.size()) + 1;
+  for (size_t i = 0; i < input_.plan.kept.size(); ++i) {
+    MemoryOutcome& outcome = outcomes[input_.plan.kept[i]];
+    const Share share =
+        ShareOf(mass_, first_memory + static_cast<int>(i), language_.config->n_heads);
+    outcome.attention_share = share.biased;
+    outcome.attention_share_unbiased = share.unbiased;
+    outcome.tier = input_.blocks[i + 1].tier;
+    outcome.load_us = input_.blocks[i + 1].load_us;
+  }
+  return outcomes;
+}
+
+Answer Sequence::TakeAnswer() {
+  Answer answer{.finish_reason = finish_reason_,
+                .text = text_.text(),
+                .token_ids = answer_,
+                .usage = usage(),
+                .memories = Outcomes()};
+  if (has_pack_) {
+    const int n_heads = language_.config->n_heads;
+    const int last = CountSegments(input_) - 1;
+    const int first = CountSegments(input_) - static_cast<int>(input_.blocks.size());
+    const Share header = ShareOf(mass_, first, n_heads);
+    const Share footer = ShareOf(mass_, last, n_heads);
+    answer.lead_in_share = header.biased + footer.biased;
+    answer.lead_in_share_unbiased = header.unbiased + footer.unbiased;
+  }
+  return answer;
+}
+
+ScoreResult Sequence::TakeScores() {
+  scores_.memories = Outcomes();
+  return std::move(scores_);
+}
+
+}  // namespace dki::engine

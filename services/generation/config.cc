@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "services/generation/config.h"
+
+#include <google/protobuf/util/time_util.h>
+
+#include "libs/rpc/run_service.h"
+
+namespace dki::generation {
+namespace {
+
+absl::Status CheckRange(const char* field, int64_t value, int64_t min, int64_t max) {
+  if (value >= min && value <= max) return absl::OkStatus();
+  return InvalidArgument("%s must be from %d to %d, not %d", field, min, max, value);
+}
+
+}  // namespace
+
+config::v1::GenerationServer DefaultConfig() {
+  config::v1::GenerationServer config;
+  *config.mutable_server() = rpc::DefaultServer(7104);
+  config.mutable_kv()->set_address("127.0.0.1:7103");
+  // A pack that nobody has asked for before is computed on this call, at prefill speed.
+  config.mutable_kv()->mutable_timeout()->set_seconds(20);
+  config.mutable_runtime()->set_model("SmolLM2-135M-Instruct.Q4_1.gguf");
+  config.mutable_runtime()->set_threads(0);
+  config.mutable_runtime()->set_isa("auto");
+  config.mutable_runtime()->set_activations("float");
+  config.set_max_running(8);
+  config.set_max_waiting(64);
+  config.set_prefill_chunk(256);
+  config.set_prefix_cache_bytes(int64_t{512} << 20);
+  return config;
+}
+
+absl::StatusOr<Settings> ReadConfig(const config::v1::GenerationServer& config) {
+  if (config.runtime().model().empty()) return InvalidArgument("runtime.model must name a file");
+  DKI_RETURN_IF_ERROR(CheckRange("runtime.threads", config.runtime().threads(), 0, 1024));
+  DKI_RETURN_IF_ERROR(CheckRange("max_running", config.max_running(), 1, 1024));
+  DKI_RETURN_IF_ERROR(CheckRange("max_waiting", config.max_waiting(), 1, 1 << 20));
+  DKI_RETURN_IF_ERROR(CheckRange("prefill_chunk", config.prefill_chunk(), 1, 8192));
+  DKI_RETURN_IF_ERROR(
+      CheckRange("prefix_cache_bytes", config.prefix_cache_bytes(), 0, int64_t{1} << 50));
+  const int64_t kv_timeout_ms =
+      google::protobuf::util::TimeUtil::DurationToMilliseconds(config.kv().timeout());
+  DKI_RETURN_IF_ERROR(CheckRange("kv.timeout (milliseconds)", kv_timeout_ms, 1, 3'600'000));
+  if (config.kv().address().empty()) return InvalidArgument("kv.address must not be empty");
+
+  Settings settings;
+  settings.model_path = config.runtime().model();
+  settings.model = {.n_threads = config.runtime().threads(),
+                    .isa = config.runtime().isa(),
+                    .activations = config.runtime().activations()};
+  settings.engine.max_running = config.max_running();
+  settings.engine.max_waiting = config.max_waiting();
+  settings.engine.prefill_chunk = config.prefill_chunk();
+  settings.engine.prefix_cache_bytes = config.prefix_cache_bytes();
+  settings.kv_address = config.kv().address();
+  settings.kv_timeout = std::chrono::milliseconds(kv_timeout_ms);
+  return settings;
+}
+
+}  // namespace dki::generation

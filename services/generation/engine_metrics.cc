@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "services/generation/engine_metrics.h"
+
+namespace dki::generation {
+namespace {
+
+telemetry::Counter* Tokens(telemetry::Metrics* metrics, const char* kind) {
+  return metrics->GetCounter("dki_generation_tokens_total", "Tokens, by what was done with them.",
+                             {{"kind", kind}});
+}
+telemetry::Counter* Requests(telemetry::Metrics* metrics, const char* event) {
+  return metrics->GetCounter("dki_generation_requests_total",
+                             "Requests: admitted to the queue, or refused, cancelled, degraded.",
+                             {{"event", event}});
+}
+telemetry::Counter* Seconds(telemetry::Metrics* metrics, const char* kind) {
+  return metrics->GetCounter("dki_generation_step_seconds_total",
+                             "Time in the model: steps that read prompt tokens, and others.",
+                             {{"kind", kind}});
+}
+
+}  // namespace
+
+EngineMetrics::EngineMetrics(telemetry::Metrics* metrics)
+    : running_(metrics->GetGauge("dki_generation_running", "Requests that the model works on.")),
+      waiting_(metrics->GetGauge("dki_generation_waiting", "Requests in the queue.")),
+      background_(metrics->GetGauge("dki_generation_background",
+                                    "Conversations to be encoded again without memory.")),
+      cache_bytes_(metrics->GetGauge("dki_generation_prefix_cache_bytes",
+                                     "Bytes of memory-free K/V kept for next turns.")),
+      cache_entries_(metrics->GetGauge("dki_generation_prefix_cache_entries",
+                                       "Conversations in the prefix cache.")),
+      requests_(Requests(metrics, "queued")),
+      rejected_(Requests(metrics, "rejected")),
+      cancelled_(Requests(metrics, "cancelled")),
+      degraded_(Requests(metrics, "degraded")),
+      prefill_tokens_(Tokens(metrics, "prefill")),
+      cached_tokens_(Tokens(metrics, "cached")),
+      decode_tokens_(Tokens(metrics, "decode")),
+      background_tokens_(Tokens(metrics, "background")),
+      prefill_seconds_(Seconds(metrics, "prefill")),
+      decode_seconds_(Seconds(metrics, "decode")) {}
+
+void EngineMetrics::Publish(const engine::EngineStats& stats) {
+  running_->Set(stats.running);
+  waiting_->Set(stats.waiting);
+  background_->Set(stats.background);
+  cache_bytes_->Set(static_cast<double>(stats.prefix_cache_bytes));
+  cache_entries_->Set(stats.prefix_cache_entries);
+  requests_->Increment(static_cast<double>(stats.requests - last_.requests));
+  rejected_->Increment(static_cast<double>(stats.rejected - last_.rejected));
+  cancelled_->Increment(static_cast<double>(stats.cancelled - last_.cancelled));
+  degraded_->Increment(static_cast<double>(stats.degraded - last_.degraded));
+  prefill_tokens_->Increment(static_cast<double>(stats.prefill_tokens - last_.prefill_tokens));
+  cached_tokens_->Increment(static_cast<double>(stats.cached_tokens - last_.cached_tokens));
+  decode_tokens_->Increment(static_cast<double>(stats.decode_tokens - last_.decode_tokens));
+  background_tokens_->Increment(
+      static_cast<double>(stats.background_tokens - last_.background_tokens));
+  prefill_seconds_->Increment(stats.prefill_seconds - last_.prefill_seconds);
+  decode_seconds_->Increment(stats.decode_seconds - last_.decode_seconds);
+  last_ = stats;
+}
+
+}  // namespace dki::generation

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: the engine's figures as Prometheus metrics.
+// Thread-safety: Publish from one thread at a time. Ownership: `metrics` must outlive it.
+#pragma once
+
+#include "libs/engine/engine.h"
+#include "libs/telemetry/metrics.h"
+
+namespace dki::generation {
+
+class EngineMetrics {
+ public:
+  explicit EngineMetrics(telemetry::Metrics* metrics);
+  void Publish(const engine::EngineStats& stats);
+
+ private:
+  engine::EngineStats last_;
+  telemetry::Gauge* running_;
+  telemetry::Gauge* waiting_;
+  telemetry::Gauge* background_;
+  telemetry::Gauge* cache_bytes_;
+  telemetry::Gauge* cache_entries_;
+  telemetry::Counter* requests_;
+  telemetry::Counter* rejected_;
+  telemetry::Counter* cancelled_;
+  telemetry::Counter* degraded_;
+  telemetry::Counter* prefill_tokens_;
+  telemetry::Counter* cached_tokens_;
+  telemetry::Counter* decode_tokens_;
+  telemetry::Counter* background_tokens_;
+  telemetry::Counter* prefill_seconds_;
+  telemetry::Counter* decode_seconds_;
+};
+
+}  // namespace dki::generation

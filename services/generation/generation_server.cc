@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "services/generation/generation_server.h"
+
+#include <utility>
+
+#include "libs/rpc/client.h"
+#include "libs/telemetry/log.h"
+#include "services/generation/config.h"
+#include "services/generation/engine_metrics.h"
+#include "services/generation/generation_service.h"
+#include "services/generation/kv_pack_source.h"
+
+namespace dki::generation {
+namespace {
+
+class GenerationServer : public rpc::ServiceInstance {
+ public:
+  GenerationServer(Settings settings, rpc::ServiceRuntime* runtime)
+      : settings_(std::move(settings)),
+        runtime_(runtime),
+        metrics_(&runtime->metrics()),
+        service_(runtime) {}
+
+  std::vector<grpc::Service*> services() override { return {&service_}; }
+
+  // The listener is up and says NOT_SERVING while the model is loaded (about a second).
+  absl::Status Start() override {
+    absl::StatusOr<engine::LoadedModel> loaded =
+        engine::LoadedModel::Load(settings_.model_path, settings_.model);
+    if (!loaded.ok()) return Annotate(loaded.status(), "runtime.model");
+    model_ = *std::move(loaded);
+    packs_ = std::make_unique<KvPackSource>(
+        KvPackSource::Options{.shape = model_.model->kv_shape(), .timeout = settings_.kv_timeout},
+        runtime_->cluster_key(),
+        kv::v1::KvService::NewStub(rpc::CreateChannel(settings_.kv_address)));
+    engine::Engine::Options options = settings_.engine;
+    options.stats_listener = [this](const engine::EngineStats& stats) { metrics_.Publish(stats); };
+    engine_ = std::make_unique<engine::Engine>(options, model_.model.get(), model_.tokenizer.get(),
+                                               model_.format.get(), packs_.get());
+    service_.Serve(engine_.get(), &model_);
+    runtime_->SetReady(true);
+    log::Info("model loaded", {{"model", model_.model->config().name},
+                               {"fingerprint", model_.model->config().fingerprint},
+                               {"runtime", model_.model->description()}});
+    return absl::OkStatus();
+  }
+
+  void Drain() override {
+    if (engine_ != nullptr) engine_->StopBackground();
+  }
+
+ private:
+  const Settings settings_;
+  rpc::ServiceRuntime* const runtime_;
+  EngineMetrics metrics_;
+  engine::LoadedModel model_;
+  std::unique_ptr<KvPackSource> packs_;
+  std::unique_ptr<engine::Engine> engine_;
+  GenerationServiceImpl service_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<rpc::ServiceInstance>> BuildGenerationServer(
+    const config::v1::GenerationServer& config, rpc::ServiceRuntime* runtime) {
+  DKI_ASSIGN_OR_RETURN(Settings settings, ReadConfig(config));
+  return std::make_unique<GenerationServer>(std::move(settings), runtime);
+}
+
+}  // namespace dki::generation

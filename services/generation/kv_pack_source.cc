@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "services/generation/kv_pack_source.h"
+
+#include <algorithm>
+#include <string>
+
+#include "libs/rpc/call.h"
+#include "libs/rpc/client.h"
+#include "services/generation/convert.h"
+
+namespace dki::generation {
+namespace {
+
+// What a block may have beside its planes: identity, chain, token ids.
+constexpr int64_t kMaxHeaderBytes = 1 << 20;
+
+absl::StatusOr<std::chrono::milliseconds> Timeout(std::chrono::milliseconds most,
+                                                  std::chrono::system_clock::time_point deadline) {
+  if (deadline == std::chrono::system_clock::time_point::max()) return most;
+  const auto half = std::chrono::duration_cast<std::chrono::milliseconds>(
+      (deadline - std::chrono::system_clock::now()) / 2);
+  if (half.count() <= 0) return DeadlineExceeded("no time is left to ask kv for a pack");
+  return std::min(most, half);
+}
+
+// Collects the parts of a pack's stream into verified blocks.
+class BlockAssembler {
+ public:
+  BlockAssembler(const injection::PackPlan& plan, const model::KvShape& shape)
+      : plan_(plan), shape_(shape) {}
+
+  absl::Status Add(const kv::v1::GetPackResponse& part) {
+    if (part.has_start()) {
+      DKI_RETURN_IF_ERROR(FinishBlock());
+      if (blocks_.size() == plan_.blocks.size()) {
+        return DataLoss("kv sent more than the pack's %d blocks", plan_.blocks.size());
+      }
+      start_ = part.start();
+      in_block_ = true;
+      bytes_.clear();
+      return absl::OkStatus();
+    }
+    if (!in_block_) return DataLoss("kv sent bytes that belong to no block");
+    bytes_ += part.chunk();
+    const int64_t most =
+        kMaxHeaderBytes +
+        static_cast<int64_t>(shape_.bytes_per_token() * plan_.blocks[blocks_.size()].tokens.size());
+    if (static_cast<int64_t>(bytes_.size()) > most) {
+      return DataLoss("block %d has more than the %d bytes it can have", blocks_.size(), most);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::vector<engine::LoadedBlock>> Finish() {
+    DKI_RETURN_IF_ERROR(FinishBlock());
+    if (blocks_.size() != plan_.blocks.size()) {
+      return DataLoss("kv sent %d of the pack's %d blocks", blocks_.size(), plan_.blocks.size());
+    }
+    return std::move(blocks_);
+  }
+
+ private:
+  absl::Status FinishBlock() {
+    if (!in_block_) return absl::OkStatus();
+    in_block_ = false;
+    const injection::PlannedBlock& planned = plan_.blocks[blocks_.size()];
+    absl::StatusOr<kvcache::Block> block = kvcache::DecodeBlock(bytes_, planned.identity, shape_);
+    if (!block.ok()) return Annotate(block.status(), absl::StrFormat("block %d", blocks_.size()));
+    if (block->tokens != planned.tokens ||
+        block->kv.size() != static_cast<int>(planned.tokens.size())) {
+      return DataLoss("block %d has other tokens than planned", blocks_.size());
+    }
+    blocks_.push_back({*std::move(block), ToTier(start_.tier()), start_.load_us()});
+    return absl::OkStatus();
+  }
+
+  const injection::PackPlan& plan_;
+  const model::KvShape shape_;
+  std::vector<engine::LoadedBlock> blocks_;
+  kv::v1::GetPackResponse::BlockStart start_;
+  std::string bytes_;
+  bool in_block_ = false;
+};
+
+}  // namespace
+
+KvPackSource::KvPackSource(Options options, rpc::ClusterKey key,
+                           std::unique_ptr<kv::v1::KvService::StubInterface> stub)
+    : options_(options), key_(std::move(key)), stub_(std::move(stub)) {}
+
+absl::StatusOr<std::vector<engine::LoadedBlock>> KvPackSource::Load(
+    const engine::PackRequest& request, const injection::PackPlan& plan) {
+  DKI_ASSIGN_OR_RETURN(const std::chrono::milliseconds timeout,
+                       Timeout(options_.timeout, request.deadline));
+  kv::v1::GetPackRequest proto;
+  proto.mutable_pack()->set_context_system_prompt(request.context_system_prompt);
+  for (const injection::PackMemoryText& memory : request.memories) {
+    kv::v1::PackMemory* sent = proto.mutable_pack()->add_memories();
+    sent->set_memory_id(memory.memory_id);
+    sent->set_text(memory.text);
+  }
+  if (!plan.blocks.empty()) {
+    proto.set_model_fingerprint(plan.blocks.front().identity.model_fingerprint);
+  }
+
+  const auto context = rpc::OutgoingContext(key_, request.tenant_id, request.request_id, timeout);
+  const auto reader = stub_->GetPack(context.get(), proto);
+  BlockAssembler assembler(plan, options_.shape);
+  absl::Status status;
+  kv::v1::GetPackResponse part;
+  while (status.ok() && reader->Read(&part)) status = assembler.Add(part);
+  if (!status.ok()) {
+    context->TryCancel();
+    while (reader->Read(&part)) {
+    }
+    reader->Finish().ok();  // cancelled by us
+    return status;
+  }
+  DKI_RETURN_IF_ERROR(rpc::FromGrpcStatus(reader->Finish()));
+  return assembler.Finish();
+}
+
+}  // namespace dki::generation
