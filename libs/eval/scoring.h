@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: when a free reply counts as right, and how sure a share is. Pure functions.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace dki::eval {
+
+// ASCII lower case; everything but letters, digits and bytes above 127 is a space; runs of spaces
+// are one; trimmed.
+std::string Normalise(std::string_view text);
+
+// The normalised gold answer occurs in the normalised reply as whole words. An empty gold answer
+// never does.
+bool ReplyHolds(std::string_view reply, std::string_view gold);
+
+// Standard error of a share of n, in percent points.
+double StandardErrorPercent(int right, int n);
+
+// Two-sided exact McNemar test: how likely a split of the discordant items at least this uneven is
+// by chance.
+double McNemar(int only_first, int only_second);
+
+}  // namespace dki::eval

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libs/eval/suite.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+namespace dki::eval {
+namespace {
+
+using Json = nlohmann::json;
+namespace fs = std::filesystem;
+
+absl::Status FieldError(const std::string& path, int line, const char* field) {
+  return InvalidArgument("%s, line %d: \"%s\" is missing or of the wrong type", path, line, field);
+}
+
+bool ReadString(const Json& json, const char* field, std::string* out) {
+  if (!json.contains(field) || !json[field].is_string()) return false;
+  *out = json[field].get<std::string>();
+  return true;
+}
+
+absl::StatusOr<Item> ParseItem(const Json& json, const std::string& path, int line) {
+  Item item;
+  if (!json.is_object()) return InvalidArgument("%s, line %d is not a JSON object", path, line);
+  if (!ReadString(json, "id", &item.id)) return FieldError(path, line, "id");
+  if (!ReadString(json, "question", &item.question)) return FieldError(path, line, "question");
+  if (!ReadString(json, "answer", &item.answer)) return FieldError(path, line, "answer");
+  if (json.contains("answer_prefix") && !ReadString(json, "answer_prefix", &item.answer_prefix)) {
+    return FieldError(path, line, "answer_prefix");
+  }
+  for (const Json& memory : json.value("memories", Json::array())) {
+    ItemMemory m;
+    if (!memory.is_object() || !ReadString(memory, "id", &m.id) ||
+        !ReadString(memory, "text", &m.text)) {
+      return FieldError(path, line, "memories");
+    }
+    item.memories.push_back(std::move(m));
+  }
+  for (const Json& message : json.value("history", Json::array())) {
+    model::Message m;
+    if (!message.is_object() || !ReadString(message, "role", &m.role) ||
+        !ReadString(message, "content", &m.content)) {
+      return FieldError(path, line, "history");
+    }
+    item.history.push_back(std::move(m));
+  }
+  return item;
+}
+
+// Whether the file's first line is an item (other kinds of suites lie in the same folder).
+bool IsItemSuite(const fs::path& path) {
+  std::ifstream file(path);
+  std::string line;
+  if (!std::getline(file, line)) return false;
+  const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+  return json.is_object() && json.contains("question") && json.contains("answer") &&
+         json["answer"].is_string();
+}
+
+}  // namespace
+
+absl::StatusOr<Suite> ReadSuite(const std::string& path, int limit) {
+  std::ifstream file(path);
+  if (!file) return NotFound("there is no suite %s", path);
+  Suite suite;
+  suite.name = fs::path(path).stem().string();
+  std::string text;
+  for (int line = 1; std::getline(file, text); ++line) {
+    if (limit > 0 && static_cast<int>(suite.items.size()) == limit) break;
+    if (text.empty()) continue;
+    DKI_ASSIGN_OR_RETURN(
+        Item item, ParseItem(Json::parse(text, nullptr, /*allow_exceptions=*/false), path, line));
+    suite.items.push_back(std::move(item));
+  }
+  if (suite.items.empty()) return InvalidArgument("%s has no items", path);
+  return suite;
+}
+
+absl::StatusOr<std::vector<std::string>> FindSuites(const std::string& path) {
+  std::error_code error;
+  if (!fs::exists(path, error))
+    return NotFound("there is no suite %s (evaluation data is found through DKI_DATA)", path);
+  if (!fs::is_directory(path, error)) return std::vector<std::string>{path};
+  std::vector<std::string> paths;
+  for (const auto& entry : fs::directory_iterator(path, error)) {
+    if (entry.path().extension() == ".jsonl" && IsItemSuite(entry.path()))
+      paths.push_back(entry.path().string());
+  }
+  if (paths.empty()) return NotFound("%s holds no suite", path);
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+}  // namespace dki::eval

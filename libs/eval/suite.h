@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: labelled items, one JSON object a line: memories, history, a question, and the answer
+// that the memories hold.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "libs/base/status.h"
+#include "libs/model/chat_format.h"
+
+namespace dki::eval {
+
+struct ItemMemory {
+  std::string id;
+  std::string text;
+};
+
+struct Item {
+  std::string id;
+  std::vector<ItemMemory> memories;  // in the order in which they go into the pack
+  std::vector<model::Message> history;
+  std::string question;
+  std::string answer_prefix;  // what the reply is made to begin with when the answer is scored
+  std::string answer;         // the gold answer, with its leading space
+};
+
+struct Suite {
+  std::string name;  // the file's name without its extension
+  std::vector<Item> items;
+};
+
+// Reads a suite, at most the first `limit` items (0: all). INVALID_ARGUMENT with the line for a
+// malformed one.
+absl::StatusOr<Suite> ReadSuite(const std::string& path, int limit);
+
+// `path` itself, or the item suites (*.jsonl with question and answer) of a folder, by name.
+// NOT_FOUND when there are none.
+absl::StatusOr<std::vector<std::string>> FindSuites(const std::string& path);
+
+}  // namespace dki::eval
