@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: the object graph of the service around a given embedder.
+//   feed ─► FeedFollower ─► TenantIndexes ◄─ RetrievalService ─► TextEmbedder
+// Thread-safety: as ServiceInstance.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "libs/model/embedder.h"
+#include "libs/rpc/run_service.h"
+#include "services/retrieval/feed_follower.h"
+#include "services/retrieval/retrieval_service.h"
+#include "services/retrieval/tenant_indexes.h"
+#include "services/retrieval/text_embedder.h"
+
+namespace dki::retrieval {
+
+class Instance final : public rpc::ServiceInstance {
+ public:
+  // `memory_store`: its address.
+  Instance(std::unique_ptr<model::Embedder> embedder, const std::string& memory_store,
+           const Clock* clock, rpc::ServiceRuntime* runtime, RetrievalService::Options options);
+
+  std::vector<grpc::Service*> services() override { return {&service_}; }
+  absl::Status Start() override;
+  void Drain() override { follower_.Stop(); }
+
+  const TenantIndexes& indexes() const { return indexes_; }
+
+ private:
+  TextEmbedder embedder_;
+  TenantIndexes indexes_;
+  RetrievalService service_;
+  FeedFollower follower_;
+};
+
+}  // namespace dki::retrieval

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "services/retrieval/server.h"
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "services/retrieval/instance.h"
+
+namespace dki::retrieval {
+namespace {
+
+constexpr int kMaxThreads = 256;
+
+}  // namespace
+
+config::v1::RetrievalServer DefaultConfig() {
+  config::v1::RetrievalServer config;
+  *config.mutable_server() = rpc::DefaultServer(7102);
+  config.mutable_memory_store()->set_address("127.0.0.1:7101");
+  config.mutable_memory_store()->mutable_timeout()->set_seconds(5);
+  config.set_embedding_model("all-MiniLM-L6-v2");
+  config.set_threads(0);  // one per core
+  return config;
+}
+
+absl::StatusOr<std::unique_ptr<rpc::ServiceInstance>> BuildRetrievalServer(
+    const config::v1::RetrievalServer& config, rpc::ServiceRuntime* runtime) {
+  if (config.memory_store().address().empty()) {
+    return InvalidArgument("memory_store.address must not be empty");
+  }
+  if (config.threads() < 0 || config.threads() > kMaxThreads) {
+    return InvalidArgument("threads is %d; it must be 0 (one per core) to %d", config.threads(),
+                           kMaxThreads);
+  }
+  const int n_threads = config.threads() > 0
+                            ? config.threads()
+                            : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  auto embedder = model::Embedder::Load(config.embedding_model(), n_threads);
+  if (!embedder.ok()) return Annotate(embedder.status(), "embedding_model");
+  return std::make_unique<Instance>(*std::move(embedder), config.memory_store().address(),
+                                    RealClock(), runtime, RetrievalService::Options());
+}
+
+}  // namespace dki::retrieval
