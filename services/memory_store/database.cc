@@ -21,7 +21,8 @@ std::chrono::milliseconds Remaining(Database::Deadline deadline) {
 std::string OneLine(const char* what) {
   std::string line(what);
   while (!line.empty() && (line.back() == '\n' || line.back() == ' ')) line.pop_back();
-  std::replace(line.begin(), line.end(), '\n', ' ');
+  std::replace_if(
+      line.begin(), line.end(), [](char c) { return c == '\n' || c == '\t'; }, ' ');
   return line;
 }
 
