@@ -23,6 +23,9 @@ struct WeightMatrix {
   const void* data = nullptr;  // [n_out, k], rows one after the other; need not be aligned
 };
 
+// Rows of W that are unpacked together: ranges are best cut at multiples of it.
+inline constexpr int kMatMulTileRows = 16;
+
 // Computes the rows [row_begin, row_end) of W for all tokens.
 // x: [n_tokens, k]; y: [n_tokens, n_out], of which the columns [row_begin, row_end) are written.
 void MatMul(Isa isa, const WeightMatrix& w, const float* x, int n_tokens, float* y, int row_begin,

@@ -36,7 +36,4 @@ DKI_DECLARE_CPU_KERNELS(avx2)
 DKI_DECLARE_CPU_KERNELS(avx512)
 #undef DKI_DECLARE_CPU_KERNELS
 
-// Rows of W that are dequantised at a time for several tokens.
-inline constexpr int kMatMulTileRows = 16;
-
 }  // namespace dki::kernels

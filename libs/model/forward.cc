@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libs/model/forward.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/activation.h"
+#include "kernels/norm.h"
+
+namespace dki::model {
+namespace {
+
+using kernels::kMatMulTileRows;
+// Rows that are worth waking a thread for, in row-wise functions.
+constexpr int kRowGrain = 8;
+
+kernels::RopePairs ToPairs(RopePairing pairing) {
+  return pairing == RopePairing::kInterleaved ? kernels::RopePairs::kInterleaved
+                                              : kernels::RopePairs::kHalves;
+}
+
+// Sums a chunk's shares over rows and heads, in their order.
+void Accumulate(const std::vector<double>& shares, int n_rows, int n_heads, int n_columns,
+                int layer, AttentionMass* mass) {
+  const size_t at = static_cast<size_t>(layer) * n_columns;
+  for (size_t i = 0; i < static_cast<size_t>(n_rows) * n_heads; ++i) {
+    for (int c = 0; c < n_columns; ++c) {
+      mass->biased[at + c] += shares[(i * n_columns + c) * 2];
+      mass->unbiased[at + c] += shares[(i * n_columns + c) * 2 + 1];
+    }
+  }
+}
+
+}  // namespace
+
+ForwardPass::ForwardPass(const ModelConfig* config, const Weights* weights, kernels::Isa isa,
+                         bool int8_activations, int n_threads)
+    : config_(*config),
+      weights_(*weights),
+      isa_(isa),
+      int8_(int8_activations),
+      frequencies_(
+          kernels::RopeFrequencies(config->rope.theta, config->rope.n_rot, weights->rope_factors)),
+      pool_(n_threads) {}
+
+std::vector<float> ForwardPass::Run(std::span<Chunk> chunks) {
+  Prepare(chunks);
+  if (n_rows_ == 0) return {};
+  Embed();
+  for (int layer = 0; layer < config_.n_layers; ++layer) {
+    const LayerWeights& w = weights_.layers[layer];
+    Normalize(x_.data(), w.attention_norm, n_rows_);
+    const Product qkv[] = {
+        {&w.q, w.q_bias, q_.data()}, {&w.k, w.k_bias, k_.data()}, {&w.v, w.v_bias, v_.data()}};
+    Multiply(qkv, xn_.data(), n_rows_);
+    StoreKv(layer);
+    Attend(layer);
+    const Product output{&w.attention_output, nullptr, y_.data()};
+    Multiply({&output, 1}, attended_.data(), n_rows_);
+    AddResidual();
+    FeedForward(w);
+  }
+  std::vector<float> logits = Logits();
+  for (Piece& piece : pieces_) {
+    piece.chunk->context->Resize(piece.first_index + piece.n_rows);
+    if (piece.chunk->mass != nullptr) piece.chunk->mass->rows += piece.n_rows;
+  }
+  return logits;
+}
+
+void ForwardPass::Prepare(std::span<Chunk> chunks) {
+  pieces_.clear();
+  pieces_.resize(chunks.size());
+  n_rows_ = 0;
+  for (size_t c = 0; c < chunks.size(); ++c) {
+    Piece& piece = pieces_[c];
+    piece.chunk = &chunks[c];
+    piece.first_row = n_rows_;
+    piece.n_rows = static_cast<int>(chunks[c].tokens.size());
+    piece.first_index = chunks[c].context->size();
+    n_rows_ += piece.n_rows;
+    const int needed = piece.first_index + piece.n_rows;
+    KvBuffer& context = *chunks[c].context;
+    if (needed > context.capacity()) {
+      const int doubled = std::min(context.capacity(), config_.context_length / 2) * 2;
+      context.Reserve(std::max(needed, doubled));
+    }
+  }
+  for (Piece& piece : pieces_) PrepareAttention(&piece);
+
+  const size_t rows = n_rows_;
+  const auto grow = [](std::vector<float>* v, size_t n) {
+    if (v->size() < n) v->resize(n);
+  };
+  const size_t q_dim = static_cast<size_t>(config_.n_heads) * config_.head_dim;
+  const size_t kv_dim = static_cast<size_t>(config_.n_kv_heads) * config_.head_dim;
+  for (std::vector<float>* v : {&x_, &xn_, &y_}) grow(v, rows * config_.hidden_dim);
+  for (std::vector<float>* v : {&q_, &attended_}) grow(v, rows * q_dim);
+  for (std::vector<float>* v : {&k_, &v_}) grow(v, rows * kv_dim);
+  for (std::vector<float>* v : {&gate_, &up_}) grow(v, rows * config_.ffn_dim);
+}
+
+// Rotations depend on positions alone, so one table serves all layers and heads. The context's is
+// computed from the token's index, without its offset: it is the very rotation of the key.
+void ForwardPass::PrepareAttention(Piece* piece) {
+  const Chunk& chunk = *piece->chunk;
+  const int n_rot = config_.rope.n_rot;
+  const size_t table = static_cast<size_t>(piece->n_rows) * n_rot;
+  const size_t n_segments = chunk.segments.size() + 1;
+  piece->rotations.resize(n_segments * table);
+  piece->segments.resize(n_segments);
+  for (const Segment& segment : chunk.segments) piece->buffers.push_back(segment.kv);
+  piece->buffers.push_back(chunk.context);
+  for (size_t s = 0; s < n_segments; ++s) {
+    kernels::KvSegment& out = piece->segments[s];
+    float* rotations = piece->rotations.data() + s * table;
+    out.rotations = rotations;
+    const bool own = s + 1 == n_segments;
+    if (own) {
+      out.n_tokens = piece->first_index + 1;
+      out.causal = true;
+    } else {
+      const Segment& segment = chunk.segments[s];
+      out.begin = segment.begin;
+      out.n_tokens = segment.n_tokens;
+      out.log_alpha = static_cast<float>(std::log(segment.alpha));
+      if (segment.alpha == 0) continue;
+    }
+    pool_.ForRanges(piece->n_rows, kRowGrain, [&](int begin, int end) {
+      for (int row = begin; row < end; ++row) {
+        const double index = piece->first_index + row;
+        const double position =
+            own ? index : chunk.context_offset + index - chunk.segments[s].offset;
+        kernels::RopeTable(position, frequencies_, rotations + static_cast<size_t>(row) * n_rot);
+      }
+    });
+  }
+  if (chunk.mass == nullptr) return;
+  piece->mass.resize(static_cast<size_t>(piece->n_rows) * config_.n_heads * n_segments * 2);
+  if (chunk.mass->n_columns == 0) {
+    chunk.mass->n_layers = config_.n_layers;
+    chunk.mass->n_columns = static_cast<int>(n_segments);
+    chunk.mass->biased.assign(n_segments * config_.n_layers, 0.0);
+    chunk.mass->unbiased.assign(n_segments * config_.n_layers, 0.0);
+  }
+}
+
+void ForwardPass::Embed() {
+  const kernels::WeightMatrix& w = weights_.embeddings;
+  const size_t row_bytes = kernels::RowBytes(w.dtype, w.k);
+  for (const Piece& piece : pieces_) {
+    for (int i = 0; i < piece.n_rows; ++i) {
+      kernels::DequantizeRow(w.dtype,
+                             static_cast<const char*>(w.data) + piece.chunk->tokens[i] * row_bytes,
+                             w.k, x_.data() + static_cast<size_t>(piece.first_row + i) * w.k);
+    }
+  }
+}
+
+void ForwardPass::StoreKv(int layer) {
+  const int n_kv = config_.n_kv_heads;
+  const int head_dim = config_.head_dim;
+  const int n_rot = config_.rope.n_rot;
+  const size_t row_size = static_cast<size_t>(n_kv) * head_dim;
+  for (Piece& piece : pieces_) {
+    float* keys = piece.chunk->context->keys(layer) + piece.first_index * row_size;
+    float* values = piece.chunk->context->values(layer) + piece.first_index * row_size;
+    const float* rotations = piece.segments.back().rotations;
+    pool_.ForRanges(piece.n_rows, 4 * kRowGrain, [&](int begin, int end) {
+      for (int i = begin; i < end; ++i) {
+        const size_t from = (piece.first_row + i) * row_size;
+        kernels::ApplyRope(ToPairs(config_.rope.pairing), rotations + size_t{1} * i * n_rot, n_rot,
+                           n_kv, head_dim, k_.data() + from, keys + i * row_size);
+        std::copy_n(v_.data() + from, row_size, values + i * row_size);
+      }
+    });
+  }
+}
+
+void ForwardPass::Attend(int layer) {
+  const size_t row_size = static_cast<size_t>(config_.n_heads) * config_.head_dim;
+  for (Piece& piece : pieces_) {
+    for (size_t s = 0; s < piece.segments.size(); ++s) {
+      piece.segments[s].keys = piece.buffers[s]->keys(layer);
+      piece.segments[s].values = piece.buffers[s]->values(layer);
+    }
+  }
+  const int n_threads = pool_.n_threads();
+  pool_.Run([&](int thread) {
+    int dealt = 0;  // items of the pieces before: deal the batch's items out like cards
+    for (Piece& piece : pieces_) {
+      kernels::AttentionOp op;
+      op.n_rows = piece.n_rows;
+      op.n_heads = config_.n_heads;
+      op.n_kv_heads = config_.n_kv_heads;
+      op.head_dim = config_.head_dim;
+      op.n_rot = config_.rope.n_rot;
+      op.pairs = ToPairs(config_.rope.pairing);
+      op.scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim));
+      op.q = q_.data() + piece.first_row * row_size;
+      op.out = attended_.data() + piece.first_row * row_size;
+      op.segments = piece.segments.data();
+      op.n_segments = static_cast<int>(piece.segments.size());
+      op.mass = piece.mass.empty() ? nullptr : piece.mass.data();
+      const int begin = (thread - dealt % n_threads + n_threads) % n_threads;
+      kernels::Attention(isa_, op, begin, n_threads);
+      dealt += op.n_items();
+    }
+  });
+  for (Piece& piece : pieces_) {
+    if (piece.chunk->mass != nullptr)
+      Accumulate(piece.mass, piece.n_rows, config_.n_heads, static_cast<int>(piece.segments.size()),
+                 layer, piece.chunk->mass);
+  }
+}
+
+void ForwardPass::FeedForward(const LayerWeights& w) {
+  Normalize(x_.data(), w.ffn_norm, n_rows_);
+  const Product gate_up[] = {{&w.gate, nullptr, gate_.data()}, {&w.up, nullptr, up_.data()}};
+  QuantizeFor(gate_up, xn_.data(), n_rows_);
+  const int ffn = config_.ffn_dim;
+  pool_.ForRanges(ffn, kMatMulTileRows, [&](int begin, int end) {
+    for (const Product& product : gate_up) MultiplyRows(product, xn_.data(), n_rows_, begin, end);
+    for (int row = 0; row < n_rows_; ++row) {
+      const size_t at = static_cast<size_t>(row) * ffn + begin;
+      kernels::SiluMul(isa_, up_.data() + at, end - begin, gate_.data() + at);
+    }
+  });
+  const Product down{&w.down, nullptr, y_.data()};
+  Multiply({&down, 1}, gate_.data(), n_rows_);
+  AddResidual();
+}
+
+std::vector<float> ForwardPass::Logits() {
+  const size_t hidden = config_.hidden_dim;
+  int n_wanted = 0;
+  for (const Piece& piece : pieces_) {
+    const LogitsWanted wanted = piece.chunk->logits;
+    const int n = wanted == LogitsWanted::kNone   ? 0
+                  : wanted == LogitsWanted::kLast ? 1
+                                                  : piece.n_rows;
+    // Rows only ever move towards the front.
+    const size_t from = (piece.first_row + piece.n_rows - n) * hidden;
+    std::copy_n(x_.data() + from, n * hidden, x_.data() + n_wanted * hidden);
+    n_wanted += n;
+  }
+  std::vector<float> logits(static_cast<size_t>(n_wanted) * config_.vocab_size);
+  if (n_wanted == 0) return logits;
+  Normalize(x_.data(), weights_.output_norm, n_wanted);
+  const Product output{&weights_.output, nullptr, logits.data()};
+  Multiply({&output, 1}, xn_.data(), n_wanted);
+  return logits;
+}
+
+void ForwardPass::Normalize(const float* x, const float* weight, int n_rows) {
+  const int n = config_.hidden_dim;
+  pool_.ForRanges(n_rows, kRowGrain, [&](int begin, int end) {
+    const size_t at = static_cast<size_t>(begin) * n;
+    kernels::RmsNorm(isa_, x + at, weight, config_.norm_epsilon, end - begin, n, xn_.data() + at);
+  });
+}
+
+void ForwardPass::AddResidual() {
+  const int n = config_.hidden_dim;
+  pool_.ForRanges(n_rows_, kRowGrain, [&](int begin, int end) {
+    const size_t at = static_cast<size_t>(begin) * n;
+    kernels::AddTo(y_.data() + at, (end - begin) * n, x_.data() + at);
+  });
+}
+
+void ForwardPass::QuantizeFor(std::span<const Product> products, const float* x, int n_rows) {
+  if (!int8_) return;
+  const bool needed = std::ranges::any_of(
+      products, [](const Product& p) { return kernels::IsQuantized(p.w->dtype); });
+  if (!needed) return;
+  quantized_.Resize(n_rows, products[0].w->k);
+  pool_.ForRanges(n_rows, kRowGrain, [&](int begin, int end) {
+    kernels::QuantizeActivations(x, begin, end, &quantized_);
+  });
+}
+
+void ForwardPass::MultiplyRows(const Product& product, const float* x, int n_rows, int begin,
+                               int end) {
+  const kernels::WeightMatrix& w = *product.w;
+  if (int8_ && kernels::IsQuantized(w.dtype))
+    kernels::MatMulInt8(isa_, w, quantized_, n_rows, product.y, begin, end);
+  else
+    kernels::MatMul(isa_, w, x, n_rows, product.y, begin, end);
+  if (product.bias == nullptr) return;
+  for (int row = 0; row < n_rows; ++row)
+    kernels::AddTo(product.bias + begin, end - begin,
+                   product.y + static_cast<size_t>(row) * w.n_out + begin);
+}
+
+// One visit of the team for all products of the group: waking it costs more than a small product.
+void ForwardPass::Multiply(std::span<const Product> products, const float* x, int n_rows) {
+  QuantizeFor(products, x, n_rows);
+  const int n_threads = pool_.n_threads();
+  pool_.Run([&](int thread) {
+    for (const Product& product : products) {
+      const int n_out = product.w->n_out;
+      const int64_t tiles = (n_out + kMatMulTileRows - 1) / kMatMulTileRows;
+      const int begin = static_cast<int>(tiles * thread / n_threads) * kMatMulTileRows;
+      const int end = static_cast<int>(tiles * (thread + 1) / n_threads) * kMatMulTileRows;
+      if (begin < n_out) MultiplyRows(product, x, n_rows, begin, std::min(end, n_out));
+    }
+  });
+}
+
+}  // namespace dki::model

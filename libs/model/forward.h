@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: the forward pass over a batch of chunks. Rows of all chunks share the matrix products;
+// attention is per row, over the chunk's segments and then its own context.
+// Thread-safety: thread-compatible. Ownership: borrows configuration and weights, owns the team of
+// threads and the memory of the activations, which is kept between calls.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "kernels/attention.h"
+#include "kernels/isa.h"
+#include "kernels/matmul.h"
+#include "kernels/thread_pool.h"
+#include "libs/base/status.h"
+#include "libs/model/config.h"
+#include "libs/model/model.h"
+#include "libs/model/weights.h"
+
+namespace dki::model {
+
+// Everything that Forward refuses, before anything is touched.
+absl::Status ValidateChunks(std::span<const Chunk> chunks, const ModelConfig& config);
+
+class ForwardPass {
+ public:
+  // `config` and `weights` must outlive the result.
+  ForwardPass(const ModelConfig* config, const Weights* weights, kernels::Isa isa,
+              bool int8_activations, int n_threads);
+
+  // See Model::Forward. REQUIRES: ValidateChunks.
+  std::vector<float> Run(std::span<Chunk> chunks);
+
+  int n_threads() const { return pool_.n_threads(); }
+
+ private:
+  // A chunk's place in the batch, and its attention as the kernels take it.
+  struct Piece {
+    Chunk* chunk = nullptr;
+    int first_row = 0;
+    int n_rows = 0;
+    int first_index = 0;  // of its first token in the context
+    std::vector<kernels::KvSegment> segments;
+    std::vector<const KvBuffer*> buffers;  // of `segments`
+    std::vector<float> rotations;          // [n_segments, n_rows, n_rot]
+    std::vector<double> mass;              // [n_rows, n_heads, n_segments, 2]
+  };
+  // One product of a group that shares its input.
+  struct Product {
+    const kernels::WeightMatrix* w;
+    const float* bias;  // or null
+    float* y;           // [n_rows, w->n_out]
+  };
+
+  void Prepare(std::span<Chunk> chunks);
+  void PrepareAttention(Piece* piece);
+  void Embed();
+  void Attend(int layer);
+  void StoreKv(int layer);
+  void FeedForward(const LayerWeights& w);
+  std::vector<float> Logits();
+
+  // Rows of x normalised into xn_.
+  void Normalize(const float* x, const float* weight, int n_rows);
+  // x_ += y_ for all rows.
+  void AddResidual();
+  void Multiply(std::span<const Product> products, const float* x, int n_rows);
+  // The rows of one product that a thread computes.
+  void MultiplyRows(const Product& product, const float* x, int n_rows, int begin, int end);
+  void QuantizeFor(std::span<const Product> products, const float* x, int n_rows);
+
+  const ModelConfig& config_;
+  const Weights& weights_;
+  const kernels::Isa isa_;
+  const bool int8_;
+  const std::vector<double> frequencies_;
+  kernels::ThreadPool pool_;
+
+  std::vector<Piece> pieces_;
+  int n_rows_ = 0;
+  std::vector<float> x_;          // [n_rows, hidden_dim] the residual stream
+  std::vector<float> xn_;         // [n_rows, hidden_dim] normalised
+  std::vector<float> y_;          // [n_rows, hidden_dim] what is added to it next
+  std::vector<float> q_, k_, v_;  // [n_rows, heads * head_dim]
+  std::vector<float> attended_;   // [n_rows, n_heads * head_dim]
+  std::vector<float> gate_, up_;  // [n_rows, ffn_dim]
+  kernels::QuantizedActivations quantized_;
+};
+
+}  // namespace dki::model

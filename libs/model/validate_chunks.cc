@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+#include <unordered_map>
+
+#include "libs/model/forward.h"
+
+namespace dki::model {
+namespace {
+
+bool IsPlace(double position) {
+  return std::isfinite(position) && std::fabs(position) <= 1e9;
+}
+
+absl::Status ValidateTokens(const Chunk& chunk, int index, const ModelConfig& config) {
+  if (chunk.tokens.empty()) return InvalidArgument("chunks[%d].tokens is empty", index);
+  for (size_t i = 0; i < chunk.tokens.size(); ++i) {
+    if (chunk.tokens[i] < 0 || chunk.tokens[i] >= config.vocab_size) {
+      return InvalidArgument("chunks[%d].tokens[%d] is %d, the vocabulary has %d tokens", index, i,
+                             chunk.tokens[i], config.vocab_size);
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status ValidateChunks(std::span<const Chunk> chunks, const ModelConfig& config) {
+  const KvShape shape{config.n_layers, config.n_kv_heads, config.head_dim};
+  // Contexts of the chunks so far, with the size that they will have.
+  std::unordered_map<const KvBuffer*, int> written;
+  for (size_t c = 0; c < chunks.size(); ++c) {
+    const Chunk& chunk = chunks[c];
+    const int index = static_cast<int>(c);
+    DKI_RETURN_IF_ERROR(ValidateTokens(chunk, index, config));
+    if (chunk.context == nullptr || chunk.context->shape() != shape)
+      return InvalidArgument("chunks[%d].context is not a buffer of this model", index);
+    if (!IsPlace(chunk.context_offset))
+      return InvalidArgument("chunks[%d].context_offset is not a position", index);
+    const size_t size = static_cast<size_t>(chunk.context->size()) + chunk.tokens.size();
+    if (size > static_cast<size_t>(config.context_length)) {
+      return InvalidArgument("chunks[%d].tokens: a context of %d tokens exceeds the window of %d",
+                             index, size, config.context_length);
+    }
+    for (size_t s = 0; s < chunk.segments.size(); ++s) {
+      const Segment& segment = chunk.segments[s];
+      const auto where = [&] { return absl::StrFormat("chunks[%d].segments[%d]", index, s); };
+      if (segment.kv == nullptr || segment.kv->shape() != shape || segment.kv == chunk.context)
+        return InvalidArgument("%s.kv is not another buffer of this model", where());
+      const auto earlier = written.find(segment.kv);
+      const int held = earlier == written.end() ? segment.kv->size() : earlier->second;
+      if (segment.begin < 0 || segment.n_tokens < 0 || segment.begin > held ||
+          segment.n_tokens > held - segment.begin) {
+        return InvalidArgument("%s: tokens [%d, %d + %d) are not within the %d held", where(),
+                               segment.begin, segment.begin, segment.n_tokens, held);
+      }
+      if (!IsPlace(segment.offset)) return InvalidArgument("%s.offset is not a position", where());
+      if (!(std::isfinite(segment.alpha) && segment.alpha >= 0))
+        return InvalidArgument("%s.alpha is %g, it must be finite and not negative", where(),
+                               segment.alpha);
+    }
+    if (chunk.mass != nullptr && chunk.mass->n_columns != 0) {
+      const AttentionMass& mass = *chunk.mass;
+      const size_t size = static_cast<size_t>(config.n_layers) * (chunk.segments.size() + 1);
+      if (mass.n_layers != config.n_layers || mass.biased.size() != size ||
+          mass.unbiased.size() != size)
+        return InvalidArgument("chunks[%d].mass was begun with another number of segments", index);
+    }
+    if (!written.emplace(chunk.context, static_cast<int>(size)).second)
+      return InvalidArgument("chunks[%d].context is the context of an earlier chunk too", index);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace dki::model
