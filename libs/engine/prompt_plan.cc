@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "libs/base/strings.h"
+#include "libs/injection/fit_pack.h"
 
 namespace dki::engine {
 namespace {
@@ -106,13 +107,18 @@ int Extent(const PromptPlan& plan) {
   return plan.n_tokens() + static_cast<int>(std::ceil(shift));
 }
 
-// The worst rank; of equals the last of the pack, on which no other block depends.
-std::vector<int>::iterator WorstOf(std::vector<int>* kept, const Prompt& prompt) {
-  auto worst = kept->begin();
-  for (auto it = kept->begin(); it != kept->end(); ++it) {
-    if (prompt.memories[*it].rank >= prompt.memories[*worst].rank) worst = it;
+// Drops the worst-ranked of `kept`, whose tokens `plan` counts.
+std::vector<int> WithoutWorst(const PromptPlan& plan, const Prompt& prompt,
+                              const std::vector<int>& kept) {
+  std::vector<injection::FitCandidate> candidates;
+  int n_tokens = 0;
+  for (const int i : kept) {
+    candidates.push_back({plan.memories[i].n_tokens, prompt.memories[i].rank});
+    n_tokens += plan.memories[i].n_tokens;
   }
-  return worst;
+  std::vector<int> fewer;
+  for (const int i : injection::FitPack(candidates, n_tokens - 1)) fewer.push_back(kept[i]);
+  return fewer;
 }
 
 }  // namespace
@@ -155,9 +161,9 @@ absl::StatusOr<PromptPlan> PlanPrompt(const PromptLanguage& language, const std:
     const bool in_budget =
         prompt.max_pack_tokens == 0 || plan.pack_tokens <= prompt.max_pack_tokens;
     if (in_budget && Extent(plan) + answer_tokens <= window) return plan;
-    const auto worst = WorstOf(&kept, prompt);
-    vanilla.memories[*worst].dropped = true;
-    kept.erase(worst);
+    for (const int i : kept) vanilla.memories[i].dropped = true;
+    kept = WithoutWorst(plan, prompt, kept);
+    for (const int i : kept) vanilla.memories[i].dropped = false;
   }
   return vanilla;
 }

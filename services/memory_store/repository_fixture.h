@@ -48,9 +48,14 @@ class FakeBackend : public Backend {
 
 class PostgresBackend : public Backend {
  public:
+  // All tests share one database, empty at the start of each.
   PostgresBackend() {
     const auto deadline = std::chrono::system_clock::now() + std::chrono::seconds(30);
     EXPECT_OK(ApplyMigrations(&database_, EmbeddedMigrations(), deadline));
+    EXPECT_OK(database_.Transact(deadline, [](pqxx::work& work) {
+      work.exec("TRUNCATE feed_heads, feed, memories, requests, conversations CASCADE");
+      return absl::OkStatus();
+    }));
   }
   MemoryRepository& memories() override { return memories_; }
   ConversationRepository& conversations() override { return conversations_; }
@@ -69,7 +74,12 @@ class PostgresBackend : public Backend {
   }
 
  private:
-  Database database_{{.connection_string = testing::TestPostgres::Get().CreateDatabase()}};
+  static std::string SharedDatabase() {
+    static const std::string database = testing::TestPostgres::Get().CreateDatabase();
+    return database;
+  }
+
+  Database database_{{.connection_string = SharedDatabase()}};
   PostgresMemoryRepository memories_{&database_, &signal, &clock};
   PostgresConversationRepository conversations_{&database_, &clock};
   PostgresFeedSource feed_{&database_};

@@ -22,7 +22,7 @@ MODELS = pathlib.Path(os.environ.get(
 def _generate_stubs():
     from grpc_tools import protoc
     out = tempfile.mkdtemp(prefix="dki-stubs-")
-    protos = [str(p) for p in (ROOT / "proto").rglob("*.proto")]
+    protos = [str(p) for p in (ROOT / "proto" / "dki").rglob("*.proto")]
     include = pathlib.Path(protoc.__file__).parent / "_proto"
     if protoc.main(["protoc", f"-I{ROOT / 'proto'}", f"-I{include}", f"--python_out={out}", f"--grpc_python_out={out}", *protos]):
         raise RuntimeError("the protos do not compile for Python")
