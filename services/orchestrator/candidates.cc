@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "services/orchestrator/candidates.h"
+
+#include <unordered_map>
+
+namespace dki::orchestrator {
+namespace {
+
+using MemoryById = std::unordered_map<std::string, const memory::v1::Memory*>;
+
+MemoryById Index(const Memories& memories) {
+  MemoryById index;
+  for (const auto& memory : memories) index.emplace(memory.id(), &memory);
+  return index;
+}
+
+void CopyState(const memory::v1::Memory& memory, Candidate* candidate) {
+  candidate->version = memory.version();
+  candidate->text = memory.text();
+  candidate->source_class = memory.source_class();
+  candidate->create_position = memory.create_position();
+}
+
+}  // namespace
+
+std::vector<Candidate> JoinHits(const Hits& hits, const Memories& current) {
+  const MemoryById memories = Index(current);
+  std::vector<Candidate> candidates;
+  candidates.reserve(hits.size());
+  for (const auto& hit : hits) {
+    Candidate& candidate = candidates.emplace_back();
+    candidate.id = hit.memory_id();
+    candidate.version = hit.version();
+    candidate.cosine = hit.cosine();
+    const auto found = memories.find(hit.memory_id());
+    if (found != memories.end() && found->second->version() == hit.version()) {
+      CopyState(*found->second, &candidate);
+    } else {
+      candidate.reason = kNotCurrent;
+    }
+  }
+  return candidates;
+}
+
+absl::StatusOr<std::vector<Candidate>> JoinNamed(std::span<const std::string> ids, const Hits& hits,
+                                                 const Memories& current) {
+  const MemoryById memories = Index(current);
+  std::unordered_map<std::string, float> cosines;
+  for (const auto& hit : hits) cosines.emplace(hit.memory_id(), hit.cosine());
+  std::vector<Candidate> candidates;
+  candidates.reserve(ids.size());
+  for (const std::string& id : ids) {
+    const auto found = memories.find(id);
+    if (found == memories.end()) {
+      return NotFound("memory.memory_ids: memory %s does not exist or is not visible", id);
+    }
+    Candidate& candidate = candidates.emplace_back();
+    candidate.id = id;
+    CopyState(*found->second, &candidate);
+    if (const auto cosine = cosines.find(id); cosine != cosines.end()) {
+      candidate.cosine = cosine->second;
+    }
+  }
+  return candidates;
+}
+
+}  // namespace dki::orchestrator

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "services/orchestrator/generate_step.h"
+
+namespace dki::orchestrator {
+namespace {
+
+constexpr char kRetryAfter[] = "retry-after-ms";
+
+void PassOnRetryHint(const grpc::ClientContext& from, const rpc::Call& call) {
+  const auto& metadata = from.GetServerTrailingMetadata();
+  if (const auto hint = metadata.find(kRetryAfter); hint != metadata.end()) {
+    call.context()->AddTrailingMetadata(kRetryAfter,
+                                        std::string(hint->second.data(), hint->second.size()));
+  }
+}
+
+absl::Status Explain(const absl::Status& status, const rpc::Call& call, bool finished,
+                     bool listener_left) {
+  if (listener_left) return Cancelled("the client went away");
+  if (status.ok() && finished) return absl::OkStatus();
+  DKI_RETURN_IF_ERROR(CheckClient(call));
+  if (status.ok()) return Unavailable("generation: the stream ended before the answer");
+  // The client did not cancel, so generation did: it is shutting down.
+  if (absl::IsCancelled(status)) return Unavailable("generation: %s", ToStd(status.message()));
+  return Annotate(status, "generation");
+}
+
+}  // namespace
+
+Answered Generate(const Upstreams& upstreams, const rpc::Call& call,
+                  const generation::v1::GenerateRequest& request, const TextSink& sink) {
+  Answered answered;
+  const auto context = upstreams.ContextFor(call, upstreams.generation_timeout);
+  const auto reader = upstreams.generation->Generate(context.get(), request);
+  bool finished = false;
+  bool listener_left = false;
+  generation::v1::GenerateResponse event;
+  while (reader->Read(&event)) {
+    if (event.has_started()) {
+      answered.degraded.assign(event.started().degraded().begin(),
+                               event.started().degraded().end());
+      answered.model_fingerprint = event.started().model_fingerprint();
+    } else if (event.has_finished()) {
+      answered.finished = std::move(*event.mutable_finished());
+      finished = true;
+    } else if (!listener_left) {
+      answered.text += event.text();
+      if (!sink(event.text())) {
+        listener_left = true;
+        context->TryCancel();  // and read on until the stream has ended
+      }
+    }
+  }
+  const absl::Status status = rpc::FromGrpcStatus(reader->Finish());
+  if (absl::IsResourceExhausted(status)) PassOnRetryHint(*context, call);
+  answered.status = Explain(status, call, finished, listener_left);
+  answered.timings = answered.finished.timings();
+  return answered;
+}
+
+}  // namespace dki::orchestrator

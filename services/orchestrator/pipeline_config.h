@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: the configuration of each step of the pipeline, checked, as plain data.
+#pragma once
+
+#include <string>
+
+#include "dki/config/v1/orchestrator.pb.h"
+#include "libs/base/status.h"
+#include "libs/injection/alpha_policy.h"
+#include "libs/injection/gate.h"
+
+namespace dki::orchestrator {
+
+// What happens to a request whose decision cannot be committed.
+enum class AuditPolicy {
+  kRequired,    // it fails
+  kSpool,       // the decision goes to a local file and from there to the store, later
+  kBestEffort,  // the loss is counted
+};
+
+struct PipelineConfig {
+  int k = 8;
+  injection::GateOptions gate;
+  injection::AlphaPolicy alpha;
+  int max_pack_tokens = 1024;
+  // Of requests that bring none, and of the canonical context. Empty: the model's own.
+  std::string system_prompt;
+  int default_max_tokens = 256;
+  AuditPolicy audit = AuditPolicy::kRequired;
+  std::string spool_path;
+  // Hexadecimal SHA-256 of all of the above; in every decision.
+  std::string hash;
+};
+
+// INVALID_ARGUMENT with the field's path and its limits.
+absl::StatusOr<PipelineConfig> ParsePipelineConfig(const config::v1::OrchestratorServer& config);
+
+}  // namespace dki::orchestrator

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: tells kv which pack is coming, while the decision is being committed. Never waits, never
+//   fails a request. Thread-safety: thread-safe.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "services/orchestrator/upstreams.h"
+
+namespace dki::orchestrator {
+
+class Prefetcher {
+ public:
+  explicit Prefetcher(const Upstreams* upstreams) : upstreams_(*upstreams) {}
+
+  void Prefetch(const std::string& tenant_id, const std::string& request_id,
+                const std::string& model_fingerprint, kv::v1::PackSpec pack);
+
+ private:
+  const Upstreams& upstreams_;
+  // Calls under way: a slow kv must not pile them up.
+  const std::shared_ptr<std::atomic<int>> running_ = std::make_shared<std::atomic<int>>(0);
+};
+
+}  // namespace dki::orchestrator

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "services/orchestrator/weigh_step.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace dki::orchestrator {
+namespace {
+
+injection::SourceClass ToPolicy(common::v1::SourceClass source_class) {
+  switch (source_class) {
+    case common::v1::SOURCE_CLASS_USER:
+      return injection::SourceClass::kUser;
+    case common::v1::SOURCE_CLASS_OPERATOR:
+      return injection::SourceClass::kOperator;
+    case common::v1::SOURCE_CLASS_DOCUMENT:
+      return injection::SourceClass::kDocument;
+    case common::v1::SOURCE_CLASS_ASSISTANT:
+      return injection::SourceClass::kAssistant;
+    default:  // Unknown origin gets the tightest cap.
+      return injection::SourceClass::kTool;
+  }
+}
+
+}  // namespace
+
+std::vector<int> RanksByCosine(std::span<const float> cosines) {
+  std::vector<int> best_first(cosines.size());
+  std::iota(best_first.begin(), best_first.end(), 0);
+  std::stable_sort(best_first.begin(), best_first.end(),
+                   [&](int a, int b) { return cosines[a] > cosines[b]; });
+  std::vector<int> ranks(cosines.size());
+  for (size_t rank = 0; rank < best_first.size(); ++rank) {
+    ranks[best_first[rank]] = static_cast<int>(rank);
+  }
+  return ranks;
+}
+
+std::vector<Chosen> ChooseMemories(const injection::AlphaPolicy& policy, const MemoryRules& rules,
+                                   std::span<Candidate> candidates) {
+  std::vector<Candidate*> passed;
+  for (Candidate& candidate : candidates) {
+    if (candidate.passed) passed.push_back(&candidate);
+  }
+  if (rules.ids.empty()) {
+    std::stable_sort(passed.begin(), passed.end(), [](const Candidate* a, const Candidate* b) {
+      return a->create_position < b->create_position;
+    });
+  }
+  std::vector<injection::MemoryRelevance> relevances;
+  std::vector<float> cosines;
+  for (const Candidate* candidate : passed) {
+    cosines.push_back(candidate->cosine);
+    relevances.push_back({candidate->cosine, ToPolicy(candidate->source_class)});
+  }
+  const bool injected = rules.mode == common::v1::MODE_INJECTED;
+  const std::vector<injection::MemoryAlpha> alphas =
+      injected ? injection::WeighMemories(policy, relevances, rules.alpha)
+               : std::vector<injection::MemoryAlpha>(passed.size());
+  const std::vector<int> ranks = RanksByCosine(cosines);
+
+  std::vector<Chosen> chosen;
+  for (size_t i = 0; i < passed.size(); ++i) {
+    Candidate& candidate = *passed[i];
+    if (alphas[i].read == 0.0 && alphas[i].answer == 0.0) {
+      candidate.reason = "weightless";
+      continue;
+    }
+    chosen.push_back({.id = candidate.id,
+                      .version = candidate.version,
+                      .cosine = candidate.cosine,
+                      .text = candidate.text,
+                      .source_class = candidate.source_class,
+                      .alpha = alphas[i],
+                      .rank = ranks[i]});
+  }
+  return chosen;
+}
+
+}  // namespace dki::orchestrator

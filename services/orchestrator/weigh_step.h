@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: step 3 of the pipeline, pure: how much each memory weighs, and the order of the pack.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "libs/injection/alpha_policy.h"
+#include "services/orchestrator/candidates.h"
+#include "services/orchestrator/chat_task.h"
+
+namespace dki::orchestrator {
+
+// A memory that is handed to the model.
+struct Chosen {
+  std::string id;
+  int64_t version = 0;
+  float cosine = 0.0f;
+  std::string text;
+  common::v1::SourceClass source_class = common::v1::SOURCE_CLASS_USER;
+  injection::MemoryAlpha alpha;
+  int rank = 0;  // 0 is the best cosine; ties go to the candidate that came first
+};
+
+// The candidates that passed, in the order of the pack: by position of creation (stable, keeps
+// chronology and the cached prefix of the pack), or as named by the request. In PROMPT mode a
+// memory weighs 1, as text does. In INJECTED mode one that weighs nothing in both phases is left
+// out, with the reason "weightless".
+std::vector<Chosen> ChooseMemories(const injection::AlphaPolicy& policy, const MemoryRules& rules,
+                                   std::span<Candidate> candidates);
+
+// 0 for the highest; ties keep their order.
+std::vector<int> RanksByCosine(std::span<const float> cosines);
+
+}  // namespace dki::orchestrator
