@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libs/injection/pack_plan.h"
+
+#include <gmock/gmock.h>
+
+#include <functional>
+
+#include "libs/base/sha256.h"
+#include "libs/injection/fake_chat_format.h"
+
+namespace dki::injection {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+PackPlan Plan(const std::vector<PackMemoryText>& memories, const std::string& context = "system",
+              const std::string& tenant = "t") {
+  return PlanPack(FakeChatFormat(), tenant, "model", context, memories);
+}
+
+std::vector<std::string> Keys(const PackPlan& plan) {
+  std::vector<std::string> keys;
+  for (const PlannedBlock& block : plan.blocks) keys.push_back(BlockKey(block.identity));
+  return keys;
+}
+
+TEST(PlanPackTest, HeaderLinesInOrderFooter) {
+  const PackPlan plan = Plan({{"m1", "tea"}, {"m2", "no"}});
+  EXPECT_EQ(plan.context_tokens, FakeChatFormat::Bytes("<s>system"));
+  ASSERT_EQ(plan.blocks.size(), 4u);
+  EXPECT_EQ(plan.blocks[0].kind, BlockKind::kHeader);
+  EXPECT_EQ(plan.blocks[1].tokens, FakeChatFormat::Bytes("- tea"));
+  EXPECT_EQ(plan.blocks[2].identity.memory_id, "m2");
+  EXPECT_EQ(plan.blocks[3].kind, BlockKind::kFooter);
+  int start = 0;
+  for (const PlannedBlock& block : plan.blocks) {
+    EXPECT_EQ(block.start, start);
+    start += static_cast<int>(block.tokens.size());
+    EXPECT_EQ(block.identity.content_hash,
+              Sha256Hex({reinterpret_cast<const char*>(block.tokens.data()),
+                         block.tokens.size() * sizeof(int32_t)}));
+  }
+  EXPECT_EQ(plan.n_tokens, start);
+}
+
+TEST(PlanPackTest, ABlockNamesTheMemoriesOfItsChain) {
+  const PackPlan plan = Plan({{"m1", "tea"}, {"m2", "no"}});
+  EXPECT_THAT(plan.blocks[0].chain_memory_ids, IsEmpty());
+  EXPECT_THAT(plan.blocks[1].chain_memory_ids, ElementsAre("m1"));
+  EXPECT_THAT(plan.blocks[2].chain_memory_ids, ElementsAre("m1", "m2"));
+  EXPECT_THAT(plan.blocks[3].chain_memory_ids, ElementsAre("m1", "m2"));
+}
+
+TEST(PlanPackTest, AppendingAMemoryKeepsTheBlocksInFrontOfIt) {
+  const auto one = Keys(Plan({{"m1", "tea"}}));
+  const auto two = Keys(Plan({{"m1", "tea"}, {"m2", "no"}}));
+  EXPECT_EQ(one[0], two[0]);
+  EXPECT_EQ(one[1], two[1]);
+  EXPECT_NE(one[2], two[3]) << "the footer has seen another pack";
+}
+
+// Whatever a block's K/V depends on, or who may see it, is in its key.
+TEST(PlanPackTest, AnyChangeInFrontChangesTheKey) {
+  const std::vector<PackMemoryText> memories = {{"m1", "tea"}, {"m2", "no"}};
+  const std::string key = Keys(Plan(memories))[2];
+  const PackPlan others[] = {
+      Plan(memories, "other system"),
+      Plan(memories, "system", "other tenant"),
+      Plan({{"m1", "Tea"}, {"m2", "no"}}),
+      Plan({{"m3", "tea"}, {"m2", "no"}}),  // the same text of another memory
+      Plan({{"m1", "tea"}, {"m2", "No"}}),
+      Plan({{"m1", "tea"}, {"m3", "no"}}),
+      PlanPack(FakeChatFormat(), "t", "other model", "system", memories),
+  };
+  for (const PackPlan& other : others) EXPECT_NE(Keys(other)[2], key);
+  EXPECT_NE(Keys(Plan({{"m2", "no"}, {"m1", "tea"}}))[1], key) << "order";
+  EXPECT_EQ(Keys(Plan(memories))[2], key);
+}
+
+TEST(PlanPackTest, FieldsOfAChainDoNotRunIntoEachOther) {
+  // The same bytes in a row, cut differently.
+  EXPECT_NE(Plan({{"m", "a"}, {"x", "q"}}, "s").blocks[2].identity.chain_hash,
+            Plan({{"m- ", "a"}, {"x", "q"}}, "s").blocks[2].identity.chain_hash);
+  EXPECT_NE(Plan({}, "snotes:").blocks[0].identity.chain_hash,
+            Plan({}, "s").blocks[1].identity.chain_hash);
+}
+
+TEST(PlanPackTest, AnEmptyPackIsHeaderAndFooter) {
+  EXPECT_EQ(Plan({}).blocks.size(), 2u);
+}
+
+}  // namespace
+}  // namespace dki::injection

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Small blocks with known contents, for tests.
+#pragma once
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "libs/kvcache/block.h"
+
+namespace dki::kvcache {
+
+inline constexpr model::KvShape kTestShape{.n_layers = 2, .n_kv_heads = 2, .head_dim = 4};
+
+struct TestBlockSpec {
+  std::string tenant_id = "tenant";
+  std::string memory_id = "m1";
+  std::vector<std::string> chain = {"m1"};
+  int n_tokens = 3;
+  int variant = 0;  // other tokens
+};
+
+inline Block TestBlock(const TestBlockSpec& spec) {
+  Block block{.identity = {.tenant_id = spec.tenant_id,
+                           .memory_id = spec.memory_id,
+                           .content_hash = "",
+                           .model_fingerprint = "model",
+                           .chain_hash = ContentHash({})},
+              .chain_memory_ids = spec.chain,
+              .tokens = {},
+              .kv = model::KvBuffer(kTestShape, spec.n_tokens)};
+  block.kv.Resize(spec.n_tokens);
+  float value = 0.5f + static_cast<float>(spec.variant);
+  for (int i = 0; i < spec.n_tokens; ++i) block.tokens.push_back(100 * spec.variant + i);
+  for (int layer = 0; layer < kTestShape.n_layers; ++layer) {
+    for (int i = 0; i < spec.n_tokens * kTestShape.row_size(); ++i) {
+      block.kv.keys(layer)[i] = value *= -1.01f;
+      block.kv.values(layer)[i] = value *= 1.001f;
+    }
+  }
+  block.identity.content_hash = ContentHash(block.tokens);
+  return block;
+}
+
+inline bool SameKv(const model::KvBuffer& a, const model::KvBuffer& b) {
+  if (a.shape() != b.shape() || a.size() != b.size()) return false;
+  const size_t bytes = sizeof(float) * a.shape().row_size() * a.size();
+  for (int layer = 0; layer < a.shape().n_layers; ++layer) {
+    if (std::memcmp(a.keys(layer), b.keys(layer), bytes) != 0) return false;
+    if (std::memcmp(a.values(layer), b.values(layer), bytes) != 0) return false;
+  }
+  return true;
+}
+
+}  // namespace dki::kvcache
