@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libs/rpc/run_service.h"
 
+#include <grpc/support/log.h>
 #include <pthread.h>
 #include <signal.h>
 
@@ -89,10 +90,16 @@ class StopSignals {
   sigset_t set_;
 };
 
+// gRPC's own messages, errors by default, as lines of the service's log.
+void LogOfGrpc(gpr_log_func_args* args) {
+  log::Warning("gRPC", {{"file", args->file}, {"detail", args->message}});
+}
+
 int Serve(const std::string& name, const google::protobuf::Message& config,
           const config::v1::Server& server_config, const BuildFunction& build) {
   const StopSignals stop_signals;
   log::Configure(name, log::ParseLevel(server_config.log_level()).value_or(log::Level::kInfo));
+  gpr_set_log_function(LogOfGrpc);
   absl::StatusOr<ClusterKey> key = ClusterKey::Load(server_config.cluster_key_file());
   if (!key.ok()) return Fail(name, kExitError, Annotate(key.status(), "server.cluster_key_file"));
 

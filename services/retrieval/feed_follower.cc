@@ -81,10 +81,10 @@ void FeedFollower::Run() {
       backoff = options_.min_backoff;
       was_away = false;
     }
+    if (!Pause(backoff)) return;
     if (!std::exchange(was_away, true)) {
       log::Warning("feed lost; reconnecting", {{"error", ToString(status)}});
     }
-    if (!Pause(backoff)) return;
     backoff = std::min(backoff * 2, options_.max_backoff);
   } while (true);
 }
