@@ -2,6 +2,8 @@
 #include "services/memory_store/server.h"
 
 #include "libs/base/clock.h"
+#include "services/memory_store/audit_log.h"
+#include "services/memory_store/audit_service.h"
 #include "services/memory_store/background.h"
 #include "services/memory_store/database.h"
 #include "services/memory_store/memory_store_service.h"
@@ -9,6 +11,8 @@
 #include "services/memory_store/postgres_conversation_repository.h"
 #include "services/memory_store/postgres_feed_source.h"
 #include "services/memory_store/postgres_memory_repository.h"
+#include "services/memory_store/tenant_directory.h"
+#include "services/memory_store/tenant_service.h"
 
 namespace dki::memory_store {
 namespace {
@@ -35,11 +39,15 @@ class MemoryStoreServer : public rpc::ServiceInstance {
         conversations_(&database_, RealClock()),
         feed_(&database_),
         follower_(&feed_, &signal_, FeedFollower::Options()),
+        audit_(&database_, RealClock()),
+        tenants_(&database_, &signal_, RealClock()),
         service_({.runtime = runtime,
                   .memories = &memories_,
                   .conversations = &conversations_,
                   .follower = &follower_,
                   .clock = RealClock()}),
+        audit_service_(runtime, &audit_),
+        tenant_service_(runtime, &tenants_),
         background_({.prepare =
                          [this] {
                            return ApplyMigrations(
@@ -47,10 +55,17 @@ class MemoryStoreServer : public rpc::ServiceInstance {
                                std::chrono::system_clock::now() + kMigrationPatience);
                          },
                      .ready = [runtime] { runtime->SetReady(true); },
-                     .chores = {[this] { return memories_.Sweep().status(); }}},
-                    Background::Options()) {}
+                     .chores = {[this] { return memories_.Sweep().status(); },
+                                [this, timeout = ToMillis(config.outcome_timeout())] {
+                                  return audit_.CloseAbandoned(timeout);
+                                }}},
+                    Background::Options()) {
+    runtime->SetKeyVerifier(tenants_.MakeKeyVerifier());
+  }
 
-  std::vector<grpc::Service*> services() override { return {&service_}; }
+  std::vector<grpc::Service*> services() override {
+    return {&service_, &audit_service_, &tenant_service_};
+  }
   absl::Status Start() override { return background_.Start(); }
   void Drain() override {
     signal_.Stop();
@@ -64,7 +79,11 @@ class MemoryStoreServer : public rpc::ServiceInstance {
   PostgresConversationRepository conversations_;
   PostgresFeedSource feed_;
   FeedFollower follower_;
+  AuditLog audit_;
+  TenantDirectory tenants_;
   MemoryStoreService service_;
+  AuditServiceImpl audit_service_;
+  TenantServiceImpl tenant_service_;
   Background background_;
 };
 

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// AuditService on the wire: authenticate, convert, call AuditLog.
+#pragma once
+
+#include "dki/audit/v1/audit_service.grpc.pb.h"
+#include "libs/rpc/call.h"
+#include "services/memory_store/audit_log.h"
+
+namespace dki::memory_store {
+
+class AuditServiceImpl : public audit::v1::AuditService::Service {
+ public:
+  AuditServiceImpl(rpc::ServiceRuntime* runtime, AuditLog* log) : runtime_(runtime), log_(log) {}
+
+  grpc::Status AppendDecision(grpc::ServerContext* context,
+                              const audit::v1::AppendDecisionRequest* request,
+                              audit::v1::AppendDecisionResponse* response) override;
+  grpc::Status AppendOutcome(grpc::ServerContext* context,
+                             const audit::v1::AppendOutcomeRequest* request,
+                             audit::v1::AppendOutcomeResponse* response) override;
+  grpc::Status GetDecision(grpc::ServerContext* context,
+                           const audit::v1::GetDecisionRequest* request,
+                           audit::v1::GetDecisionResponse* response) override;
+  grpc::Status ListDecisions(grpc::ServerContext* context,
+                             const audit::v1::ListDecisionsRequest* request,
+                             audit::v1::ListDecisionsResponse* response) override;
+  grpc::Status VerifyChain(grpc::ServerContext* context,
+                           const audit::v1::VerifyChainRequest* request,
+                           audit::v1::VerifyChainResponse* response) override;
+  grpc::Status EraseTexts(grpc::ServerContext* context, const audit::v1::EraseTextsRequest* request,
+                          audit::v1::EraseTextsResponse* response) override;
+
+ private:
+  rpc::ServiceRuntime* const runtime_;
+  AuditLog* const log_;
+};
+
+}  // namespace dki::memory_store
