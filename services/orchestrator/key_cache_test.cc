@@ -23,7 +23,9 @@ class KeyCacheTest : public ::testing::Test {
           if (away_) return Unavailable("away");
           const auto found = tenants_.find(secret);
           if (found == tenants_.end()) return Unauthenticated("bad key");
-          return rpc::Caller{.tenant_id = found->second};
+          rpc::Caller caller;
+          caller.tenant_id = found->second;
+          return caller;
         },
         &clock_);
   }

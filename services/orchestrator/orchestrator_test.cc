@@ -5,6 +5,7 @@
 
 #include <future>
 
+#include "dki/orchestrator/v1/dki_service.grpc.pb.h"
 #include "libs/base/file.h"
 #include "libs/rpc/client.h"
 #include "libs/rpc/grpc_server.h"

@@ -140,7 +140,7 @@ absl::StatusOr<std::unique_ptr<rpc::ServiceInstance>> BuildOrchestratorServer(
   DKI_ASSIGN_OR_RETURN(const auto kv, ChannelTo("kv", config.kv()));
   DKI_ASSIGN_OR_RETURN(const auto generation, ChannelTo("generation", config.generation()));
 
-  Upstreams upstreams{.key = runtime->cluster_key()};
+  Upstreams upstreams(runtime->cluster_key());
   upstreams.memory_store = memory::v1::MemoryStoreService::NewStub(store);
   upstreams.audit = audit::v1::AuditService::NewStub(store);
   upstreams.tenants = tenant::v1::TenantService::NewStub(store);

@@ -9,6 +9,7 @@
 #include <limits>
 #include <random>
 
+#include "absl/time/clock.h"
 #include "libs/base/sha256.h"
 #include "libs/testing/status_matchers.h"
 #include "services/orchestrator/assemble_step.h"
@@ -296,15 +297,24 @@ TEST(Candidates, NamedOnesKeepTheirOrderAndMustExist) {
               StatusIs(absl::StatusCode::kNotFound, HasSubstr(unknown[1])));
 }
 
+// A struct with some members set.
+template <typename T>
+T With(const std::function<void(T&)>& set) {
+  T value;
+  set(value);
+  return value;
+}
+
 std::vector<Candidate> Passed(const std::vector<std::pair<int, float>>& created_and_cosine) {
   std::vector<Candidate> candidates;
   for (const auto& [position, cosine] : created_and_cosine) {
-    candidates.push_back({.id = Id("mem_", position),
-                          .version = 1,
-                          .cosine = cosine,
-                          .text = "x",
-                          .create_position = position,
-                          .passed = true});
+    Candidate& candidate = candidates.emplace_back();
+    candidate.id = Id("mem_", position);
+    candidate.version = 1;
+    candidate.cosine = cosine;
+    candidate.text = "x";
+    candidate.create_position = position;
+    candidate.passed = true;
   }
   return candidates;
 }
@@ -335,23 +345,27 @@ TEST(Weigh, PackIsChronologicalAndRanksAreByCosine) {
 
 TEST(Weigh, NamedMemoriesKeepTheGivenOrder) {
   auto candidates = Passed({{5, 0.9f}, {2, 0.7f}});
-  const auto chosen = ChooseMemories({}, {.ids = {"named"}}, candidates);
+  const auto chosen =
+      ChooseMemories({}, With<MemoryRules>([](auto& r) { r.ids = {"named"}; }), candidates);
   EXPECT_EQ(chosen[0].id, Id("mem_", 5));
 }
 
 TEST(Weigh, ForcedAlphaIsCappedAndZeroLeavesNothing) {
   auto candidates = Passed({{1, 0.9f}, {2, 0.7f}});
   candidates[1].source_class = common::v1::SOURCE_CLASS_TOOL;
-  const auto chosen = ChooseMemories({}, {.alpha = 4.0}, candidates);
+  const auto chosen =
+      ChooseMemories({}, With<MemoryRules>([](auto& r) { r.alpha = 4.0; }), candidates);
   EXPECT_DOUBLE_EQ(chosen[0].alpha.read, 4.0);
   EXPECT_FALSE(chosen[0].alpha.capped);
   EXPECT_DOUBLE_EQ(chosen[1].alpha.answer, 0.5);
   EXPECT_TRUE(chosen[1].alpha.capped);
-  EXPECT_TRUE(ChooseMemories({}, {.alpha = 0.0}, candidates).empty());
+  MemoryRules zero;
+  zero.alpha = 0.0;
+  EXPECT_TRUE(ChooseMemories({}, zero, candidates).empty());
   EXPECT_EQ(candidates[0].reason, "weightless");
   // Text in the prompt has no weight to turn down.
-  EXPECT_EQ(ChooseMemories({}, {.mode = common::v1::MODE_PROMPT, .alpha = 0.0}, candidates).size(),
-            2u);
+  zero.mode = common::v1::MODE_PROMPT;
+  EXPECT_EQ(ChooseMemories({}, zero, candidates).size(), 2u);
 }
 
 TEST(Weigh, RanksAreAPermutationBestFirst) {
@@ -408,7 +422,9 @@ TEST(Assemble, CanonicalContextIsTheConfiguredPromptWhateverTheRequestSays) {
     return PackToPrefetch(prompt).context_system_prompt();
   };
   EXPECT_EQ(context({}, common::v1::PACK_CONTEXT_CANONICAL), "Model's.");
-  EXPECT_EQ(context({.system_prompt = "Ours."}, common::v1::PACK_CONTEXT_CANONICAL), "Ours.");
+  EXPECT_EQ(context(With<PipelineConfig>([](auto& c) { c.system_prompt = "Ours."; }),
+                    common::v1::PACK_CONTEXT_CANONICAL),
+            "Ours.");
   EXPECT_EQ(context({}, common::v1::PACK_CONTEXT_REQUEST), "Own.");
 }
 
@@ -416,9 +432,10 @@ TEST(Records, HoldNoTextInTheChain) {
   ASSERT_OK_AND_ASSIGN(const ChatTask task, MakeChatTask({}, "t", Question("Secret?"), "r"));
   auto candidates = Passed({{5, 0.9f}});
   candidates[0].text = "Private fact.";
-  Decided decided{.retrieved = candidates,
-                  .chosen = ChooseMemories({}, task.memory, candidates),
-                  .gate = "inject"};
+  Decided decided;
+  decided.retrieved = candidates;
+  decided.chosen = ChooseMemories({}, task.memory, candidates);
+  decided.gate = "inject";
   const std::string salt(16, 's');
   const auto request = MakeDecision({}, task, "key_1", decided, salt, absl::FromUnixSeconds(7));
   const std::string chained = request.decision().SerializeAsString();
@@ -448,7 +465,8 @@ TEST(Records, ARepeatedRequestMustBeTheSame) {
 TEST(Records, RestoredChoiceIsTheRecordedOneOrAborted) {
   ASSERT_OK_AND_ASSIGN(const ChatTask task, MakeChatTask({}, "t", Question("Q?"), "r"));
   auto candidates = Passed({{5, 0.9f}, {2, 0.7f}});
-  const Decided decided{.chosen = ChooseMemories({}, task.memory, candidates)};
+  Decided decided;
+  decided.chosen = ChooseMemories({}, task.memory, candidates);
   const auto record =
       MakeDecision({}, task, "key_1", decided, std::string(16, 's'), absl::Now()).decision();
   Memories current;
@@ -467,9 +485,10 @@ TEST(Records, RestoredChoiceIsTheRecordedOneOrAborted) {
 
 TEST(Records, OutcomesTellHowItEnded) {
   const auto outcome = [](const absl::Status& status) {
-    return MakeOutcome("dec", {.status = status, .text = "partial"}, std::string(16, 's'),
-                       absl::Now())
-        .outcome();
+    Answered answered;
+    answered.status = status;
+    answered.text = "partial";
+    return MakeOutcome("dec", answered, std::string(16, 's'), absl::Now()).outcome();
   };
   EXPECT_EQ(outcome(absl::OkStatus()).status(), "ok");
   EXPECT_EQ(outcome(Cancelled("x")).status(), "cancelled");

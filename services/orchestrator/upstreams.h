@@ -7,6 +7,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "dki/audit/v1/audit_service.grpc.pb.h"
 #include "dki/generation/v1/generation_service.grpc.pb.h"
@@ -22,6 +23,8 @@ namespace dki::orchestrator {
 using Timeout = std::chrono::milliseconds;
 
 struct Upstreams {
+  explicit Upstreams(rpc::ClusterKey key) : key(std::move(key)) {}
+
   rpc::ClusterKey key;
 
   std::shared_ptr<memory::v1::MemoryStoreService::StubInterface> memory_store;
