@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: the RAM tier: encoded blocks under a byte budget.
+// Thread-safety: thread-safe.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "libs/base/mutex.h"
+#include "libs/kvcache/eviction_policy.h"
+#include "libs/kvcache/kv_tier.h"
+
+namespace dki::kvcache {
+
+class InMemoryKvTier : public KvTier {
+ public:
+  // `budget_bytes` counts what the tables take, too.
+  InMemoryKvTier(int64_t budget_bytes, const model::KvShape& shape,
+                 std::unique_ptr<EvictionPolicy> policy);
+
+  std::optional<TierHit> Get(const BlockIdentity& identity) override;
+  void Put(const StoredBlock& block) override;
+  absl::Status Erase(const std::string& tenant_id, const std::string& memory_id) override;
+  TierStats Stats() const override;
+
+ private:
+  // Tenant and memory; with an empty memory, all of the tenant's blocks.
+  using Owner = std::pair<std::string, std::string>;
+
+  void Drop(const std::string& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const int64_t budget_bytes_;
+  const model::KvShape shape_;
+  mutable Mutex mutex_;
+  const std::unique_ptr<EvictionPolicy> policy_ ABSL_PT_GUARDED_BY(mutex_);
+  std::unordered_map<std::string, StoredBlock> blocks_ ABSL_GUARDED_BY(mutex_);
+  // Keys of the blocks that have a memory in their chain.
+  std::map<Owner, std::set<std::string>> keys_of_ ABSL_GUARDED_BY(mutex_);
+  TierStats stats_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace dki::kvcache

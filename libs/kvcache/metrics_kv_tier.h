@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: a tier's size, hits, misses, damage and times as metrics, labelled with its name.
+// Thread-safety: thread-safe. Ownership: the tier and the metrics must outlive it.
+#pragma once
+
+#include <string>
+
+#include "libs/base/mutex.h"
+#include "libs/kvcache/kv_tier.h"
+#include "libs/telemetry/metrics.h"
+
+namespace dki::kvcache {
+
+class MetricsKvTier : public KvTier {
+ public:
+  MetricsKvTier(KvTier* tier, const std::string& name, telemetry::Metrics* metrics);
+
+  std::optional<TierHit> Get(const BlockIdentity& identity) override;
+  void Put(const StoredBlock& block) override;
+  absl::Status Erase(const std::string& tenant_id, const std::string& memory_id) override;
+  TierStats Stats() const override { return tier_->Stats(); }
+
+ private:
+  void Publish();
+
+  KvTier* const tier_;
+  telemetry::Gauge* const bytes_;
+  telemetry::Gauge* const blocks_;
+  telemetry::Counter* const hits_;
+  telemetry::Counter* const misses_;
+  telemetry::Counter* const corrupt_;
+  telemetry::Counter* const evicted_;
+  telemetry::Counter* const failures_;
+  telemetry::Histogram* const read_seconds_;
+  telemetry::Histogram* const write_seconds_;
+  Mutex mutex_;
+  TierStats published_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace dki::kvcache

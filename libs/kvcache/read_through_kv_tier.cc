@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libs/kvcache/read_through_kv_tier.h"
+
+namespace dki::kvcache {
+
+std::optional<TierHit> ReadThroughKvTier::Get(const BlockIdentity& identity) {
+  if (auto hit = fast_->Get(identity)) return hit;
+  const int64_t erasures = Erasures();
+  std::optional<TierHit> hit = slow_->Get(identity);
+  if (!hit) return std::nullopt;
+  MutexLock lock(&mutex_);
+  if (erasures_ == erasures) fast_->Put(hit->block);
+  return hit;
+}
+
+void ReadThroughKvTier::Put(const StoredBlock& block) {
+  fast_->Put(block);
+  slow_->Put(block);
+}
+
+absl::Status ReadThroughKvTier::Erase(const std::string& tenant_id, const std::string& memory_id) {
+  {
+    // Before either is touched: a promotion either comes first and is erased below, or not at all.
+    MutexLock lock(&mutex_);
+    ++erasures_;
+  }
+  const absl::Status slow = slow_->Erase(tenant_id, memory_id);
+  const absl::Status fast = fast_->Erase(tenant_id, memory_id);
+  return slow.ok() ? fast : slow;
+}
+
+TierStats ReadThroughKvTier::Stats() const {
+  const TierStats fast = fast_->Stats();
+  const TierStats slow = slow_->Stats();
+  return {.bytes = fast.bytes + slow.bytes,
+          .blocks = fast.blocks + slow.blocks,
+          .hits = fast.hits + slow.hits,
+          .misses = slow.misses,
+          .corrupt = fast.corrupt + slow.corrupt,
+          .evicted = fast.evicted + slow.evicted,
+          .failures = fast.failures + slow.failures};
+}
+
+int64_t ReadThroughKvTier::Erasures() const {
+  MutexLock lock(&mutex_);
+  return erasures_;
+}
+
+}  // namespace dki::kvcache

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keys, all in one column family, so that a batch is written or lost as a whole:
+//   b/<block key>                    the encoded block
+//   i/<block key>                    Row: its place in the order of insertion, size, cost, chain
+//   s/<place, big-endian>            the block key: the oldest is the first
+//   m/<tenant><memory><block key>    empty: the blocks that have the memory in their chain; memory
+//                                    empty: all. Strings with their length in front.
+//   p/<name>                         a mark
+#include "libs/kvcache/rocksdb_kv_tier.h"
+
+#include <rocksdb/db.h>
+#include <rocksdb/write_batch.h>
+
+#include <algorithm>
+#include <bit>
+#include <filesystem>
+#include <utility>
+
+#include "libs/base/mutex.h"
+#include "libs/kvcache/byte_codec.h"
+
+namespace dki::kvcache {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Row {
+  uint64_t place = 0;
+  int64_t size_bytes = 0;
+  double recompute_seconds = 0;
+  std::string tenant_id;
+  std::vector<std::string> chain_memory_ids;
+};
+
+std::string EncodeRow(const Row& row) {
+  std::string bytes;
+  ByteWriter out(&bytes);
+  out.U64(row.place);
+  out.U64(static_cast<uint64_t>(row.size_bytes));
+  out.U64(std::bit_cast<uint64_t>(row.recompute_seconds));
+  out.String(row.tenant_id);
+  out.Strings(row.chain_memory_ids);
+  return bytes;
+}
+
+std::optional<Row> DecodeRow(std::string_view bytes) {
+  ByteReader in(bytes);
+  Row row;
+  row.place = in.U64();
+  row.size_bytes = static_cast<int64_t>(in.U64());
+  row.recompute_seconds = std::bit_cast<double>(in.U64());
+  row.tenant_id = in.String();
+  row.chain_memory_ids = in.Strings();
+  if (!in.ok() || !in.rest().empty()) return std::nullopt;
+  return row;
+}
+
+std::string PlaceKey(uint64_t place) {
+  std::string key = "s/";
+  for (int shift = 56; shift >= 0; shift -= 8) key += static_cast<char>(place >> shift);
+  return key;
+}
+
+std::string OwnerPrefix(const std::string& tenant_id, const std::string& memory_id) {
+  std::string prefix = "m/";
+  ByteWriter out(&prefix);
+  out.String(tenant_id);
+  out.String(memory_id);
+  return prefix;
+}
+
+rocksdb::WriteOptions Disposable() {
+  rocksdb::WriteOptions options;
+  options.disableWAL = true;
+  return options;
+}
+rocksdb::WriteOptions Durable() {
+  rocksdb::WriteOptions options;
+  options.sync = true;
+  return options;
+}
+
+absl::Status ToStatus(const rocksdb::Status& status) {
+  if (status.ok()) return absl::OkStatus();
+  return Unavailable("disk tier: %s", status.ToString());
+}
+
+class OpenRocksDbKvTier : public RocksDbKvTier {
+ public:
+  OpenRocksDbKvTier(std::unique_ptr<rocksdb::DB> db, const Options& options, bool recreated)
+      : db_(std::move(db)), options_(options), was_recreated_(recreated) {
+    MutexLock lock(&mutex_);
+    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator({}));
+    for (it->Seek("i/"); it->Valid() && it->key().starts_with("i/"); it->Next()) {
+      const std::optional<Row> row = DecodeRow(it->value().ToStringView());
+      if (!row) continue;  // found and dropped when its block is asked for
+      next_place_ = std::max(next_place_, row->place + 1);
+      stats_.bytes += row->size_bytes;
+      ++stats_.blocks;
+    }
+  }
+
+  std::optional<TierHit> Get(const BlockIdentity& identity) override {
+    const std::string key = BlockKey(identity);
+    auto bytes = std::make_shared<std::string>();
+    std::string row_bytes;
+    rocksdb::Status read = db_->Get({}, "b/" + key, bytes.get());
+    if (read.ok()) read = db_->Get({}, "i/" + key, &row_bytes);
+    if (read.ok()) {
+      std::optional<Row> row = DecodeRow(row_bytes);
+      if (row && VerifyBlock(*bytes, identity, options_.shape).ok()) {
+        MutexLock lock(&mutex_);
+        ++stats_.hits;
+        return TierHit{{.identity = identity,
+                        .chain_memory_ids = std::move(row->chain_memory_ids),
+                        .bytes = std::move(bytes),
+                        .recompute_seconds = row->recompute_seconds},
+                       TierName::kDisk};
+      }
+      read = rocksdb::Status::Corruption();
+    }
+    MutexLock lock(&mutex_);
+    ++stats_.misses;
+    if (read.IsCorruption()) {
+      ++stats_.corrupt;
+      rocksdb::WriteBatch batch;
+      Drop(key, &batch);
+      if (!db_->Write(Disposable(), &batch).ok()) ++stats_.failures;
+    } else if (!read.IsNotFound()) {
+      ++stats_.failures;
+    }
+    return std::nullopt;
+  }
+
+  void Put(const StoredBlock& block) override {
+    const auto size = static_cast<int64_t>(block.bytes->size());
+    if (size > options_.budget_bytes) return;
+    const std::string key = BlockKey(block.identity);
+    const Row row{.place = 0,
+                  .size_bytes = size,
+                  .recompute_seconds = block.recompute_seconds,
+                  .tenant_id = block.identity.tenant_id,
+                  .chain_memory_ids = block.chain_memory_ids};
+    MutexLock lock(&mutex_);
+    const TierStats before = stats_;
+    rocksdb::WriteBatch batch;
+    Drop(key, &batch);
+    Evict(size, &batch);
+    Add(key, row, *block.bytes, &batch);
+    if (db_->Write(Disposable(), &batch).ok()) return;
+    stats_ = before;  // all of the batch or nothing
+    ++stats_.failures;
+  }
+
+  absl::Status Erase(const std::string& tenant_id, const std::string& memory_id) override {
+    MutexLock lock(&mutex_);
+    const TierStats before = stats_;
+    rocksdb::WriteBatch batch;
+    const std::string prefix = OwnerPrefix(tenant_id, memory_id);
+    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator({}));
+    for (it->Seek(prefix); it->Valid() && it->key().starts_with(prefix); it->Next()) {
+      Drop(it->key().ToString().substr(prefix.size()), &batch);
+      batch.Delete(it->key());
+    }
+    DKI_RETURN_IF_ERROR(ToStatus(it->status()));
+    if (batch.Count() == 0) return absl::OkStatus();
+    const absl::Status written = ToStatus(db_->Write(Durable(), &batch));
+    if (!written.ok()) {
+      stats_ = before;
+      ++stats_.failures;
+    }
+    return written;
+  }
+
+  TierStats Stats() const override {
+    MutexLock lock(&mutex_);
+    return stats_;
+  }
+
+  absl::StatusOr<std::map<std::string, int64_t>> ReadMarks() override {
+    std::map<std::string, int64_t> marks;
+    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator({}));
+    for (it->Seek("p/"); it->Valid() && it->key().starts_with("p/"); it->Next()) {
+      ByteReader in(it->value().ToStringView());
+      marks[it->key().ToString().substr(2)] = static_cast<int64_t>(in.U64());
+    }
+    DKI_RETURN_IF_ERROR(ToStatus(it->status()));
+    return marks;
+  }
+
+  absl::Status WriteMarks(const std::map<std::string, int64_t>& marks) override {
+    rocksdb::WriteBatch batch;
+    for (const auto& [name, value] : marks) {
+      std::string bytes;
+      ByteWriter(&bytes).U64(static_cast<uint64_t>(value));
+      batch.Put("p/" + name, bytes);
+    }
+    return ToStatus(db_->Write({}, &batch));
+  }
+
+  absl::Status ClearMarks() override {
+    return ToStatus(db_->DeleteRange({}, db_->DefaultColumnFamily(), "p/", "p0"));
+  }
+
+  bool was_recreated() const override { return was_recreated_; }
+
+ private:
+  void Add(const std::string& key, Row row, const std::string& bytes, rocksdb::WriteBatch* batch)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    row.place = next_place_++;
+    batch->Put("b/" + key, bytes);
+    batch->Put("i/" + key, EncodeRow(row));
+    batch->Put(PlaceKey(row.place), key);
+    batch->Put(OwnerPrefix(row.tenant_id, "") + key, "");
+    for (const std::string& id : row.chain_memory_ids) {
+      batch->Put(OwnerPrefix(row.tenant_id, id) + key, "");
+    }
+    stats_.bytes += row.size_bytes;
+    ++stats_.blocks;
+  }
+
+  void Drop(const std::string& key, rocksdb::WriteBatch* batch)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    std::string row_bytes;
+    if (!db_->Get({}, "i/" + key, &row_bytes).ok()) return;
+    batch->Delete("b/" + key);
+    batch->Delete("i/" + key);
+    const std::optional<Row> row = DecodeRow(row_bytes);
+    if (!row) return;
+    batch->Delete(PlaceKey(row->place));
+    batch->Delete(OwnerPrefix(row->tenant_id, "") + key);
+    for (const std::string& id : row->chain_memory_ids) {
+      batch->Delete(OwnerPrefix(row->tenant_id, id) + key);
+    }
+    stats_.bytes -= row->size_bytes;
+    --stats_.blocks;
+  }
+
+  // Oldest first, until `needed` bytes fit.
+  void Evict(int64_t needed, rocksdb::WriteBatch* batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (stats_.bytes + needed <= options_.budget_bytes) return;
+    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator({}));
+    // From the oldest that may be left: what was evicted before leaves tombstones in front.
+    for (it->Seek(oldest_); it->Valid() && it->key().starts_with("s/"); it->Next()) {
+      oldest_ = it->key().ToString();
+      if (stats_.bytes + needed <= options_.budget_bytes) return;
+      Drop(it->value().ToString(), batch);
+      ++stats_.evicted;
+    }
+  }
+
+  const std::unique_ptr<rocksdb::DB> db_;
+  const Options options_;
+  const bool was_recreated_;
+  mutable Mutex mutex_;
+  uint64_t next_place_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::string oldest_ ABSL_GUARDED_BY(mutex_) = "s/";
+  TierStats stats_ ABSL_GUARDED_BY(mutex_);
+};
+
+rocksdb::Options DatabaseOptions(const RocksDbKvTier::Options& options) {
+  rocksdb::Options database;
+  database.create_if_missing = true;
+  database.compression = rocksdb::kNoCompression;  // planes are dense
+  // Values apart from keys: a block is written once, not at every level.
+  database.enable_blob_files = true;
+  database.min_blob_size = 4096;
+  database.blob_file_size = 64 << 20;
+  database.enable_blob_garbage_collection = true;
+  database.blob_garbage_collection_age_cutoff = 0.5;
+  database.blob_garbage_collection_force_threshold = 0.5;
+  database.write_buffer_size = 32 << 20;
+  database.max_background_jobs = 2;
+  database.keep_log_file_num = 2;
+  if (options.env != nullptr) database.env = options.env;
+  return database;
+}
+
+rocksdb::Status OpenDatabase(const RocksDbKvTier::Options& options,
+                             std::unique_ptr<rocksdb::DB>* db) {
+  rocksdb::DB* opened = nullptr;
+  const rocksdb::Status status = rocksdb::DB::Open(DatabaseOptions(options), options.path, &opened);
+  db->reset(opened);
+  return status;
+}
+
+// A damaged or missing manifest, not a disk that fails for other reasons.
+bool IsDamage(const rocksdb::Status& status) {
+  return status.IsCorruption() || status.IsNotFound() || status.IsPathNotFound() ||
+         status.IsInvalidArgument() || status.IsIncomplete();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<RocksDbKvTier>> RocksDbKvTier::Open(const Options& options) {
+  std::error_code error;
+  fs::create_directories(options.path, error);
+  if (error) return Unavailable("disk tier: cannot make %s: %s", options.path, error.message());
+  const std::string aside = options.path + ".damaged";
+  fs::remove_all(aside, error);  // of a start that ended here
+  std::unique_ptr<rocksdb::DB> db;
+  rocksdb::Status opened = OpenDatabase(options, &db);
+  if (opened.IsIOError() && opened.ToString().find("lock") != std::string::npos) {
+    return FailedPrecondition("disk tier: %s is in use: %s", options.path, opened.ToString());
+  }
+  bool recreated = false;
+  if (!opened.ok() && IsDamage(opened)) {
+    fs::rename(options.path, aside, error);
+    if (error) return Unavailable("disk tier: cannot move %s aside", options.path);
+    fs::create_directories(options.path, error);
+    opened = OpenDatabase(options, &db);
+    recreated = true;
+    fs::remove_all(aside, error);
+  }
+  if (!opened.ok()) return Unavailable("disk tier: %s: %s", options.path, opened.ToString());
+  return std::make_unique<OpenRocksDbKvTier>(std::move(db), options, recreated);
+}
+
+}  // namespace dki::kvcache

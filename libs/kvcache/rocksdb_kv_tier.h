@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: the disk tier: encoded blocks in RocksDB under a byte budget, oldest out first.
+//   A damaged database is thrown away and begun anew (K/V can be recomputed; a copy set aside would
+//   keep memories that are deleted later). A full or failing disk makes Put a no-op that is
+//   counted; serving goes on, and admission resumes when RocksDB recovers.
+//   Blocks are written without a log (a crash may lose the newest ones), erasures with one, synced.
+// Thread-safety: thread-safe.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "libs/kvcache/kv_tier.h"
+
+namespace rocksdb {
+class Env;
+}
+
+namespace dki::kvcache {
+
+class RocksDbKvTier : public KvTier {
+ public:
+  struct Options {
+    std::string path;  // a folder of its own
+    // Of live blocks. The files may take more, for a while, until RocksDB has collected garbage.
+    int64_t budget_bytes = 0;
+    model::KvShape shape;
+    rocksdb::Env* env = nullptr;  // tests inject faults
+  };
+  // FAILED_PRECONDITION when another process has it open, UNAVAILABLE when even an empty database
+  // cannot be made there.
+  static absl::StatusOr<std::unique_ptr<RocksDbKvTier>> Open(const Options& options);
+
+  // Small numbers that live and die with the blocks: how far the reader of the feed has erased.
+  virtual absl::StatusOr<std::map<std::string, int64_t>> ReadMarks() = 0;
+  virtual absl::Status WriteMarks(const std::map<std::string, int64_t>& marks) = 0;
+  virtual absl::Status ClearMarks() = 0;
+  // A damaged database was found at Open.
+  virtual bool was_recreated() const = 0;
+};
+
+}  // namespace dki::kvcache

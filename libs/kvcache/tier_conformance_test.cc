@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every tier must do, over all tiers and compositions.
+#include <gmock/gmock.h>
+
+#include <functional>
+
+#include "libs/kvcache/in_memory_kv_tier.h"
+#include "libs/kvcache/metrics_kv_tier.h"
+#include "libs/kvcache/read_through_kv_tier.h"
+#include "libs/kvcache/rocksdb_kv_tier.h"
+#include "libs/kvcache/test_blocks.h"
+#include "libs/testing/status_matchers.h"
+#include "libs/testing/temp_dir.h"
+
+namespace dki::kvcache {
+namespace {
+
+constexpr int64_t kAmple = 1 << 20;
+
+// A tier with all that it stands on.
+struct Stack {
+  testing::TempDir folder;
+  telemetry::Metrics metrics;
+  std::vector<std::unique_ptr<KvTier>> tiers;
+  KvTier* top = nullptr;
+
+  KvTier* Add(std::unique_ptr<KvTier> tier) {
+    tiers.push_back(std::move(tier));
+    return tiers.back().get();
+  }
+  KvTier* Ram(int64_t budget) {
+    return Add(std::make_unique<InMemoryKvTier>(budget, kTestShape, MakeGreedyDualPolicy()));
+  }
+  KvTier* Lru(int64_t budget) {
+    return Add(std::make_unique<InMemoryKvTier>(budget, kTestShape, MakeLruPolicy()));
+  }
+  KvTier* RocksDb(int64_t budget) {
+    auto tier = RocksDbKvTier::Open(
+        {.path = folder.File("db"), .budget_bytes = budget, .shape = kTestShape});
+    DKI_CHECK(tier.ok());
+    return Add(*std::move(tier));
+  }
+  KvTier* Metered(KvTier* tier, const std::string& name) {
+    return Add(std::make_unique<MetricsKvTier>(tier, name, &metrics));
+  }
+  KvTier* ReadThrough(KvTier* fast, KvTier* slow) {
+    return Add(std::make_unique<ReadThroughKvTier>(fast, slow));
+  }
+};
+
+struct TierCase {
+  std::string name;
+  int n_levels;
+  std::function<KvTier*(Stack*, int64_t budget)> build;
+};
+
+class TierConformanceTest : public ::testing::TestWithParam<TierCase> {
+ protected:
+  KvTier* Build(int64_t budget) { return GetParam().build(&stack_, budget); }
+
+  static StoredBlock Stored(const TestBlockSpec& spec) {
+    const Block block = TestBlock(spec);
+    return {block.identity, block.chain_memory_ids,
+            std::make_shared<const std::string>(EncodeBlock(block)), 0.01};
+  }
+
+  Stack stack_;
+};
+
+TEST_P(TierConformanceTest, GivesBackWhatWasPut) {
+  KvTier* tier = Build(kAmple);
+  const StoredBlock block = Stored({.memory_id = "m2", .chain = {"m1", "m2"}});
+  EXPECT_FALSE(tier->Get(block.identity));
+  tier->Put(block);
+  const auto hit = tier->Get(block.identity);
+  ASSERT_TRUE(hit);
+  EXPECT_EQ(*hit->block.bytes, *block.bytes);
+  EXPECT_EQ(hit->block.identity, block.identity);
+  EXPECT_EQ(hit->block.chain_memory_ids, block.chain_memory_ids);
+  EXPECT_EQ(hit->block.recompute_seconds, block.recompute_seconds);
+  EXPECT_EQ(tier->Stats().hits, 1);
+  EXPECT_EQ(tier->Stats().misses, 1);
+}
+
+TEST_P(TierConformanceTest, ServesABlockOnlyAsWhatItIs) {
+  KvTier* tier = Build(kAmple);
+  const StoredBlock block = Stored({});
+  tier->Put(block);
+  BlockIdentity other = block.identity;
+  other.tenant_id = "other";
+  EXPECT_FALSE(tier->Get(other));
+  other = block.identity;
+  other.model_fingerprint = "other";
+  EXPECT_FALSE(tier->Get(other));
+}
+
+TEST_P(TierConformanceTest, BytesThatAreAnotherBlocksAreDroppedAndCounted) {
+  KvTier* tier = Build(kAmple);
+  StoredBlock block = Stored({});
+  block.bytes = Stored({.variant = 1}).bytes;
+  tier->Put(block);
+  EXPECT_FALSE(tier->Get(block.identity));
+  EXPECT_GE(tier->Stats().corrupt, 1);
+  EXPECT_EQ(tier->Stats().blocks, 0);
+  EXPECT_EQ(tier->Stats().bytes, 0);
+}
+
+TEST_P(TierConformanceTest, ErasingAMemoryTakesAllThatHaveItInTheirChain) {
+  KvTier* tier = Build(kAmple);
+  const StoredBlock first = Stored({.memory_id = "m1", .chain = {"m1"}});
+  const StoredBlock second = Stored({.memory_id = "m2", .chain = {"m1", "m2"}, .variant = 1});
+  const StoredBlock footer = Stored({.memory_id = "", .chain = {"m1", "m2"}, .variant = 2});
+  const StoredBlock header = Stored({.memory_id = "", .chain = {}, .variant = 3});
+  const StoredBlock alike = Stored({.memory_id = "m11", .chain = {"m11", "m1/"}, .variant = 4});
+  const StoredBlock foreign = Stored({.tenant_id = "other", .memory_id = "m1", .chain = {"m1"}});
+  for (const auto& block : {first, second, footer, header, alike, foreign}) tier->Put(block);
+  ASSERT_OK(tier->Erase("tenant", "m2"));
+  EXPECT_TRUE(tier->Get(first.identity));
+  EXPECT_FALSE(tier->Get(second.identity));
+  EXPECT_FALSE(tier->Get(footer.identity));
+  ASSERT_OK(tier->Erase("tenant", "m1"));
+  EXPECT_FALSE(tier->Get(first.identity));
+  for (const auto& block : {header, alike, foreign}) EXPECT_TRUE(tier->Get(block.identity));
+}
+
+TEST_P(TierConformanceTest, ErasingATenantLeavesTheOthers) {
+  KvTier* tier = Build(kAmple);
+  const StoredBlock mine = Stored({});
+  const StoredBlock header = Stored({.memory_id = "", .chain = {}, .variant = 1});
+  const StoredBlock foreign = Stored({.tenant_id = "tenant2"});
+  for (const auto& block : {mine, header, foreign}) tier->Put(block);
+  ASSERT_OK(tier->Erase("tenant", ""));
+  EXPECT_FALSE(tier->Get(mine.identity));
+  EXPECT_FALSE(tier->Get(header.identity));
+  EXPECT_TRUE(tier->Get(foreign.identity));
+}
+
+TEST_P(TierConformanceTest, StaysWithinItsBudget) {
+  const auto size = static_cast<int64_t>(Stored({}).bytes->size());
+  const int64_t budget = 10 * size;
+  KvTier* tier = Build(budget);
+  for (int i = 0; i < 40; ++i) {
+    const StoredBlock block = Stored({.variant = i});
+    tier->Put(block);
+    // A composition has the budget once for each level.
+    EXPECT_LE(tier->Stats().bytes, budget * GetParam().n_levels);
+    EXPECT_TRUE(tier->Get(block.identity)) << "the newest";
+  }
+  EXPECT_GT(tier->Stats().evicted, 0);
+  EXPECT_FALSE(tier->Get(Stored({.variant = 0}).identity));
+}
+
+TEST_P(TierConformanceTest, WhatIsLargerThanTheBudgetIsNotKept) {
+  KvTier* tier = Build(100);
+  tier->Put(Stored({}));
+  EXPECT_FALSE(tier->Get(Stored({}).identity));
+  EXPECT_EQ(tier->Stats().bytes, 0);
+}
+
+TEST_P(TierConformanceTest, PuttingAgainCountsOnce) {
+  KvTier* tier = Build(kAmple);
+  tier->Put(Stored({}));
+  const TierStats once = tier->Stats();
+  tier->Put(Stored({}));
+  EXPECT_EQ(tier->Stats().bytes, once.bytes);
+  EXPECT_EQ(tier->Stats().blocks, once.blocks);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    AllTiers, TierConformanceTest,
+    ::testing::Values(
+        TierCase{"RamGreedyDual", 1, [](Stack* s, int64_t budget) { return s->Ram(budget); }},
+        TierCase{"RamLru", 1, [](Stack* s, int64_t budget) { return s->Lru(budget); }},
+        TierCase{"RocksDb", 1, [](Stack* s, int64_t budget) { return s->RocksDb(budget); }},
+        TierCase{"ReadThroughMetered", 2,
+                 [](Stack* s, int64_t budget) {
+                   return s->ReadThrough(s->Metered(s->Ram(budget), "ram"),
+                                         s->Metered(s->RocksDb(budget), "disk"));
+                 }}),
+    [](const auto& info) { return info.param.name; });
+
+TEST(ReadThroughTest, PromotesWhatTheSlowTierHad) {
+  Stack stack;
+  KvTier* ram = stack.Ram(kAmple);
+  KvTier* disk = stack.RocksDb(kAmple);
+  KvTier* both = stack.ReadThrough(ram, disk);
+  const Block block = TestBlock({});
+  disk->Put({block.identity, {"m1"}, std::make_shared<const std::string>(EncodeBlock(block)), 1});
+  EXPECT_EQ(both->Get(block.identity)->tier, TierName::kDisk);
+  EXPECT_EQ(both->Get(block.identity)->tier, TierName::kRam);
+  // Also what was promoted is erased.
+  ASSERT_OK(both->Erase("tenant", "m1"));
+  EXPECT_FALSE(ram->Get(block.identity));
+  EXPECT_FALSE(disk->Get(block.identity));
+}
+
+// A tier that lets the test act in the middle of a read.
+class InterruptedTier : public KvTier {
+ public:
+  InterruptedTier(KvTier* tier, std::function<void()> after_get)
+      : tier_(tier), after_get_(std::move(after_get)) {}
+  std::optional<TierHit> Get(const BlockIdentity& identity) override {
+    auto hit = tier_->Get(identity);
+    after_get_();
+    return hit;
+  }
+  void Put(const StoredBlock& block) override { tier_->Put(block); }
+  absl::Status Erase(const std::string& tenant, const std::string& memory) override {
+    return tier_->Erase(tenant, memory);
+  }
+  TierStats Stats() const override { return tier_->Stats(); }
+
+ private:
+  KvTier* tier_;
+  std::function<void()> after_get_;
+};
+
+TEST(ReadThroughTest, WhatIsErasedDuringAReadIsNotPromoted) {
+  Stack stack;
+  KvTier* ram = stack.Ram(kAmple);
+  KvTier* disk = stack.RocksDb(kAmple);
+  KvTier* both = nullptr;
+  InterruptedTier slow(disk, [&] { ASSERT_OK(both->Erase("tenant", "m1")); });
+  both = stack.ReadThrough(ram, &slow);
+  const Block block = TestBlock({});
+  disk->Put({block.identity, {"m1"}, std::make_shared<const std::string>(EncodeBlock(block)), 1});
+  EXPECT_TRUE(both->Get(block.identity));
+  EXPECT_FALSE(ram->Get(block.identity));
+}
+
+TEST(InMemoryKvTierTest, DamageInMemoryIsFound) {
+  Stack stack;
+  KvTier* ram = stack.Ram(kAmple);
+  const Block block = TestBlock({});
+  const auto bytes = std::make_shared<std::string>(EncodeBlock(block));
+  ram->Put({block.identity, {"m1"}, bytes, 1});
+  ASSERT_TRUE(ram->Get(block.identity));
+  bytes->back() ^= 1;
+  EXPECT_FALSE(ram->Get(block.identity));
+  EXPECT_EQ(ram->Stats().corrupt, 1);
+}
+
+TEST(InMemoryKvTierTest, AHitCopiesNothing) {
+  Stack stack;
+  KvTier* ram = stack.Ram(kAmple);
+  const Block block = TestBlock({});
+  const auto bytes = std::make_shared<const std::string>(EncodeBlock(block));
+  ram->Put({block.identity, {"m1"}, bytes, 1});
+  EXPECT_EQ(ram->Get(block.identity)->block.bytes, bytes);
+}
+
+TEST(MetricsKvTierTest, CountsWhatTheTierCounts) {
+  Stack stack;
+  KvTier* tier = stack.Metered(stack.Ram(kAmple), "ram");
+  const Block block = TestBlock({});
+  const auto bytes = std::make_shared<std::string>(EncodeBlock(block));
+  tier->Put({block.identity, {"m1"}, bytes, 1});
+  tier->Get(block.identity);
+  tier->Get(block.identity);
+  bytes->back() ^= 1;
+  tier->Get(block.identity);
+  const telemetry::Labels ram = {{"tier", "ram"}};
+  EXPECT_EQ(stack.metrics.GetCounter("dki_kv_tier_hits_total", "", ram)->value(), 2);
+  EXPECT_EQ(stack.metrics.GetCounter("dki_kv_tier_misses_total", "", ram)->value(), 1);
+  EXPECT_EQ(stack.metrics.GetCounter("dki_kv_tier_corrupt_total", "", ram)->value(), 1);
+  EXPECT_EQ(stack.metrics.GetGauge("dki_kv_tier_bytes", "", ram)->value(), 0);
+}
+
+}  // namespace
+}  // namespace dki::kvcache
