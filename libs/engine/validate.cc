@@ -90,7 +90,9 @@ absl::Status ValidatePrompt(const Prompt& prompt) {
 }
 
 absl::Status ValidateAnswerOptions(const AnswerOptions& options, int context_length) {
-  DKI_RETURN_IF_ERROR(Annotate(model::Validate(options.sampling), "sampling"));
+  if (const absl::Status status = model::Validate(options.sampling); !status.ok()) {
+    return InvalidArgument("sampling.%s", ToStd(status.message()));  // begins with the field
+  }
   if (options.max_tokens < 1 || options.max_tokens > context_length) {
     return InvalidArgument("sampling.max_tokens must be from 1 to %d, not %d", context_length,
                            options.max_tokens);

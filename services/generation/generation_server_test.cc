@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+// The service as a client sees it: object graph, RPCs, kv over gRPC.
+#include "services/generation/generation_server.h"
+
+#include <gmock/gmock.h>
+
+#include <limits>
+
+#include "dki/generation/v1/generation_service.grpc.pb.h"
+#include "libs/rpc/call.h"
+#include "libs/rpc/client.h"
+#include "libs/testing/status_matchers.h"
+#include "libs/testing/temp_dir.h"
+#include "libs/testing/tiny_model.h"
+#include "services/generation/config.h"
+#include "services/generation/test_kv_server.h"
+
+namespace dki::generation {
+namespace {
+
+using dki::testing::StatusIs;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+struct Received {
+  absl::Status status;
+  v1::GenerateResponse::Started started;
+  v1::GenerateResponse::Finished finished;
+  std::string text;
+};
+
+class GenerationServerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const std::string path = testing::WriteTinyModel(folder_.path());
+    ASSERT_OK_AND_ASSIGN(model_, engine::LoadedModel::Load(path, {}));
+    kv_ = std::make_unique<TestKvService>(&model_, "tenant");
+    kv_server_ = std::make_unique<TestServer>(kv_.get());
+    config_ = DefaultConfig();
+    config_.mutable_runtime()->set_model(path);
+    config_.mutable_kv()->set_address(kv_server_->address());
+    runtime_ = rpc::ServiceRuntime::ForTesting("generation");
+    ASSERT_OK_AND_ASSIGN(instance_, BuildGenerationServer(config_, runtime_.get()));
+    server_ = std::make_unique<TestServer>(instance_->services().front());
+    stub_ = v1::GenerationService::NewStub(rpc::CreateChannel(server_->address()));
+  }
+  void TearDown() override {
+    server_ = nullptr;
+    instance_ = nullptr;
+  }
+
+  std::unique_ptr<grpc::ClientContext> Context(const std::string& tenant_id = "tenant") {
+    return rpc::OutgoingContext(runtime_->cluster_key(), tenant_id, "request",
+                                std::chrono::seconds(60));
+  }
+  Received Generate(const v1::GenerateRequest& request, const std::string& tenant_id = "tenant") {
+    Received received;
+    const auto context = Context(tenant_id);
+    const auto reader = stub_->Generate(context.get(), request);
+    v1::GenerateResponse response;
+    while (reader->Read(&response)) {
+      if (response.has_started()) received.started = response.started();
+      if (response.has_finished()) received.finished = response.finished();
+      received.text += response.text();
+    }
+    received.status = rpc::FromGrpcStatus(reader->Finish());
+    return received;
+  }
+  static v1::GenerateRequest Request(double alpha) {
+    v1::GenerateRequest request;
+    request.mutable_prompt()->mutable_turn()->set_role("user");
+    request.mutable_prompt()->mutable_turn()->set_content("What is Jack's job?");
+    request.mutable_sampling()->set_max_tokens(8);
+    v1::WeighedMemory* memory = request.mutable_prompt()->mutable_injection()->add_memories();
+    memory->set_memory_id("mem_1");
+    memory->set_text("Jack is a baker.");
+    memory->set_alpha_read(alpha);
+    memory->set_alpha_answer(alpha);
+    return request;
+  }
+
+  testing::TempDir folder_;
+  engine::LoadedModel model_;
+  std::unique_ptr<TestKvService> kv_;
+  std::unique_ptr<TestServer> kv_server_;
+  config::v1::GenerationServer config_;
+  std::unique_ptr<rpc::ServiceRuntime> runtime_;
+  std::unique_ptr<rpc::ServiceInstance> instance_;
+  std::unique_ptr<TestServer> server_;
+  std::unique_ptr<v1::GenerationService::Stub> stub_;
+};
+
+TEST_F(GenerationServerTest, IsNotReadyBeforeTheModelIs) {
+  EXPECT_FALSE(runtime_->ready());
+  EXPECT_THAT(Generate(Request(1.0)).status, StatusIs(absl::StatusCode::kUnavailable));
+  ASSERT_OK(instance_->Start());
+  EXPECT_TRUE(runtime_->ready());
+  v1::GetModelResponse model;
+  EXPECT_OK(rpc::FromGrpcStatus(stub_->GetModel(Context("").get(), v1::GetModelRequest(), &model)));
+  EXPECT_EQ(model.fingerprint(), model_.model->config().fingerprint);
+  EXPECT_EQ(model.context_length(), model_.model->config().context_length);
+}
+
+TEST_F(GenerationServerTest, AnswersWithMemoryFromKv) {
+  ASSERT_OK(instance_->Start());
+  const Received received = Generate(Request(1.0));
+  ASSERT_OK(received.status);
+  EXPECT_EQ(received.started.model_fingerprint(), model_.model->config().fingerprint);
+  EXPECT_THAT(received.started.degraded(), IsEmpty());
+  EXPECT_GT(received.started.usage().injected_tokens(), 0);
+  ASSERT_EQ(received.finished.memories_size(), 1);
+  const audit::v1::MemoryOutcome& memory = received.finished.memories(0);
+  EXPECT_EQ(memory.memory_id(), "mem_1");
+  EXPECT_EQ(memory.tier(), common::v1::TIER_RAM);
+  EXPECT_GT(memory.attention_share(), 0.0);
+  EXPECT_GT(received.finished.lead_in_share(), 0.0);
+  EXPECT_GT(received.finished.timings().total_us(), 0);
+  EXPECT_EQ(received.finished.token_ids_size(), received.finished.usage().completion_tokens());
+  EXPECT_THAT(runtime_->metrics().Expose(),
+              HasSubstr("dki_generation_requests_total{event=\"queued\"} 1"));
+}
+
+TEST_F(GenerationServerTest, DamagedKvIsNeverUsed) {
+  kv_->damage = [](size_t, std::string* bytes) { bytes->back() ^= 1; };
+  ASSERT_OK(instance_->Start());
+  v1::GenerateRequest request = Request(1.0);
+  const Received received = Generate(request);
+  ASSERT_OK(received.status);
+  EXPECT_THAT(received.started.degraded(), ElementsAre("kv"));
+  const Received vanilla = Generate(Request(0.0));
+  EXPECT_THAT(vanilla.started.degraded(), IsEmpty());
+  EXPECT_EQ(received.text, vanilla.text);
+
+  request.mutable_prompt()->set_memory_required(true);
+  EXPECT_THAT(Generate(request).status, StatusIs(absl::StatusCode::kUnavailable));
+}
+
+TEST_F(GenerationServerTest, ScoresAGivenContinuation) {
+  ASSERT_OK(instance_->Start());
+  v1::ScoreRequest request;
+  *request.mutable_prompt() = Request(1.0).prompt();
+  request.set_continuation(" He is a baker.");
+  v1::ScoreResponse response;
+  ASSERT_OK(rpc::FromGrpcStatus(stub_->Score(Context().get(), request, &response)));
+  EXPECT_EQ(response.token_ids_size(),
+            static_cast<int>(model_.tokenizer->Encode(request.continuation()).size()));
+  EXPECT_EQ(response.log_probabilities_size(), response.token_ids_size());
+  for (const double log_probability : response.log_probabilities()) {
+    EXPECT_LT(log_probability, 0.0);
+  }
+}
+
+TEST_F(GenerationServerTest, RefusesBadInput) {
+  ASSERT_OK(instance_->Start());
+  const auto refused = [&](const v1::GenerateRequest& request, const char* field) {
+    EXPECT_THAT(Generate(request).status,
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(field)));
+  };
+  refused(v1::GenerateRequest(), "prompt.turn");
+  refused(Request(std::numeric_limits<double>::quiet_NaN()), "alpha_read");
+  refused(Request(17.0), "alpha_read");
+  v1::GenerateRequest request = Request(1.0);
+  request.mutable_sampling()->set_top_p(2.0f);
+  refused(request, "sampling.top_p");
+  request = Request(1.0);
+  request.mutable_prompt()->mutable_prompt_memories()->set_place(
+      static_cast<common::v1::PromptPlace>(9));
+  refused(request, "prompt.prompt_memories.place");
+  EXPECT_THAT(Generate(Request(1.0), "").status, StatusIs(absl::StatusCode::kPermissionDenied));
+}
+
+TEST_F(GenerationServerTest, StopsForAClientThatCancels) {
+  ASSERT_OK(instance_->Start());
+  v1::GenerateRequest request = Request(1.0);
+  request.mutable_sampling()->set_max_tokens(300);
+  request.mutable_sampling()->set_temperature(3.0f);
+  const auto context = Context();
+  const auto reader = stub_->Generate(context.get(), request);
+  v1::GenerateResponse response;
+  ASSERT_TRUE(reader->Read(&response));
+  context->TryCancel();
+  while (reader->Read(&response)) {
+  }
+  EXPECT_THAT(rpc::FromGrpcStatus(reader->Finish()), StatusIs(absl::StatusCode::kCancelled));
+  // The place is free again.
+  EXPECT_OK(Generate(Request(1.0)).status);
+}
+
+TEST(GenerationConfigTest, NamesTheField) {
+  config::v1::GenerationServer config = DefaultConfig();
+  EXPECT_OK(ReadConfig(config));
+  config.set_max_running(0);
+  EXPECT_THAT(ReadConfig(config),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("max_running")));
+  config = DefaultConfig();
+  config.mutable_kv()->mutable_timeout()->set_seconds(-1);
+  EXPECT_THAT(ReadConfig(config),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("kv.timeout")));
+}
+
+}  // namespace
+}  // namespace dki::generation

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// A gRPC kv service for tests: computes what it is asked for, and can be told to misbehave.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "dki/kv/v1/kv_service.grpc.pb.h"
+#include "libs/base/check.h"
+#include "libs/engine/loaded_model.h"
+#include "libs/injection/compute_pack.h"
+#include "libs/injection/pack_plan.h"
+#include "libs/kvcache/block.h"
+
+namespace dki::generation {
+
+// Serves `service` on a port of its own.
+class TestServer {
+ public:
+  explicit TestServer(grpc::Service* service) {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
+    builder.RegisterService(service);
+    server_ = builder.BuildAndStart();
+    DKI_CHECK(server_ != nullptr);
+  }
+  ~TestServer() { server_->Shutdown(std::chrono::system_clock::now()); }
+  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+
+ private:
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+class TestKvService final : public kv::v1::KvService::Service {
+ public:
+  TestKvService(engine::LoadedModel* model, std::string tenant_id)
+      : model_(model), tenant_id_(std::move(tenant_id)) {}
+
+  // What is done to the encoded bytes of block `index` before they are sent.
+  std::function<void(size_t index, std::string* bytes)> damage;
+  // Sends nothing until the caller gives up.
+  std::atomic<bool> hang = false;
+  // Of the last call.
+  std::atomic<std::chrono::system_clock::time_point> deadline;
+  // Leaves the last block out.
+  std::atomic<bool> stop_early = false;
+
+  grpc::Status GetPack(grpc::ServerContext* context, const kv::v1::GetPackRequest* request,
+                       grpc::ServerWriter<kv::v1::GetPackResponse>* writer) override {
+    deadline = context->deadline();
+    while (hang && !context->IsCancelled()) std::this_thread::yield();
+    std::vector<injection::PackMemoryText> memories;
+    for (const kv::v1::PackMemory& memory : request->pack().memories()) {
+      memories.push_back({memory.memory_id(), memory.text()});
+    }
+    const injection::PackPlan plan =
+        injection::PlanPack(*model_->format, tenant_id_, model_->model->config().fingerprint,
+                            request->pack().context_system_prompt(), memories);
+    const auto blocks = injection::ComputePack(model_->model.get(), plan);
+    DKI_CHECK(blocks.ok());
+    for (size_t i = 0; i + (stop_early ? 1 : 0) < blocks->size(); ++i) {
+      std::string bytes = kvcache::EncodeBlock((*blocks)[i]);
+      if (damage) damage(i, &bytes);
+      kv::v1::GetPackResponse start;
+      start.mutable_start()->set_tier(common::v1::TIER_RAM);
+      start.mutable_start()->set_load_us(7);
+      writer->Write(start);
+      for (size_t at = 0; at < bytes.size(); at += kChunkBytes) {
+        kv::v1::GetPackResponse chunk;
+        chunk.set_chunk(bytes.substr(at, kChunkBytes));
+        writer->Write(chunk);
+      }
+    }
+    return grpc::Status::OK;
+  }
+
+ private:
+  static constexpr size_t kChunkBytes = 1000;
+  engine::LoadedModel* const model_;
+  const std::string tenant_id_;
+};
+
+}  // namespace dki::generation
