@@ -145,8 +145,11 @@ void MatMulInt8Of(const WeightMatrix& w, const QuantizedView& x, int n_tokens, f
       const int blocks = n_blocks - b0 < kMaxBlocks ? n_blocks - b0 : kMaxBlocks;
       for (int b = 0; b < blocks; ++b) {
         const Block* at[kRows];  // rows beyond the last repeat it; their sums are not stored
-        for (int r = 0; r < kRows; ++r)
+        for (int r = 0; r < kRows; ++r) {
           at[r] = data + static_cast<size_t>(r0 + (r < rows ? r : rows - 1)) * n_blocks + b0 + b;
+          // The next tile's: rows are too short for the CPU's own prefetching.
+          __builtin_prefetch(at[r] + static_cast<size_t>(kRows) * n_blocks);
+        }
         Pack<kType>(at, &packed[b]);
       }
       for (int t = 0; t < n_tokens; t += kMaxTokens) {

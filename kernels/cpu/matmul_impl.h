@@ -69,12 +69,19 @@ inline void LoadBlock(const char* row, int b, int n, F* out) {
 // kRows rows times one token. x: zero beyond k up to a whole block.
 template <DType kType, int kRows>
 inline void OneToken(const char* w, size_t row_bytes, const float* x, int k, float* y) {
+  constexpr size_t kBlockBytes = kType == DType::kF32    ? sizeof(float) * kBlock
+                                 : kType == DType::kQ8_0 ? sizeof(BlockQ8_0)
+                                 : kType == DType::kQ4_0 ? sizeof(BlockQ4_0)
+                                 : kType == DType::kQ4_1 ? sizeof(BlockQ4_1)
+                                                         : sizeof(uint16_t) * kBlock;
   F sum[kRows];
   for (int r = 0; r < kRows; ++r) sum[r] = Lanes::Zero();
   for (int at = 0, b = 0; at < k; at += kBlock, ++b) {
     F xs[kPerBlock];
     for (int i = 0; i < kPerBlock; ++i) xs[i] = Lanes::Load(x + at + i * Lanes::kCount);
     for (int r = 0; r < kRows; ++r) {
+      // The same block of the next rows: rows are too short for the CPU's own prefetching.
+      __builtin_prefetch(w + (kRows + r) * row_bytes + b * kBlockBytes);
       F ws[kPerBlock];
       LoadBlock<kType>(w + r * row_bytes, b, k - at, ws);
       for (int i = 0; i < kPerBlock; ++i) sum[r] = Lanes::Fma(ws[i], xs[i], sum[r]);

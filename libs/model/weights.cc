@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libs/model/weights.h"
 
-#include <openssl/evp.h>
-
-#include <memory>
 #include <optional>
 
-#include "libs/base/check.h"
-#include "libs/base/strings.h"
+#include "libs/base/sha256.h"
 
 namespace dki::model {
 namespace {
@@ -143,15 +139,10 @@ absl::StatusOr<Weights> ReadWeights(const GgufFile& file, const Architecture& ar
 }
 
 std::string Fingerprint(const GgufFile& file) {
-  const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context(EVP_MD_CTX_new(),
-                                                                   EVP_MD_CTX_free);
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned int size = 0;
-  DKI_CHECK(context != nullptr && EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) == 1 &&
-            EVP_DigestUpdate(context.get(), kArithmeticVersion.data(), kArithmeticVersion.size()) &&
-            EVP_DigestUpdate(context.get(), file.bytes().data(), file.bytes().size()) == 1 &&
-            EVP_DigestFinal_ex(context.get(), digest, &size) == 1);
-  return HexEncode({reinterpret_cast<const char*>(digest), size});
+  Sha256 hash;
+  hash.Update(kArithmeticVersion);
+  hash.Update(file.bytes());
+  return hash.FinishHex();
 }
 
 }  // namespace dki::model

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/attention.h"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+
+#include "kernels/attention_state.h"
+#include "kernels/test_paths.h"
+
+namespace dki::kernels {
+namespace {
+
+using ::testing::Each;
+using ::testing::FloatNear;
+using ::testing::Pointwise;
+
+AttentionState RandomState(int n_keys, uint32_t seed) {
+  const std::vector<float> logits = RandomFloats(n_keys, seed);
+  const std::vector<float> values = RandomFloats(n_keys * 4, seed + 1);
+  AttentionState state(4);
+  for (int j = 0; j < n_keys; ++j) state.Add(10 * logits[j], &values[j * 4]);
+  return state;
+}
+
+TEST(AttentionStateTest, MergeIsAssociativeAndCommutative) {
+  for (uint32_t seed = 0; seed < 20; ++seed) {
+    const AttentionState a = RandomState(3, seed), b = RandomState(5, seed + 100),
+                         c = RandomState(1, seed + 200);
+    AttentionState left = a;
+    left.MergeFrom(b);
+    left.MergeFrom(c);
+    AttentionState right = c;
+    right.MergeFrom(b);
+    AttentionState outer = a;
+    outer.MergeFrom(right);
+    EXPECT_THAT(left.Output(), Pointwise(FloatNear(1e-6f), outer.Output()));
+    EXPECT_EQ(left.softmax.m, outer.softmax.m);
+  }
+}
+
+TEST(AttentionStateTest, TheEmptyStateIsNeutralAndNeverNan) {
+  AttentionState empty(4);
+  empty.MergeFrom(AttentionState(4));
+  EXPECT_TRUE(empty.softmax.empty());
+  EXPECT_THAT(empty.Output(), Each(0.0f));
+  const AttentionState a = RandomState(3, 1);
+  AttentionState left = empty, right = a;
+  left.MergeFrom(a);
+  right.MergeFrom(empty);
+  EXPECT_EQ(left.Output(), a.Output());
+  EXPECT_EQ(right.Output(), a.Output());
+  EXPECT_EQ(Share(empty.softmax, a.softmax), 0.0);
+  EXPECT_EQ(Share(a.softmax, a.softmax), 1.0);
+}
+
+// Three heads a K/V head, channels that no lane count divides, rotated heads, two buffers.
+class AttentionTest : public PathTest {
+ protected:
+  static constexpr int kHeads = 6, kKvHeads = 2, kDim = 36, kRot = 32, kTokens = 200, kRows = 3;
+  static constexpr int kRow = kKvHeads * kDim;
+
+  AttentionTest()
+      : q(RandomFloats(kRows * kHeads * kDim, 1)),
+        keys(RandomFloats(kTokens * kRow, 2)),
+        values(RandomFloats(kTokens * kRow, 3)),
+        rotations(RandomFloats(kRows * kRot, 4)) {
+    for (float& v : q) v *= 4;
+  }
+
+  KvSegment Segment(int begin, int n, double alpha = 1.0) const {
+    KvSegment s;
+    s.keys = keys.data();
+    s.values = values.data();
+    s.begin = begin;
+    s.n_tokens = n;
+    s.log_alpha = static_cast<float>(std::log(alpha));
+    s.rotations = rotations.data();
+    return s;
+  }
+
+  struct Result {
+    std::vector<float> out;
+    std::vector<double> mass;  // [kRows, kHeads, n_segments, 2]
+    bool operator==(const Result&) const = default;
+  };
+  Result Run(Isa isa, const std::vector<KvSegment>& segments, int n_threads = 1) const {
+    Result r{std::vector<float>(q.size(), NAN),
+             std::vector<double>(kRows * kHeads * segments.size() * 2, NAN)};
+    AttentionOp op;
+    op.n_rows = kRows;
+    op.n_heads = kHeads;
+    op.n_kv_heads = kKvHeads;
+    op.head_dim = kDim;
+    op.n_rot = kRot;
+    op.scale = 1 / std::sqrt(static_cast<float>(kDim));
+    op.q = q.data();
+    op.out = r.out.data();
+    op.segments = segments.data();
+    op.n_segments = static_cast<int>(segments.size());
+    op.mass = r.mass.data();
+    for (int t = 0; t < n_threads; ++t) Attention(isa, op, t, n_threads);
+    return r;
+  }
+  Result Run(const std::vector<KvSegment>& segments) const { return Run(GetParam(), segments); }
+
+  std::vector<float> q, keys, values, rotations;
+};
+
+TEST_P(AttentionTest, EqualsTheReference) {
+  std::vector<float> gates = RandomFloats(kTokens * kKvHeads, 5);
+  gates[3] = -INFINITY;
+  std::vector<uint16_t> half_keys(keys.size()), half_values(keys.size());
+  for (DType format : {DType::kF32, DType::kF16, DType::kBF16}) {
+    std::vector<KvSegment> segments = {Segment(3, 100, 0.5), Segment(70, 0), Segment(120, 1, 7.0),
+                                       Segment(0, 61), Segment(0, 9, 0.0)};
+    segments[0].log_gates = gates.data();
+    segments[3].causal = true;
+    if (format != DType::kF32) {
+      QuantizeRow(format, keys.data(), keys.size(), half_keys.data());
+      QuantizeRow(format, values.data(), values.size(), half_values.data());
+      for (KvSegment& s : segments) {
+        s.format = format;
+        s.keys = half_keys.data();
+        s.values = half_values.data();
+      }
+    }
+    const Result got = Run(segments);
+    const Result want = Run(Isa::kReference, segments);
+    EXPECT_THAT(got.out, Pointwise(FloatNear(3e-6f), want.out)) << Name(format);
+    EXPECT_THAT(got.mass, Pointwise(::testing::DoubleNear(3e-6), want.mass)) << Name(format);
+  }
+}
+
+TEST_P(AttentionTest, ASegmentCutAtATileIsTheSameToTheBit) {
+  const Result whole = Run({Segment(7, 190, 3.0)});
+  for (int cut : {64, 128})
+    EXPECT_EQ(Run({Segment(7, cut - 7, 3.0), Segment(cut, 197 - cut, 3.0)}).out, whole.out);
+  EXPECT_EQ(Run(GetParam(), {Segment(7, 190, 3.0)}, 4), whole);  // however the items are dealt
+}
+
+// The definition: softmax over all keys at once.
+TEST_P(AttentionTest, AlphaOneIsThePlainConcatenation) {
+  const std::vector<KvSegment> segments = {Segment(10, 30), Segment(100, 77)};
+  const Result got = Run(segments);
+  std::vector<float> rotated(kDim);
+  for (int row = 0; row < kRows; ++row) {
+    for (int head = 0; head < kHeads; ++head) {
+      const int at = (row * kHeads + head) * kDim;
+      ApplyRope(RopePairs::kInterleaved, &rotations[row * kRot], kRot, 1, kDim, &q[at],
+                rotated.data());
+      std::vector<double> o(kDim, 0.0);
+      double d = 0;
+      double first = 0;
+      for (const KvSegment& s : segments) {
+        for (int j = s.begin; j < s.begin + s.n_tokens; ++j) {
+          const size_t kv = static_cast<size_t>(j) * kRow + head / 3 * kDim;
+          double dot = 0;
+          for (int c = 0; c < kDim; ++c) dot += static_cast<double>(rotated[c]) * keys[kv + c];
+          const double p = std::exp(dot / std::sqrt(static_cast<double>(kDim)));
+          d += p;
+          if (s.begin == 10) first += p;
+          for (int c = 0; c < kDim; ++c) o[c] += p * values[kv + c];
+        }
+      }
+      for (int c = 0; c < kDim; ++c) ASSERT_NEAR(got.out[at + c], o[c] / d, 3e-6);
+      const double* mass = &got.mass[(row * kHeads + head) * 4];
+      EXPECT_NEAR(mass[0], first / d, 3e-6);
+      EXPECT_NEAR(mass[0], mass[1], 1e-6);
+      EXPECT_NEAR(mass[0] + mass[2], 1.0, 1e-6);
+    }
+  }
+}
+
+TEST_P(AttentionTest, MassGrowsWithAlphaAndTheUnbiasedOneStays) {
+  const std::vector<double> at_one = Run({Segment(0, 50, 1.0), Segment(80, 60)}).mass;
+  std::vector<double> before(kRows * kHeads, 0.0);
+  for (double alpha : {1e-6, 0.01, 0.5, 1.0, 2.0, 16.0}) {
+    const Result r = Run({Segment(0, 50, alpha), Segment(80, 60)});
+    for (int i = 0; i < kRows * kHeads; ++i) {
+      const double s = at_one[i * 4];
+      EXPECT_GT(r.mass[i * 4], before[i]);
+      EXPECT_NEAR(r.mass[i * 4], alpha * s / (alpha * s + 1 - s), 1e-5);  // S1.1
+      EXPECT_NEAR(r.mass[i * 4 + 1], s, 1e-6);
+      before[i] = r.mass[i * 4];
+    }
+  }
+}
+
+TEST_P(AttentionTest, AlphaZeroIsAbsenceToTheBit) {
+  const Result without = Run({Segment(80, 60)});
+  const Result with = Run({Segment(0, 50, 0.0), Segment(80, 60)});
+  EXPECT_EQ(with.out, without.out);
+  EXPECT_EQ(with.mass[0], 0.0);
+  EXPECT_EQ(with.mass[1], 0.0);
+  EXPECT_THAT(Run({Segment(0, 50, 0.0)}).out, Each(0.0f));  // no key at all
+}
+
+INSTANTIATE_TEST_SUITE_P(Paths, AttentionTest, ::testing::ValuesIn(kAllPaths), PathName);
+
+TEST(KvFormatTest, QuantisedFormatsAreNotReadYet) {
+  EXPECT_TRUE(IsSupportedKvFormat(DType::kBF16));
+  EXPECT_FALSE(IsSupportedKvFormat(DType::kQ8_0));
+}
+
+}  // namespace
+}  // namespace dki::kernels

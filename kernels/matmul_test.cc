@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/matmul.h"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+
+#include "kernels/reference/reference.h"
+#include "kernels/test_paths.h"
+
+namespace dki::kernels {
+namespace {
+
+struct Shape {
+  int n_out, k, n_tokens;
+};
+// Tails of every tile: rows of 16 and 4, tokens of 96, 8, 6 and 4, k of 32 and of more blocks than
+// an int8 tile holds.
+constexpr Shape kShapes[] = {{1, 32, 1},   {5, 64, 1},    {19, 96, 7},  {33, 32, 13},
+                             {16, 576, 6}, {23, 2112, 3}, {47, 64, 101}};
+
+// Of the sum's absolute terms: float sums of k terms against the double sum.
+constexpr double kTolerance = 1e-6;
+
+class MatMulTest : public PathTest {};
+
+// sum |w x| of each output: the scale that rounding is measured against.
+std::vector<float> Magnitudes(const WeightMatrix& w, std::vector<float> x, int n_tokens) {
+  std::vector<float> dense(static_cast<size_t>(w.n_out) * w.k);
+  DequantizeRow(w.dtype, w.data, dense.size(), dense.data());
+  for (float& v : dense) v = std::fabs(v);
+  for (float& v : x) v = std::fabs(v);
+  std::vector<float> y(static_cast<size_t>(n_tokens) * w.n_out);
+  reference::MatMul({DType::kF32, w.n_out, w.k, dense.data()}, x.data(), n_tokens, y.data(), 0,
+                    w.n_out);
+  return y;
+}
+
+TEST_P(MatMulTest, EqualsTheDoubleSum) {
+  for (DType dtype : kAllFormats) {
+    std::vector<Shape> shapes(std::begin(kShapes), std::end(kShapes));
+    if (!IsQuantized(dtype)) shapes.insert(shapes.end(), {{7, 1, 1}, {9, 45, 1}, {9, 45, 11}});
+    for (const Shape& s : shapes) {
+      const std::vector<char> weights = RandomRow(dtype, static_cast<size_t>(s.n_out) * s.k, 1);
+      const std::vector<float> x = RandomFloats(static_cast<size_t>(s.n_tokens) * s.k, 2);
+      const WeightMatrix w{dtype, s.n_out, s.k, weights.data()};
+      std::vector<float> y(static_cast<size_t>(s.n_tokens) * s.n_out, NAN);
+      std::vector<float> want = y;
+      MatMul(GetParam(), w, x.data(), s.n_tokens, y.data(), 0, s.n_out);
+      reference::MatMul(w, x.data(), s.n_tokens, want.data(), 0, s.n_out);
+      const std::vector<float> scale = Magnitudes(w, x, s.n_tokens);
+      for (size_t i = 0; i < y.size(); ++i)
+        ASSERT_NEAR(y[i], want[i], kTolerance * scale[i] + 1e-30)
+            << Name(dtype) << " " << s.n_out << "x" << s.k << " tokens " << s.n_tokens << " at "
+            << i;
+    }
+  }
+}
+
+// P11: any number of tokens beside it, any range of rows, any number of threads.
+TEST_P(MatMulTest, AnElementDependsOnItsOwnRowAndTokenOnly) {
+  for (DType dtype : kAllFormats) {
+    for (const Shape& s : kShapes) {
+      const std::vector<char> weights = RandomRow(dtype, static_cast<size_t>(s.n_out) * s.k, 3);
+      const std::vector<float> x = RandomFloats(static_cast<size_t>(s.n_tokens) * s.k, 4);
+      const WeightMatrix w{dtype, s.n_out, s.k, weights.data()};
+      const size_t n = static_cast<size_t>(s.n_tokens) * s.n_out;
+      std::vector<float> together(n), alone(n), threaded(n);
+      MatMul(GetParam(), w, x.data(), s.n_tokens, together.data(), 0, s.n_out);
+      for (int t = 0; t < s.n_tokens; ++t) {
+        const int cut = t % (s.n_out + 1);
+        for (auto [begin, end] : {std::pair{0, cut}, std::pair{cut, s.n_out}})
+          MatMul(GetParam(), w, x.data() + static_cast<size_t>(t) * s.k, 1,
+                 alone.data() + static_cast<size_t>(t) * s.n_out, begin, end);
+      }
+      ThreadPool pool(3);
+      MatMul(&pool, GetParam(), w, x.data(), s.n_tokens, threaded.data());
+      ASSERT_EQ(together, alone) << Name(dtype) << " " << s.n_out << "x" << s.k;
+      ASSERT_EQ(together, threaded) << Name(dtype) << " " << s.n_out << "x" << s.k;
+    }
+  }
+}
+
+TEST_P(MatMulTest, Int8EqualsTheScalarOneToTheBit) {
+  for (DType dtype : {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1}) {
+    for (const Shape& s : kShapes) {
+      std::vector<char> weights = RandomRow(dtype, static_cast<size_t>(s.n_out) * s.k, 5);
+      weights[10] = static_cast<char>(0x80);  // -128: no quantiser writes it, a file may hold it
+      const std::vector<float> x = RandomFloats(static_cast<size_t>(s.n_tokens) * s.k, 6);
+      const WeightMatrix w{dtype, s.n_out, s.k, weights.data()};
+      QuantizedActivations q;
+      q.Resize(s.n_tokens, s.k);
+      QuantizeActivations(x.data(), 0, s.n_tokens, &q);
+      const size_t n = static_cast<size_t>(s.n_tokens) * s.n_out;
+      std::vector<float> want(n), y(n);
+      reference::MatMulInt8(w, q, s.n_tokens, want.data(), 0, s.n_out);
+      const int cut = s.n_out / 3;
+      MatMulInt8(GetParam(), w, q, s.n_tokens, y.data(), 0, cut);
+      MatMulInt8(GetParam(), w, q, s.n_tokens, y.data(), cut, s.n_out);
+      ASSERT_EQ(y, want) << Name(dtype) << " " << s.n_out << "x" << s.k;
+      QuantizedActivations last;  // one token alone
+      last.Resize(1, s.k);
+      QuantizeActivations(x.data() + static_cast<size_t>(s.n_tokens - 1) * s.k, 0, 1, &last);
+      std::vector<float> alone(s.n_out);
+      MatMulInt8(GetParam(), w, last, 1, alone.data(), 0, s.n_out);
+      ASSERT_EQ(alone, std::vector<float>(want.end() - s.n_out, want.end()));
+    }
+  }
+}
+
+TEST(QuantizeActivationsTest, StaysWithinHalfAStep) {
+  std::vector<float> x = RandomFloats(64, 7);
+  for (int i = 32; i < 64; ++i) x[i] = 0;  // a block of zeros
+  QuantizedActivations q;
+  q.Resize(1, 64);
+  QuantizeActivations(x.data(), 0, 1, &q);
+  int sum = 0;
+  for (int i = 0; i < 64; ++i) {
+    EXPECT_NEAR(q.q[i] * q.d[i / 32], x[i], q.d[i / 32] * 0.5001f);
+    if (i < 32) sum += q.q[i];
+  }
+  EXPECT_EQ(q.sum[0], sum);
+  EXPECT_EQ(q.d[1], 0.0f);
+}
+
+INSTANTIATE_TEST_SUITE_P(Paths, MatMulTest, ::testing::ValuesIn(kAllPaths), PathName);
+
+}  // namespace
+}  // namespace dki::kernels
