@@ -5,7 +5,9 @@
 #include <functional>
 #include <limits>
 #include <map>
+#include <ostream>
 #include <random>
+#include <tuple>
 
 #include "libs/testing/status_matchers.h"
 #include "services/retrieval/faiss_vector_index.h"
@@ -27,6 +29,9 @@ struct Implementation {
   const char* name;
   std::function<std::unique_ptr<VectorIndex>()> make;
 };
+void PrintTo(const Implementation& implementation, std::ostream* out) {
+  *out << implementation.name;
+}
 
 class VectorIndexTest : public ::testing::TestWithParam<Implementation> {
  protected:
