@@ -11,8 +11,9 @@ namespace dki::kernels {
 void QuantizedActivations::Resize(int n_tokens, int k_values) {
   k = k_values;
   const size_t n = static_cast<size_t>(n_tokens) * k;
-  if (q.size() >= n) return;
-  q.resize(n);
+  if (high.size() >= n) return;
+  high.resize(n);
+  low.resize(n);
   d.resize(n / kQuantBlock);
   sum.resize(n / kQuantBlock);
 }
@@ -22,7 +23,8 @@ void QuantizeActivations(const float* x, int begin, int end, QuantizedActivation
   const size_t last = static_cast<size_t>(end) * out->k / kQuantBlock;
   for (size_t b = first; b < last; ++b) {
     const float* xs = x + b * kQuantBlock;
-    int8_t* q = out->q.data() + b * kQuantBlock;
+    int8_t* high = out->high.data() + b * kQuantBlock;
+    int8_t* low = out->low.data() + b * kQuantBlock;
     float largest = 0;
     for (int i = 0; i < kQuantBlock; ++i) largest = std::max(largest, std::fabs(xs[i]));
     const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
@@ -30,11 +32,16 @@ void QuantizeActivations(const float* x, int begin, int end, QuantizedActivation
     constexpr float kRound = 12582912.0f;
     int32_t sum = 0;
     for (int i = 0; i < kQuantBlock; ++i) {
-      const float rounded = (xs[i] * inverse + kRound) - kRound;
-      q[i] = static_cast<int8_t>(static_cast<int32_t>(rounded));
-      sum += q[i];
+      const float scaled = xs[i] * inverse;
+      const float first = (scaled + kRound) - kRound;
+      const float second = ((scaled - first) * 256.0f + kRound) - kRound;
+      // -128 is left out: AVX2 cannot negate it.
+      const float clamped = std::min(std::max(second, -127.0f), 127.0f);
+      high[i] = static_cast<int8_t>(static_cast<int32_t>(first));
+      low[i] = static_cast<int8_t>(static_cast<int32_t>(clamped));
+      sum += 256 * high[i] + low[i];
     }
-    out->d[b] = largest / 127.0f;
+    out->d[b] = largest / (127.0f * 256.0f);
     out->sum[b] = sum;
   }
 }
@@ -42,7 +49,7 @@ void QuantizeActivations(const float* x, int begin, int end, QuantizedActivation
 void MatMulInt8(Isa isa, const WeightMatrix& w, const QuantizedActivations& x, int n_tokens,
                 float* y, int row_begin, int row_end) {
 #if defined(__x86_64__)
-  const QuantizedView view{x.q.data(), x.d.data(), x.sum.data()};
+  const QuantizedView view{x.high.data(), x.low.data(), x.d.data(), x.sum.data()};
   if (UsesVnni(isa)) return vnni::MatMulInt8(w, view, n_tokens, y, row_begin, row_end);
   if (isa == Isa::kAvx2 || isa == Isa::kAvx512)
     return avx2::MatMulInt8(w, view, n_tokens, y, row_begin, row_end);

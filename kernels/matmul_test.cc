@@ -108,7 +108,7 @@ TEST_P(MatMulTest, Int8EqualsTheScalarOneToTheBit) {
   }
 }
 
-TEST(QuantizeActivationsTest, StaysWithinHalfAStep) {
+TEST(QuantizeActivationsTest, StaysWithinAStepOfTheSecondDigit) {
   std::vector<float> x = RandomFloats(64, 7);
   for (int i = 32; i < 64; ++i) x[i] = 0;  // a block of zeros
   QuantizedActivations q;
@@ -116,8 +116,10 @@ TEST(QuantizeActivationsTest, StaysWithinHalfAStep) {
   QuantizeActivations(x.data(), 0, 1, &q);
   int sum = 0;
   for (int i = 0; i < 64; ++i) {
-    EXPECT_NEAR(q.q[i] * q.d[i / 32], x[i], q.d[i / 32] * 0.5001f);
-    if (i < 32) sum += q.q[i];
+    const int digits = 256 * q.high[i] + q.low[i];
+    EXPECT_NEAR(digits * q.d[i / 32], x[i], q.d[i / 32] * 1.01f);
+    EXPECT_NE(q.low[i], -128);
+    if (i < 32) sum += digits;
   }
   EXPECT_EQ(q.sum[0], sum);
   EXPECT_EQ(q.d[1], 0.0f);

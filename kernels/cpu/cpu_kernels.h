@@ -16,7 +16,8 @@ namespace dki::kernels {
 
 // Raw view of QuantizedActivations.
 struct QuantizedView {
-  const int8_t* q;
+  const int8_t* high;
+  const int8_t* low;
   const float* d;
   const int32_t* sum;
 };

@@ -8,6 +8,7 @@ namespace {
 struct IntLanes {
   static constexpr int kRows = 8;
   static constexpr int kQ8Zero = 0;  // int8 weights stay signed
+  static constexpr int kTokens = 4;
   using I = __m256i;
   using F = __m256;
 
@@ -16,6 +17,7 @@ struct IntLanes {
   static inline I LoadBytes(const uint8_t* p) { return _mm256_load_si256((const __m256i*)p); }
   static inline void Store(uint8_t* p, I v) { _mm256_store_si256((__m256i*)p, v); }
   static inline I Subtract(I a, I b) { return _mm256_sub_epi32(a, b); }
+  static inline I Times256Plus(I a, I b) { return _mm256_add_epi32(_mm256_slli_epi32(a, 8), b); }
   static inline I LowNibbles(I v) { return _mm256_and_si256(v, _mm256_set1_epi8(15)); }
   static inline I HighNibbles(I v) { return LowNibbles(_mm256_srli_epi16(v, 4)); }
   static inline I FromInt8(I v) { return v; }

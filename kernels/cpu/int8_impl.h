@@ -6,8 +6,8 @@
 // row its weights 4j .. 4j+3, as the dot product instructions want them. A token's four activations
 // are broadcast against it. So each lane sums one output element alone, block after block in order:
 //   y += (d_w * d_x) * (sum q_w q_x - zero * sum q_x)  [ + m_w * (d_x * sum q_x) for Q4_1 ]
-// The sums in brackets are exact integers and no step is fused, so that all paths agree with the
-// scalar oracle to the bit, for any number of tokens.
+// with q_x = 256 * high + low, two dot products. The sums are exact integers and no step is fused,
+// so that all paths agree with the scalar oracle to the bit, for any number of tokens.
 #pragma once
 
 #include <string.h>
@@ -27,7 +27,7 @@ using I = IntLanes::I;
 using F = IntLanes::F;
 
 constexpr int kRows = IntLanes::kRows;
-constexpr int kMaxTokens = 8;  // accumulators: as many integer and float registers
+constexpr int kMaxTokens = IntLanes::kTokens;  // three accumulators each
 // Blocks of a tile in memory at a time: 40 KiB with 16 rows, in the first-level cache.
 constexpr int kMaxBlocks = 64;
 
@@ -84,36 +84,44 @@ inline void Pack(const typename Format<kType>::Block* const* rows, PackedBlock* 
   }
 }
 
+// acc plus, for each row, its four weights times the four activations at x.
+template <DType kType>
+inline I DotFour(I acc, I w, const int8_t* x) {
+  int32_t four;
+  memcpy(&four, x, sizeof(four));
+  return kType == DType::kQ8_0 ? IntLanes::DotQ8(acc, w, IntLanes::Set(four))
+                               : IntLanes::Dot(acc, w, IntLanes::Set(four));
+}
+
 // Adds n_blocks blocks of a tile to the sums of kTokens tokens.
-// q: [kTokens, k]; d, sum: [kTokens, k / 32], at the first of the blocks; sums: [kTokens][kRows].
+// x: at the first of the blocks of the first token; k: values of a token; sums: [kTokens][kRows].
 template <DType kType, int kTokens>
-inline void Multiply(const PackedBlock* blocks, int n_blocks, const int8_t* q, const float* d,
-                     const int32_t* sum, int k, float (*sums)[kRows]) {
+inline void Multiply(const PackedBlock* blocks, int n_blocks, const QuantizedView& x, int k,
+                     float (*sums)[kRows]) {
   constexpr int kZero = Format<kType>::kZero;
   F total[kTokens];
   for (int t = 0; t < kTokens; ++t) total[t] = IntLanes::Load(sums[t]);
   for (int b = 0; b < n_blocks; ++b) {
     const PackedBlock& block = blocks[b];
-    I dot[kTokens];
-    for (int t = 0; t < kTokens; ++t) dot[t] = IntLanes::Zero();
+    I high[kTokens], low[kTokens];
+    for (int t = 0; t < kTokens; ++t) high[t] = low[t] = IntLanes::Zero();
     for (int j = 0; j < 8; ++j) {
       const I w = IntLanes::LoadBytes(block.q[j]);
       for (int t = 0; t < kTokens; ++t) {
-        int32_t four;
-        memcpy(&four, q + static_cast<size_t>(t) * k + b * kQuantBlock + 4 * j, sizeof(four));
-        dot[t] = kType == DType::kQ8_0 ? IntLanes::DotQ8(dot[t], w, IntLanes::Set(four))
-                                       : IntLanes::Dot(dot[t], w, IntLanes::Set(four));
+        const size_t at = static_cast<size_t>(t) * k + b * kQuantBlock + 4 * j;
+        high[t] = DotFour<kType>(high[t], w, x.high + at);
+        low[t] = DotFour<kType>(low[t], w, x.low + at);
       }
     }
     const F dw = IntLanes::Load(block.d);
     for (int t = 0; t < kTokens; ++t) {
       const size_t at = static_cast<size_t>(t) * (k / kQuantBlock) + b;
-      const I exact =
-          kZero == 0 ? dot[t] : IntLanes::Subtract(dot[t], IntLanes::Set(kZero * sum[at]));
-      const F scale = IntLanes::Mul(dw, IntLanes::SetFloat(d[at]));
-      total[t] = IntLanes::Add(total[t], IntLanes::Mul(scale, IntLanes::ToFloat(exact)));
+      I dot = IntLanes::Times256Plus(high[t], low[t]);
+      if constexpr (kZero != 0) dot = IntLanes::Subtract(dot, IntLanes::Set(kZero * x.sum[at]));
+      const F scale = IntLanes::Mul(dw, IntLanes::SetFloat(x.d[at]));
+      total[t] = IntLanes::Add(total[t], IntLanes::Mul(scale, IntLanes::ToFloat(dot)));
       if constexpr (kType == DType::kQ4_1) {
-        const F constant = IntLanes::SetFloat(d[at] * static_cast<float>(sum[at]));
+        const F constant = IntLanes::SetFloat(x.d[at] * static_cast<float>(x.sum[at]));
         total[t] = IntLanes::Add(total[t], IntLanes::Mul(IntLanes::Load(block.m), constant));
       }
     }
@@ -122,13 +130,13 @@ inline void Multiply(const PackedBlock* blocks, int n_blocks, const int8_t* q, c
 }
 
 template <DType kType, int kTokens>
-inline void MultiplyAny(int n_tokens, const PackedBlock* blocks, int n_blocks, const int8_t* q,
-                        const float* d, const int32_t* sum, int k, float (*sums)[kRows]) {
+inline void MultiplyAny(int n_tokens, const PackedBlock* blocks, int n_blocks,
+                        const QuantizedView& x, int k, float (*sums)[kRows]) {
   if constexpr (kTokens > 0) {
     if (n_tokens == kTokens)
-      Multiply<kType, kTokens>(blocks, n_blocks, q, d, sum, k, sums);
+      Multiply<kType, kTokens>(blocks, n_blocks, x, k, sums);
     else
-      MultiplyAny<kType, kTokens - 1>(n_tokens, blocks, n_blocks, q, d, sum, k, sums);
+      MultiplyAny<kType, kTokens - 1>(n_tokens, blocks, n_blocks, x, k, sums);
   }
 }
 
@@ -160,8 +168,9 @@ void MatMulInt8Of(const WeightMatrix& w, const QuantizedView& x, int n_tokens, f
           for (int r = 0; r < kRows; ++r) sums[i][r] = b0 == 0 || r >= rows ? 0.0f : yt[r];
         }
         const size_t first = static_cast<size_t>(t) * n_blocks + b0;
-        MultiplyAny<kType, kMaxTokens>(tokens, packed, blocks, x.q + first * kQuantBlock,
-                                       x.d + first, x.sum + first, w.k, sums);
+        const QuantizedView from{x.high + first * kQuantBlock, x.low + first * kQuantBlock,
+                                 x.d + first, x.sum + first};
+        MultiplyAny<kType, kMaxTokens>(tokens, packed, blocks, from, w.k, sums);
         for (int i = 0; i < tokens; ++i) {
           float* yt = y + static_cast<size_t>(t + i) * w.n_out + r0;
           for (int r = 0; r < rows; ++r) yt[r] = sums[i][r];

@@ -8,6 +8,7 @@ namespace {
 struct IntLanes {
   static constexpr int kRows = 16;
   static constexpr int kQ8Zero = 128;  // the instruction wants unsigned weights
+  static constexpr int kTokens = 8;
   using I = __m512i;
   using F = __m512;
 
@@ -16,6 +17,7 @@ struct IntLanes {
   static inline I LoadBytes(const uint8_t* p) { return _mm512_load_si512(p); }
   static inline void Store(uint8_t* p, I v) { _mm512_store_si512(p, v); }
   static inline I Subtract(I a, I b) { return _mm512_sub_epi32(a, b); }
+  static inline I Times256Plus(I a, I b) { return _mm512_add_epi32(_mm512_slli_epi32(a, 8), b); }
   static inline I LowNibbles(I v) { return _mm512_and_si512(v, _mm512_set1_epi8(15)); }
   static inline I HighNibbles(I v) { return LowNibbles(_mm512_srli_epi16(v, 4)); }
   static inline I FromInt8(I v) {

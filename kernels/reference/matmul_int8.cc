@@ -53,9 +53,11 @@ void MatMulInt8(const WeightMatrix& w, const QuantizedActivations& x, int n_toke
       const IntBlock block = LoadBlock(w.dtype, row, b);
       for (int t = 0; t < n_tokens; ++t) {
         const size_t at = static_cast<size_t>(t) * n_blocks + b;
-        const int8_t* q = x.q.data() + at * kQuantBlock;
+        const int8_t* high = x.high.data() + at * kQuantBlock;
+        const int8_t* low = x.low.data() + at * kQuantBlock;
         int dot = 0;
-        for (int i = 0; i < kQuantBlock; ++i) dot += (block.q[i] - block.zero) * q[i];
+        for (int i = 0; i < kQuantBlock; ++i)
+          dot += (block.q[i] - block.zero) * (256 * high[i] + low[i]);
         float& out = y[static_cast<size_t>(t) * w.n_out + r];
         out = out + (block.d * x.d[at]) * static_cast<float>(dot);
         if (w.dtype == DType::kQ4_1)

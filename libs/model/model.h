@@ -61,7 +61,7 @@ struct Chunk {
 struct ModelOptions {
   int n_threads = 0;         // 0: one per core
   std::string isa = "auto";  // auto, reference, plain, avx2, avx512
-  // Activations in matrix products: "float", or "int8" (faster; tolerances in the golden test).
+  // Activations in matrix products: "float", or "int8" (two int8 digits each; faster).
   std::string activations = "float";
 };
 
