@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <optional>
 
 #include "absl/strings/numbers.h"
 #include "libs/base/strings.h"
@@ -32,45 +33,87 @@ std::vector<std::string> Split(const std::string& text, char separator) {
   }
 }
 
-absl::Status Apply(const std::string& setting, Arm* arm) {
-  const size_t equals = setting.find('=');
-  if (equals == std::string::npos)
-    return InvalidArgument("arm %s: '%s' is no setting", arm->name, setting);
-  const std::string key = setting.substr(0, equals);
-  double value = 0;
-  if (!absl::SimpleAtod(setting.substr(equals + 1), &value)) {
-    return InvalidArgument("arm %s: %s is no number", arm->name, setting);
+// What stands behind an arm's name.
+struct Settings {
+  std::optional<double> alpha;
+  std::optional<double> beta;
+  std::optional<double> floor;
+  std::optional<double> read;
+  std::optional<double> answer;
+  std::optional<double> top;
+
+  bool has_policy() const { return beta || floor || read || answer; }
+  bool is_for_injection() const { return alpha || has_policy(); }
+  std::optional<double>* Find(const std::string& key) {
+    if (key == "alpha") return &alpha;
+    if (key == "beta") return &beta;
+    if (key == "floor") return &floor;
+    if (key == "read") return &read;
+    if (key == "answer") return &answer;
+    if (key == "top") return &top;
+    return nullptr;
   }
-  if (key == "top") {
-    if (value < 1)
-      return InvalidArgument("arm %s: top is %g, must be at least 1", arm->name, value);
-    arm->top = static_cast<int>(value);
-    return absl::OkStatus();
-  }
-  if (arm->place != Place::kInjected)
-    return InvalidArgument("arm %s: %s is a setting of injected arms", arm->name, key);
-  if (key == "alpha") {
-    if (!(value >= 0 && value <= injection::kMaxAlpha)) {
-      return InvalidArgument("arm %s: alpha is %g, must be 0 to %g", arm->name, value,
-                             injection::kMaxAlpha);
-    }
-    arm->alpha = value;
-    return absl::OkStatus();
-  }
-  double* const field = key == "beta"     ? &arm->policy.beta
-                        : key == "floor"  ? &arm->policy.floor
-                        : key == "read"   ? &arm->policy.read
-                        : key == "answer" ? &arm->policy.answer
-                                          : nullptr;
+};
+
+absl::Status SetNumber(const std::string& arm, const std::string& key, const std::string& text,
+                       Settings* settings) {
+  std::optional<double>* const field = settings->Find(key);
   if (field == nullptr) {
-    return InvalidArgument("arm %s: '%s' is not one of alpha, beta, floor, read, answer, top",
-                           arm->name, key);
+    return InvalidArgument(
+        "arm %s: '%s' is not one of alpha, beta, floor, schedule, read, answer, top", arm, key);
+  }
+  double value = 0;
+  if (!absl::SimpleAtod(text, &value)) {
+    return InvalidArgument("arm %s: %s=%s is no number", arm, key, text);
   }
   *field = value;
-  // A written-out policy means the policy, not the constant weight that "injected" alone stands
-  // for.
-  if (arm->alpha == 1.0) arm->alpha.reset();
-  return Annotate(injection::Validate(arm->policy), "arm " + arm->name);
+  return absl::OkStatus();
+}
+
+absl::Status ReadSetting(const std::string& arm, const std::string& setting, Settings* settings) {
+  const size_t equals = setting.find('=');
+  if (equals == std::string::npos) {
+    return InvalidArgument("arm %s: '%s' is no setting", arm, setting);
+  }
+  const std::string key = setting.substr(0, equals);
+  const std::string value = setting.substr(equals + 1);
+  if (key != "schedule") return SetNumber(arm, key, value, settings);
+  const size_t dash = value.find('-');
+  if (dash == std::string::npos) {
+    return InvalidArgument("arm %s: schedule=%s must be READ-ANSWER, as in 1-2", arm, value);
+  }
+  DKI_RETURN_IF_ERROR(SetNumber(arm, "read", value.substr(0, dash), settings));
+  return SetNumber(arm, "answer", value.substr(dash + 1), settings);
+}
+
+// "injected" begins at the constant weight 1, "default" at the product's policy; alpha is a factor
+// of both phases.
+absl::Status Apply(const Settings& settings, bool is_default, Arm* arm) {
+  if (settings.top) {
+    if (!(*settings.top >= 1 && *settings.top <= 256)) {
+      return InvalidArgument("arm %s: top is %g, must be 1 to 256", arm->name, *settings.top);
+    }
+    arm->top = static_cast<int>(*settings.top);
+  }
+  if (arm->place != Place::kInjected) {
+    if (!settings.is_for_injection()) return absl::OkStatus();
+    return InvalidArgument("arm %s: only injected arms have weights", arm->name);
+  }
+  const double alpha = settings.alpha.value_or(1.0);
+  if (!(alpha >= 0 && alpha <= injection::kMaxAlpha)) {
+    return InvalidArgument("arm %s: alpha is %g, must be 0 to %g", arm->name, alpha,
+                           injection::kMaxAlpha);
+  }
+  if (!is_default && !settings.has_policy()) {
+    arm->alpha = alpha;
+    return absl::OkStatus();
+  }
+  injection::AlphaPolicy& policy = arm->policy;
+  policy.beta = settings.beta.value_or(is_default ? policy.beta : 0.0);
+  policy.floor = settings.floor.value_or(policy.floor);
+  policy.read = alpha * settings.read.value_or(is_default ? policy.read : 1.0);
+  policy.answer = alpha * settings.answer.value_or(is_default ? policy.answer : 1.0);
+  return Annotate(injection::Validate(policy), "arm " + arm->name);
 }
 
 }  // namespace
@@ -89,10 +132,13 @@ absl::StatusOr<Arm> ParseArm(const std::string& text) {
         base);
   }
   arm.place = place->place;
-  if (base == "injected") arm.alpha = 1.0;
-  if (colon == std::string::npos) return arm;
-  for (const std::string& setting : Split(text.substr(colon + 1), ','))
-    DKI_RETURN_IF_ERROR(Apply(setting, &arm));
+  Settings settings;
+  if (colon != std::string::npos) {
+    for (const std::string& setting : Split(text.substr(colon + 1), ',')) {
+      DKI_RETURN_IF_ERROR(ReadSetting(text, setting, &settings));
+    }
+  }
+  DKI_RETURN_IF_ERROR(Apply(settings, base == "default", &arm));
   return arm;
 }
 
@@ -128,6 +174,13 @@ WeighedItem Weigh(const Arm& arm, std::span<const double> cosines) {
   }
   std::vector<injection::MemoryRelevance> relevance;
   for (const int i : weighed.kept) relevance.push_back({cosines[i], injection::SourceClass::kUser});
+  weighed.ranks.resize(weighed.kept.size());
+  for (size_t i = 0; i < weighed.kept.size(); ++i) {
+    for (size_t j = 0; j < weighed.kept.size(); ++j) {
+      const double other = cosines[weighed.kept[j]] - cosines[weighed.kept[i]];
+      if (other > 0 || (other == 0 && j < i)) ++weighed.ranks[i];
+    }
+  }
   weighed.alphas = injection::WeighMemories(arm.policy, relevance, arm.alpha);
   return weighed;
 }

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Purpose: an arm of an evaluation: where an item's memories go and how they are weighed. By name
-// (vanilla, prompt_late,
-//   prompt_system, prompt_user, injected: alpha 1, default: the product's policy), or written out:
-//   injected:alpha=2    injected:beta=5,floor=0.05,read=1,answer=2    prompt_late:top=1
+//   (vanilla, prompt_late, prompt_system, prompt_user, injected: alpha 1, default: the product's
+//   policy), or written out:
+//     injected:alpha=2             every memory weighs 2
+//     injected:beta=5              exp(5 * (cos_i - cos_max)), at least `floor` (0.05)
+//     injected:beta=5,schedule=1-2 times 1 while the turn is read, 2 while answering (also as
+//                                  read=1,answer=2); alpha is a factor of both
+//     default:beta=5               the product's policy with one change
+//     prompt_late:top=1            only the best memory by cosine
 #pragma once
 
 #include <optional>
@@ -34,6 +39,7 @@ absl::StatusOr<std::vector<Arm>> ParseArms(const std::string& text);
 struct WeighedItem {
   std::vector<int> kept;
   std::vector<injection::MemoryAlpha> alphas;  // one per kept
+  std::vector<int> ranks;                      // one per kept: 0 has the highest cosine
 };
 WeighedItem Weigh(const Arm& arm, std::span<const double> cosines);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -31,6 +32,9 @@ TEST(ScoringTest, McNemarIsExact) {
 
 TEST(ScoringTest, StandardErrorOfAShare) {
   EXPECT_NEAR(StandardErrorPercent(50, 100), 5.0, 1e-12);
+  // 1, 2, 3: variance 1.
+  EXPECT_NEAR(StandardErrorOfMean(6, 14, 3), std::sqrt(1.0 / 3), 1e-12);
+  EXPECT_EQ(StandardErrorOfMean(6, 36, 1), 0);
 }
 
 TEST(ArmTest, NamesAndSettings) {
@@ -48,9 +52,23 @@ TEST(ArmTest, NamesAndSettings) {
   EXPECT_EQ((*arms)[6].top, 1);
 }
 
+TEST(ArmTest, EachSettingChangesOneThing) {
+  const auto steep = *ParseArm("injected:beta=5");
+  EXPECT_EQ(steep.policy.beta, 5.0);
+  EXPECT_EQ(steep.policy.answer, 1.0);
+  const auto scheduled = *ParseArm("injected:alpha=2,beta=5,schedule=1-1.5");
+  EXPECT_EQ(scheduled.policy.read, 2.0);
+  EXPECT_EQ(scheduled.policy.answer, 3.0);
+  const auto changed = *ParseArm("default:beta=5");
+  EXPECT_EQ(changed.policy.beta, 5.0);
+  EXPECT_EQ(changed.policy.answer, 2.0);
+  EXPECT_EQ(ParseArm("injected:schedule=1-2")->policy.beta, 0.0);
+}
+
 TEST(ArmTest, WhatIsNotUnderstoodIsNamed) {
-  for (const char* text : {"", "nonsense", "injected:gamma=1", "injected:alpha=17",
-                           "injected:alpha=x", "prompt_late:alpha=1", "injected:top=0"}) {
+  for (const char* text :
+       {"", "nonsense", "injected:gamma=1", "injected:alpha=17", "injected:alpha=x",
+        "prompt_late:alpha=1", "injected:top=0", "injected:schedule=1", "injected:schedule=1-x"}) {
     EXPECT_EQ(ParseArm(text).status().code(), absl::StatusCode::kInvalidArgument) << text;
   }
 }
@@ -62,6 +80,7 @@ TEST(ArmTest, DefaultIsTheProductsPolicy) {
   EXPECT_DOUBLE_EQ(w.alphas[0].read, 1.0);
   EXPECT_DOUBLE_EQ(w.alphas[0].answer, 2.0);
   EXPECT_DOUBLE_EQ(w.alphas[1].read, std::exp(-1.0));
+  EXPECT_EQ(w.ranks, (std::vector<int>{0, 2, 1}));
   EXPECT_DOUBLE_EQ(w.alphas[2].answer, 2 * std::exp(2 * (0.5 - 0.7)));
 }
 

@@ -103,7 +103,7 @@ class LocalSource : public AnswerSource {
     for (size_t i = 0; i < weighed.kept.size(); ++i) {
       const ItemMemory& memory = item.memories[weighed.kept[i]];
       prompt.memories.push_back({memory.id, memory.text, weighed.alphas[i].read,
-                                 weighed.alphas[i].answer, static_cast<int>(i)});
+                                 weighed.alphas[i].answer, weighed.ranks[i]});
     }
     if (prompt.memories.empty()) prompt.place = engine::MemoryPlace::kNone;
     return prompt;

@@ -36,6 +36,7 @@ Json ArmJson(const ArmResult& arm, int n) {
     json["exact"] = Rounded(Percent(arm.exact, arm.n_scored));
     json["exact_se"] = Rounded(StandardErrorPercent(arm.exact, arm.n_scored));
     json["nll"] = Rounded(arm.nll_sum / arm.n_scored);
+    json["nll_se"] = Rounded(StandardErrorOfMean(arm.nll_sum, arm.nll_square_sum, arm.n_scored));
   }
   json["prompt_tokens"] = Rounded(arm.prompt_tokens / n);
   json["injected_tokens"] = Rounded(arm.injected_tokens / n);

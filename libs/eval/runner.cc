@@ -44,6 +44,7 @@ SuiteResult AddUp(const Suite& suite, const std::vector<std::vector<ItemResult>>
       ++arm.n_scored;
       arm.exact += *result.exact ? 1 : 0;
       arm.nll_sum += *result.nll;
+      arm.nll_square_sum += *result.nll * *result.nll;
     }
   }
   return sum;

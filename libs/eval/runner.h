@@ -41,6 +41,7 @@ struct ArmResult {
   int exact = 0;
   int n_scored = 0;  // items with exact and nll
   double nll_sum = 0;
+  double nll_square_sum = 0;
   double prompt_tokens = 0;  // sum
   double injected_tokens = 0;
   std::vector<bool> right_items;

@@ -35,6 +35,12 @@ double StandardErrorPercent(int right, int n) {
   return 100 * std::sqrt(p * (1 - p) / n);
 }
 
+double StandardErrorOfMean(double sum, double square_sum, int n) {
+  if (n < 2) return 0;
+  const double variance = std::max(0.0, (square_sum - sum * sum / n) / (n - 1));
+  return std::sqrt(variance / n);
+}
+
 double McNemar(int only_first, int only_second) {
   const int n = only_first + only_second;
   double tail = 0;

@@ -19,6 +19,9 @@ bool ReplyHolds(std::string_view reply, std::string_view gold);
 // Standard error of a share of n, in percent points.
 double StandardErrorPercent(int right, int n);
 
+// Standard error of a mean, from sum and sum of squares of n values; 0 for fewer than two.
+double StandardErrorOfMean(double sum, double square_sum, int n);
+
 // Two-sided exact McNemar test: how likely a split of the discordant items at least this uneven is
 // by chance.
 double McNemar(int only_first, int only_second);

@@ -111,7 +111,7 @@ grpc::Status DkiServiceRpc::Chat(grpc::ServerContext* context, const v1::ChatReq
 grpc::Status DkiServiceRpc::VerifyAudit(grpc::ServerContext* context,
                                         const v1::VerifyAuditRequest* /*request*/,
                                         v1::VerifyAuditResponse* response) {
-  return Handle(*parts_.runtime, context, "VerifyAudit", Permission::kMemoryRead,
+  return Handle(*parts_.runtime, context, "VerifyAudit", Permission::kAdmin,
                 [&](const Call& call) { return parts_.decisions->Verify(call, response); });
 }
 
