@@ -18,6 +18,7 @@
 #include <exception>
 #include <mutex>
 
+#include "libs/rpc/parse_errors.h"
 #include "libs/rpc/runtime_state.h"
 #include "libs/telemetry/log.h"
 
@@ -150,6 +151,7 @@ absl::Status GrpcServer::Listen() {
   builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 4);
   builder.SetOption(std::make_unique<NamesOption>(&service_names_));
   for (grpc::Service* service : instance_->services()) builder.RegisterService(service);
+  builder.experimental().SetInterceptorCreators(ParseErrorInterceptors());
   server_ = builder.BuildAndStart();
   if (server_ == nullptr || port_ == 0) return CannotListen("server.listen", address);
   runtime_->state().SetReadyListener([this](bool ready) { SetServing(ready); });
