@@ -365,6 +365,20 @@ TEST_F(OrchestratorTest, TheSpoolIsShippedInOrderWhenTheStoreIsBack) {
   EXPECT_EQ(audit_.WaitForLog(8), expected);
 }
 
+TEST_F(OrchestratorTest, AnOutcomeFollowsItsSpooledDecision) {
+  const testing::TempDir folder;
+  config_.mutable_audit()->set_policy("spool");
+  config_.mutable_audit()->set_spool_path(folder.File("spool"));
+  StartOrchestrator();
+  audit_.away = true;
+  generation_.middle = [this](grpc::ServerContext*) {
+    audit_.away = false;  // the outcome could go straight to the store, which knows no decision yet
+    return grpc::Status::OK;
+  };
+  ASSERT_OK(Chat(Question()).status);
+  EXPECT_THAT(audit_.WaitForLog(2), ElementsAre(StartsWith("decision"), StartsWith("outcome")));
+}
+
 TEST_F(OrchestratorTest, TheSpoolSurvivesARestart) {
   const testing::TempDir folder;
   config_.mutable_audit()->set_policy("spool");
