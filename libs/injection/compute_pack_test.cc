@@ -1,61 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libs/injection/compute_pack.h"
 
-#include <gtest/gtest.h>
+#include <algorithm>
+#include <cmath>
 
-#include "libs/kvcache/test_blocks.h"
-#include "libs/model/test_models.h"
-#include "libs/model/tokenizer.h"
-#include "libs/testing/status_matchers.h"
+#include "libs/injection/compute_pack_fixture.h"
+#include "libs/testing/temp_dir.h"
+#include "libs/testing/tiny_model.h"
 
 namespace dki::injection {
 namespace {
 
-class ComputePackTest : public ::testing::Test {
- protected:
-  void Load(const std::string& path) {
-    ASSERT_OK_AND_ASSIGN(model_, model::Model::Load(path, {}));
-    ASSERT_OK_AND_ASSIGN(tokenizer_, model::Tokenizer::Load(path));
-    ASSERT_OK_AND_ASSIGN(format_, model::ChatFormat::Create(path, tokenizer_.get()));
-    plan_ = PlanPack(*format_, "tenant", model_->config().fingerprint, "You are brief.",
-                     {{"m1", "Ana's job is baker."},
-                      {"m2", "The library opens at nine."},
-                      {"m3", "Ana moved to Porto in spring."}});
-  }
-
-  // Each block alone, with all others at hand.
-  void ExpectEachAloneEquals(const std::vector<kvcache::Block>& all) {
-    ASSERT_OK_AND_ASSIGN(const model::KvBuffer context,
-                         ComputeContext(model_.get(), plan_.context_tokens));
-    std::vector<const model::KvBuffer*> at_hand;
-    for (const kvcache::Block& block : all) at_hand.push_back(&block.kv);
-    for (int i = 0; i < static_cast<int>(all.size()); ++i) {
-      std::vector<const model::KvBuffer*> but_one = at_hand;
-      but_one[i] = nullptr;
-      ASSERT_OK_AND_ASSIGN(const auto alone,
-                           ComputeBlocks(model_.get(), plan_, context, but_one, {{i}}));
-      ASSERT_EQ(alone.size(), 1u);
-      EXPECT_EQ(alone[0].identity, plan_.blocks[i].identity);
-      EXPECT_TRUE(kvcache::SameKv(alone[0].kv, all[i].kv)) << "block " << i;
-    }
-  }
-
-  void ExpectThatBlocksDoNotDependOnHowTheyAreComputed() {
-    ASSERT_OK_AND_ASSIGN(const auto all, ComputePack(model_.get(), plan_));
-    ASSERT_EQ(all.size(), plan_.blocks.size());
-    ExpectEachAloneEquals(all);
-  }
-
-  std::unique_ptr<model::Model> model_;
-  std::unique_ptr<model::Tokenizer> tokenizer_;
-  std::unique_ptr<model::ChatFormat> format_;
-  PackPlan plan_;
-};
-
-TEST_F(ComputePackTest, RealModel) {
-  DKI_SKIP_WITHOUT(model::DefaultModelPath());
-  Load(model::DefaultModelPath());
+TEST_F(ComputePackTest, BlocksDoNotDependOnHowTheyAreComputed) {
+  const testing::TempDir folder;
+  Load(testing::WriteTinyModel(folder.path()));
   ExpectThatBlocksDoNotDependOnHowTheyAreComputed();
+}
+
+// P2: behind its context, a pack is the prompt with the same tokens: to rounding, since a block's
+// keys are rotated in its own frame.
+TEST_F(ComputePackTest, ValuesOfThePackAreThoseOfThePrompt) {
+  const testing::TempDir folder;
+  Load(testing::WriteTinyModel(folder.path()));
+  ASSERT_OK_AND_ASSIGN(const auto blocks, ComputePack(model_.get(), plan_));
+  std::vector<int32_t> prompt = plan_.context_tokens;
+  for (const PlannedBlock& block : plan_.blocks) {
+    prompt.insert(prompt.end(), block.tokens.begin(), block.tokens.end());
+  }
+  ASSERT_OK_AND_ASSIGN(const model::KvBuffer whole, ComputeContext(model_.get(), prompt));
+  const int last = model_->kv_shape().n_layers - 1;
+  const int row = model_->kv_shape().row_size();
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    const size_t first = (plan_.context_tokens.size() + plan_.blocks[i].start) * row;
+    float largest = 0, difference = 0;
+    for (int j = 0; j < blocks[i].kv.size() * row; ++j) {
+      const float expected = whole.values(last)[first + j];
+      largest = std::max(largest, std::abs(expected));
+      difference = std::max(difference, std::abs(blocks[i].kv.values(last)[j] - expected));
+    }
+    EXPECT_LE(difference, 1e-4f * largest) << "block " << i;
+    EXPECT_GT(largest, 0.0f);
+  }
 }
 
 }  // namespace

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "services/kv/config.h"
+
+#include "libs/rpc/run_service.h"
+
+namespace dki::kv {
+namespace {
+
+constexpr int kPort = 7103;
+constexpr int64_t kMiB = int64_t{1} << 20;
+
+absl::Status CheckRange(const char* field, int64_t value, int64_t min, int64_t max) {
+  if (value >= min && value <= max) return absl::OkStatus();
+  return InvalidArgument("%s: %d, must be %d to %d", field, value, min, max);
+}
+
+}  // namespace
+
+config::v1::KvServer DefaultConfig() {
+  config::v1::KvServer config;
+  *config.mutable_server() = rpc::DefaultServer(kPort);
+  config.mutable_memory_store()->set_address("127.0.0.1:7101");
+  config.mutable_memory_store()->mutable_timeout()->set_seconds(5);
+  config.mutable_runtime()->set_model("SmolLM2-135M-Instruct.Q4_1.gguf");
+  config.mutable_runtime()->set_threads(0);
+  config.mutable_runtime()->set_isa("auto");
+  config.mutable_runtime()->set_activations("float");
+  config.set_ram_bytes(512 * kMiB);
+  config.set_disk_path("");
+  config.set_disk_bytes(4096 * kMiB);
+  return config;
+}
+
+absl::StatusOr<Settings> ReadConfig(const config::v1::KvServer& config) {
+  if (config.runtime().model().empty()) return InvalidArgument("runtime.model: must name a file");
+  DKI_RETURN_IF_ERROR(CheckRange("runtime.threads", config.runtime().threads(), 0, 1024));
+  if (config.memory_store().address().empty()) {
+    return InvalidArgument("memory_store.address: must be set");
+  }
+  DKI_RETURN_IF_ERROR(CheckRange("ram_bytes", config.ram_bytes(), 0, int64_t{1} << 50));
+  DKI_RETURN_IF_ERROR(CheckRange("disk_bytes", config.disk_bytes(), 0, int64_t{1} << 50));
+  return Settings{.model_path = config.runtime().model(),
+                  .model = {.n_threads = config.runtime().threads(),
+                            .isa = config.runtime().isa(),
+                            .activations = config.runtime().activations()},
+                  .memory_store_address = config.memory_store().address(),
+                  .ram_bytes = config.ram_bytes(),
+                  .disk_path = config.disk_path(),
+                  .disk_bytes = config.disk_bytes()};
+}
+
+}  // namespace dki::kv
