@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/bench/peak.h"
+
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/isa.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace dki::kernels {
+namespace {
+
+constexpr int kLoops = 4'000'000;
+constexpr int kChains = 10;  // covers latency times issue width on all current cores
+
+// Keeps a value alive past the optimiser.
+template <typename T>
+void Use(T& value) {
+  asm volatile("" : "+m"(value));
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx512f"))) double MultiplyAdds512() {
+  __m512 sums[kChains];
+#pragma GCC unroll 10
+  for (int i = 0; i < kChains; ++i) sums[i] = _mm512_set1_ps(1.0f);
+  const __m512 factor = _mm512_set1_ps(0.999f);
+  for (int loop = 0; loop < kLoops; ++loop) {
+#pragma GCC unroll 10
+    for (int i = 0; i < kChains; ++i) sums[i] = _mm512_fmadd_ps(sums[i], factor, factor);
+  }
+#pragma GCC unroll 10
+  for (int i = 0; i < kChains; ++i) asm volatile("" : "+v"(sums[i]));
+  return 2.0 * 16 * kChains * kLoops;
+}
+__attribute__((target("avx2,fma"))) double MultiplyAdds256() {
+  __m256 sums[kChains];
+#pragma GCC unroll 10
+  for (int i = 0; i < kChains; ++i) sums[i] = _mm256_set1_ps(1.0f);
+  const __m256 factor = _mm256_set1_ps(0.999f);
+  for (int loop = 0; loop < kLoops; ++loop) {
+#pragma GCC unroll 10
+    for (int i = 0; i < kChains; ++i) sums[i] = _mm256_fmadd_ps(sums[i], factor, factor);
+  }
+#pragma GCC unroll 10
+  for (int i = 0; i < kChains; ++i) asm volatile("" : "+x"(sums[i]));
+  return 2.0 * 8 * kChains * kLoops;
+}
+#endif
+
+double MultiplyAddsScalar() {
+  float sums[kChains];
+  for (float& sum : sums) sum = 1.0f;
+  for (int loop = 0; loop < kLoops; ++loop)
+    for (float& sum : sums) sum = sum * 0.999f + 0.999f;
+  for (float& sum : sums) Use(sum);
+  return 2.0 * kChains * kLoops;
+}
+
+}  // namespace
+
+void ReadAll(const char* data, size_t n) {
+  uint64_t sum[4] = {};
+  for (size_t i = 0; i + 64 <= n; i += 64) {
+    uint64_t words[8];
+    std::memcpy(words, data + i, sizeof(words));
+    for (int j = 0; j < 8; ++j) sum[j % 4] += words[j];
+  }
+  uint64_t total = sum[0] + sum[1] + sum[2] + sum[3];
+  asm volatile("" : "+r"(total));
+}
+
+double MultiplyAdds() {
+#if defined(__x86_64__)
+  if (IsSupported(Isa::kAvx512)) return MultiplyAdds512();
+  if (IsSupported(Isa::kAvx2)) return MultiplyAdds256();
+#endif
+  return MultiplyAddsScalar();
+}
+
+}  // namespace dki::kernels

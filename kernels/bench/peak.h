@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// The machine's limits, to hold the kernels against.
+#pragma once
+
+#include <cstddef>
+
+namespace dki::kernels {
+
+// Reads every cache line of [data, data + n).
+void ReadAll(const char* data, size_t n);
+
+// Independent multiply-adds in the widest registers of this CPU. Returns the floating-point
+// operations done.
+double MultiplyAdds();
+
+}  // namespace dki::kernels
