@@ -49,10 +49,11 @@ int main(int argc, char** argv) {
     if (event.has_text()) std::printf("%s", event.text().c_str());
     if (!event.has_finished()) continue;
     const auto& outcome = event.finished().outcome();
-    std::printf("\n\nprompt tokens: %d, attended to beside it: %d\n", outcome.usage().prompt_tokens(),
-                outcome.usage().injected_tokens());
+    std::printf("\n\nprompt tokens: %d, attended to beside it: %d\n",
+                outcome.usage().prompt_tokens(), outcome.usage().injected_tokens());
     for (const auto& memory : outcome.memories()) {
-      std::printf("%s  attention share %.3f\n", memory.memory_id().c_str(), memory.attention_share());
+      std::printf("%s  attention share %.3f\n", memory.memory_id().c_str(),
+                  memory.attention_share());
     }
   }
   const grpc::Status status = stream->Finish();

@@ -16,11 +16,12 @@ namespace {
 
 absl::Status ErrnoStatus(const char* action, const std::string& path) {
   const int error = errno;
-  const auto code = error == ENOENT    ? absl::StatusCode::kNotFound
-                    : error == EACCES  ? absl::StatusCode::kPermissionDenied
-                    : error == ENOSPC  ? absl::StatusCode::kResourceExhausted
-                                       : absl::StatusCode::kUnavailable;
-  return absl::Status(code, absl::StrFormat("cannot %s %s: %s", action, path, std::strerror(error)));
+  const auto code = error == ENOENT   ? absl::StatusCode::kNotFound
+                    : error == EACCES ? absl::StatusCode::kPermissionDenied
+                    : error == ENOSPC ? absl::StatusCode::kResourceExhausted
+                                      : absl::StatusCode::kUnavailable;
+  return absl::Status(code,
+                      absl::StrFormat("cannot %s %s: %s", action, path, std::strerror(error)));
 }
 
 // A file descriptor that closes itself.
@@ -79,7 +80,8 @@ absl::StatusOr<MappedFile> MappedFile::Open(const std::string& path) {
   if (::fstat(fd.get(), &info) != 0) return ErrnoStatus("stat", path);
   if (!S_ISREG(info.st_mode)) return InvalidArgument("%s is not a regular file", path);
   if (info.st_size == 0) return InvalidArgument("%s is empty", path);
-  void* data = ::mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_PRIVATE, fd.get(), 0);
+  void* data =
+      ::mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_PRIVATE, fd.get(), 0);
   if (data == MAP_FAILED) return ErrnoStatus("map", path);
   return MappedFile(static_cast<const char*>(data), static_cast<size_t>(info.st_size));
 }

@@ -6,7 +6,9 @@
 namespace dki {
 namespace {
 
-TEST(StringsTest, HexEncode) { EXPECT_EQ(HexEncode(std::string("\x00\x7f\xff", 3)), "007fff"); }
+TEST(StringsTest, HexEncode) {
+  EXPECT_EQ(HexEncode(std::string("\x00\x7f\xff", 3)), "007fff");
+}
 
 TEST(StringsTest, Trim) {
   EXPECT_EQ(Trim(" \t a b \n"), "a b");

@@ -23,14 +23,16 @@ TEST(Utf8Test, EveryCodePointRoundTrips) {
 }
 
 TEST(Utf8Test, MalformedIsFound) {
-  EXPECT_EQ(FindInvalidUtf8("ab\xC0\x80"), 2u);          // overlong
-  EXPECT_EQ(FindInvalidUtf8("\xED\xA0\x80"), 0u);        // surrogate
-  EXPECT_EQ(FindInvalidUtf8("\xF4\x90\x80\x80"), 0u);    // above U+10FFFF
-  EXPECT_EQ(FindInvalidUtf8("a\xE2\x82"), 1u);           // truncated
+  EXPECT_EQ(FindInvalidUtf8("ab\xC0\x80"), 2u);        // overlong
+  EXPECT_EQ(FindInvalidUtf8("\xED\xA0\x80"), 0u);      // surrogate
+  EXPECT_EQ(FindInvalidUtf8("\xF4\x90\x80\x80"), 0u);  // above U+10FFFF
+  EXPECT_EQ(FindInvalidUtf8("a\xE2\x82"), 1u);         // truncated
   EXPECT_TRUE(IsValidUtf8("a€😀"));
 }
 
-TEST(Utf8Test, HopelessBytesAreNotHeldBack) { EXPECT_EQ(CompleteUtf8Prefix("a\xFF"), 2u); }
+TEST(Utf8Test, HopelessBytesAreNotHeldBack) {
+  EXPECT_EQ(CompleteUtf8Prefix("a\xFF"), 2u);
+}
 
 }  // namespace
 }  // namespace dki

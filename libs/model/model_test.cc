@@ -41,7 +41,8 @@ class ModelTest : public ::testing::TestWithParam<Path> {
   std::unique_ptr<Model> Load(int n_threads) {
     return LoadOrDie(path_, {n_threads, GetParam().isa, GetParam().activations});
   }
-  // K/V is rotated in other frames and so rounded otherwise; steps of int8 digits may fall otherwise.
+  // K/V is rotated in other frames and so rounded otherwise; steps of int8 digits may fall
+  // otherwise.
   double p2_tolerance() const { return GetParam().activations == "int8" ? 1e-3 : 1e-4; }
 
   TempDir dir_;

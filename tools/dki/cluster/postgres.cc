@@ -114,8 +114,9 @@ absl::StatusOr<std::vector<std::string>> PostgresCommand(const Layout& layout) {
 
 bool PostgresIsReady(const Layout& layout) {
   const auto programs = ServerPrograms();
-  return programs.ok() &&
-         RunToEnd({*programs + "/pg_isready", "-q", "-h", layout.postgres_socket(), "-U", "postgres", "-d", "postgres"}).ok();
+  return programs.ok() && RunToEnd({*programs + "/pg_isready", "-q", "-h", layout.postgres_socket(),
+                                    "-U", "postgres", "-d", "postgres"})
+                              .ok();
 }
 
 absl::Status CreateDatabase(const Layout& layout) {
