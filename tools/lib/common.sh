@@ -6,7 +6,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 CACHE=${DKI_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/dki}
 export DKI_MODELS=${DKI_MODELS:-$CACHE/models}
 export DKI_DATA=${DKI_DATA:-$ROOT/../shared/data}
-BUILD=${DKI_BUILD:-$ROOT/build}
+BUILD=$ROOT/build
 
 # ccache finds the same file again from another checkout.
 export CCACHE_BASEDIR=/ CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-10G}
