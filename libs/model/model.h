@@ -81,8 +81,9 @@ class Model {
   // Runs the chunks through all layers. Returns the logits [rows wanted, vocab_size] of the chunks
   // in order (none, the last token's, or every token's). The result of a token depends on its own
   // context only (P11): not on how its sequence was cut into chunks, what else is in the batch, or
-  // the number of threads. INVALID_ARGUMENT: a token id outside the vocabulary, an empty chunk, an
-  // alpha that is negative or not finite. The chunks' contexts are unchanged on error.
+  // the number of threads. INVALID_ARGUMENT: a token id outside the vocabulary, an empty chunk, a
+  // context beyond the window or of two chunks, a segment beyond the tokens that its buffer holds,
+  // an alpha that is negative or not finite. The chunks' contexts are unchanged on error.
   virtual absl::StatusOr<std::vector<float>> Forward(std::span<Chunk> chunks) = 0;
 };
 
