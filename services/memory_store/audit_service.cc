@@ -1,104 +1,96 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/memory_store/audit_service.h"
 
-#include "libs/base/utf8.h"
+#include "services/memory_store/audit_rules.h"
 
 namespace dki::memory_store {
+namespace {
 
-namespace v1 = audit::v1;
 using rpc::Call;
 using rpc::Permission;
 using rpc::Requirement;
 
-namespace {
+Access AccessOf(const Call& call) {
+  return {.tenant_id = call.caller().tenant_id, .admin = false, .deadline = call.deadline()};
+}
 
-absl::Status CheckDecisionId(const std::string& id) {
-  const bool has_form = id.size() == 36 && id.compare(0, 4, "dec_") == 0 &&
-                        id.find_first_not_of("0123456789abcdef", 4) == std::string::npos;
-  return has_form ? absl::OkStatus()
-                  : InvalidArgument("decision_id: must be dec_ and 32 hexadecimal digits");
+absl::Status CheckTenant(const Call& call) {
+  if (!call.caller().tenant_id.empty()) return absl::OkStatus();
+  return PermissionDenied("this call needs a tenant");
 }
 
 }  // namespace
 
-grpc::Status AuditServiceImpl::AppendDecision(grpc::ServerContext* context,
-                                              const v1::AppendDecisionRequest* request,
-                                              v1::AppendDecisionResponse* response) {
+grpc::Status AuditService::AppendDecision(grpc::ServerContext* context,
+                                          const audit::v1::AppendDecisionRequest* request,
+                                          audit::v1::AppendDecisionResponse* response) {
   return rpc::Handle(*runtime_, context, "AppendDecision", Requirement::ClusterOnly(),
                      [&](const Call& call) -> absl::Status {
-                       DKI_RETURN_IF_ERROR(CheckDecisionId(request->decision().decision_id()));
-                       DKI_ASSIGN_OR_RETURN(
-                           const int64_t sequence,
-                           log_->AppendDecision(call.caller().tenant_id, request->decision(),
-                                                request->texts(), call.deadline()));
+                       DKI_RETURN_IF_ERROR(CheckTenant(call));
+                       DKI_RETURN_IF_ERROR(Validate(*request));
+                       DKI_ASSIGN_OR_RETURN(const int64_t sequence,
+                                            repository_->AppendDecision(AccessOf(call), *request));
                        response->set_sequence(sequence);
                        return absl::OkStatus();
                      });
 }
 
-grpc::Status AuditServiceImpl::AppendOutcome(grpc::ServerContext* context,
-                                             const v1::AppendOutcomeRequest* request,
-                                             v1::AppendOutcomeResponse* response) {
+grpc::Status AuditService::AppendOutcome(grpc::ServerContext* context,
+                                         const audit::v1::AppendOutcomeRequest* request,
+                                         audit::v1::AppendOutcomeResponse* response) {
   return rpc::Handle(*runtime_, context, "AppendOutcome", Requirement::ClusterOnly(),
                      [&](const Call& call) -> absl::Status {
-                       DKI_RETURN_IF_ERROR(CheckDecisionId(request->outcome().decision_id()));
-                       DKI_ASSIGN_OR_RETURN(
-                           const int64_t sequence,
-                           log_->AppendOutcome(call.caller().tenant_id, request->outcome(),
-                                               request->texts(), call.deadline()));
+                       DKI_RETURN_IF_ERROR(CheckTenant(call));
+                       DKI_RETURN_IF_ERROR(Validate(*request));
+                       DKI_ASSIGN_OR_RETURN(const int64_t sequence,
+                                            repository_->AppendOutcome(AccessOf(call), *request));
                        response->set_sequence(sequence);
                        return absl::OkStatus();
                      });
 }
 
-grpc::Status AuditServiceImpl::GetDecision(grpc::ServerContext* context,
-                                           const v1::GetDecisionRequest* request,
-                                           v1::GetDecisionResponse* response) {
+grpc::Status AuditService::GetDecision(grpc::ServerContext* context,
+                                       const audit::v1::GetDecisionRequest* request,
+                                       audit::v1::GetDecisionResponse* response) {
   return rpc::Handle(
       *runtime_, context, "GetDecision", Permission::kChat, [&](const Call& call) -> absl::Status {
-        DKI_RETURN_IF_ERROR(CheckDecisionId(request->decision_id()));
-        DKI_ASSIGN_OR_RETURN(
-            *response->mutable_decision(),
-            log_->Get(call.caller().tenant_id, request->decision_id(), call.deadline()));
+        DKI_RETURN_IF_ERROR(ValidateDecisionId(request->decision_id()));
+        DKI_ASSIGN_OR_RETURN(*response->mutable_decision(),
+                             repository_->GetDecision(AccessOf(call), request->decision_id()));
         return absl::OkStatus();
       });
 }
 
-grpc::Status AuditServiceImpl::ListDecisions(grpc::ServerContext* context,
-                                             const v1::ListDecisionsRequest* request,
-                                             v1::ListDecisionsResponse* response) {
-  return rpc::Handle(
-      *runtime_, context, "ListDecisions", Permission::kChat,
-      [&](const Call& call) -> absl::Status {
-        if (request->user_id().size() > 256 || !IsValidUtf8(request->user_id()) ||
-            request->user_id().find('\0') != std::string::npos) {
-          return InvalidArgument("user_id: must be at most 256 bytes of UTF-8 without NUL");
-        }
-        DKI_ASSIGN_OR_RETURN(*response,
-                             log_->List(call.caller().tenant_id, *request, call.deadline()));
-        return absl::OkStatus();
-      });
+grpc::Status AuditService::ListDecisions(grpc::ServerContext* context,
+                                         const audit::v1::ListDecisionsRequest* request,
+                                         audit::v1::ListDecisionsResponse* response) {
+  return rpc::Handle(*runtime_, context, "ListDecisions", Permission::kChat,
+                     [&](const Call& call) -> absl::Status {
+                       DKI_RETURN_IF_ERROR(Validate(*request));
+                       DKI_ASSIGN_OR_RETURN(*response,
+                                            repository_->ListDecisions(AccessOf(call), *request));
+                       return absl::OkStatus();
+                     });
 }
 
-grpc::Status AuditServiceImpl::VerifyChain(grpc::ServerContext* context,
-                                           const v1::VerifyChainRequest*,
-                                           v1::VerifyChainResponse* response) {
-  return rpc::Handle(
-      *runtime_, context, "VerifyChain", Permission::kAdmin, [&](const Call& call) -> absl::Status {
-        DKI_ASSIGN_OR_RETURN(*response, log_->Verify(call.caller().tenant_id, call.deadline()));
-        return absl::OkStatus();
-      });
+grpc::Status AuditService::VerifyChain(grpc::ServerContext* context,
+                                       const audit::v1::VerifyChainRequest*,
+                                       audit::v1::VerifyChainResponse* response) {
+  return rpc::Handle(*runtime_, context, "VerifyChain", Permission::kAdmin,
+                     [&](const Call& call) -> absl::Status {
+                       DKI_ASSIGN_OR_RETURN(*response, repository_->VerifyChain(AccessOf(call)));
+                       return absl::OkStatus();
+                     });
 }
 
-grpc::Status AuditServiceImpl::EraseTexts(grpc::ServerContext* context,
-                                          const v1::EraseTextsRequest* request,
-                                          v1::EraseTextsResponse* response) {
+grpc::Status AuditService::EraseTexts(grpc::ServerContext* context,
+                                      const audit::v1::EraseTextsRequest* request,
+                                      audit::v1::EraseTextsResponse* response) {
   return rpc::Handle(
       *runtime_, context, "EraseTexts", Permission::kAdmin, [&](const Call& call) -> absl::Status {
-        DKI_RETURN_IF_ERROR(CheckDecisionId(request->decision_id()));
-        DKI_ASSIGN_OR_RETURN(
-            const int64_t erased,
-            log_->EraseTexts(call.caller().tenant_id, request->decision_id(), call.deadline()));
+        DKI_RETURN_IF_ERROR(ValidateDecisionId(request->decision_id()));
+        DKI_ASSIGN_OR_RETURN(const int64_t erased,
+                             repository_->EraseTexts(AccessOf(call), request->decision_id()));
         response->set_erased(erased);
         return absl::OkStatus();
       });

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// AuditService on the wire: authenticate, convert, call AuditLog.
+// Purpose: AuditService on the wire: permission, validation, one call of the repository. Only the
+//   cluster's services append.
+// Thread-safety: thread-safe. Ownership: owns none of what it is given.
 #pragma once
 
 #include "dki/audit/v1/audit_service.grpc.pb.h"
 #include "libs/rpc/call.h"
-#include "services/memory_store/audit_log.h"
+#include "libs/rpc/service_runtime.h"
+#include "services/memory_store/audit_repository.h"
 
 namespace dki::memory_store {
 
-class AuditServiceImpl : public audit::v1::AuditService::Service {
+class AuditService final : public audit::v1::AuditService::Service {
  public:
-  AuditServiceImpl(rpc::ServiceRuntime* runtime, AuditLog* log) : runtime_(runtime), log_(log) {}
+  AuditService(rpc::ServiceRuntime* runtime, AuditRepository* repository)
+      : runtime_(runtime), repository_(repository) {}
 
   grpc::Status AppendDecision(grpc::ServerContext* context,
                               const audit::v1::AppendDecisionRequest* request,
@@ -32,7 +36,7 @@ class AuditServiceImpl : public audit::v1::AuditService::Service {
 
  private:
   rpc::ServiceRuntime* const runtime_;
-  AuditLog* const log_;
+  AuditRepository* const repository_;
 };
 
 }  // namespace dki::memory_store

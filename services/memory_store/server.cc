@@ -2,16 +2,17 @@
 #include "services/memory_store/server.h"
 
 #include "libs/base/clock.h"
-#include "services/memory_store/audit_log.h"
 #include "services/memory_store/audit_service.h"
 #include "services/memory_store/background.h"
 #include "services/memory_store/database.h"
+#include "services/memory_store/key_verifier.h"
 #include "services/memory_store/memory_store_service.h"
 #include "services/memory_store/migrations.h"
+#include "services/memory_store/postgres_audit_repository.h"
 #include "services/memory_store/postgres_conversation_repository.h"
 #include "services/memory_store/postgres_feed_source.h"
 #include "services/memory_store/postgres_memory_repository.h"
-#include "services/memory_store/tenant_directory.h"
+#include "services/memory_store/postgres_tenant_repository.h"
 #include "services/memory_store/tenant_service.h"
 
 namespace dki::memory_store {
@@ -47,20 +48,20 @@ class MemoryStoreServer : public rpc::ServiceInstance {
                   .follower = &follower_,
                   .clock = RealClock()}),
         audit_service_(runtime, &audit_),
-        tenant_service_(runtime, &tenants_),
-        background_({.prepare =
-                         [this] {
-                           return ApplyMigrations(
-                               &database_, EmbeddedMigrations(),
-                               std::chrono::system_clock::now() + kMigrationPatience);
-                         },
-                     .ready = [runtime] { runtime->SetReady(true); },
-                     .chores = {[this] { return memories_.Sweep().status(); },
-                                [this, timeout = ToMillis(config.outcome_timeout())] {
-                                  return audit_.CloseAbandoned(timeout);
-                                }}},
-                    Background::Options()) {
-    runtime->SetKeyVerifier(tenants_.MakeKeyVerifier());
+        tenant_service_(runtime, &tenants_, RealClock()),
+        background_(
+            {.prepare =
+                 [this] {
+                   return ApplyMigrations(&database_, EmbeddedMigrations(),
+                                          std::chrono::system_clock::now() + kMigrationPatience);
+                 },
+             .ready = [runtime] { runtime->SetReady(true); },
+             .chores = {[this] { return memories_.Sweep().status(); },
+                        [this, timeout = absl::FromChrono(ToMillis(config.outcome_timeout()))] {
+                          return audit_.CloseAbandoned(timeout).status();
+                        }}},
+            Background::Options()) {
+    runtime->SetKeyVerifier(MakeKeyVerifier(&tenants_));
   }
 
   std::vector<grpc::Service*> services() override {
@@ -79,11 +80,11 @@ class MemoryStoreServer : public rpc::ServiceInstance {
   PostgresConversationRepository conversations_;
   PostgresFeedSource feed_;
   FeedFollower follower_;
-  AuditLog audit_;
-  TenantDirectory tenants_;
+  PostgresAuditRepository audit_;
+  PostgresTenantRepository tenants_;
   MemoryStoreService service_;
-  AuditServiceImpl audit_service_;
-  TenantServiceImpl tenant_service_;
+  AuditService audit_service_;
+  TenantService tenant_service_;
   Background background_;
 };
 

@@ -6,7 +6,9 @@
 
 #include <thread>
 
+#include "dki/audit/v1/audit_service.grpc.pb.h"
 #include "dki/memory/v1/memory_store_service.grpc.pb.h"
+#include "dki/tenant/v1/tenant_service.grpc.pb.h"
 #include "libs/rpc/client.h"
 #include "libs/rpc/grpc_server.h"
 #include "libs/testing/postgres.h"
@@ -33,8 +35,8 @@ class ServerTest : public ::testing::Test {
     ASSERT_OK_AND_ASSIGN(instance_, BuildMemoryStoreServer(config, runtime_.get()));
     ASSERT_OK_AND_ASSIGN(server_,
                          rpc::GrpcServer::Start(config.server(), runtime_.get(), instance_.get()));
-    stub_ = v1::MemoryStoreService::NewStub(
-        rpc::CreateChannel("127.0.0.1:" + std::to_string(server_->port())));
+    channel_ = rpc::CreateChannel("127.0.0.1:" + std::to_string(server_->port()));
+    stub_ = v1::MemoryStoreService::NewStub(channel_);
   }
   void WaitUntilReady() {
     while (!runtime_->ready()) std::this_thread::yield();
@@ -55,6 +57,7 @@ class ServerTest : public ::testing::Test {
   std::unique_ptr<rpc::ServiceRuntime> runtime_ = rpc::ServiceRuntime::ForTesting();
   std::unique_ptr<rpc::ServiceInstance> instance_;
   std::unique_ptr<rpc::GrpcServer> server_;
+  std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::MemoryStoreService::Stub> stub_;
 };
 
@@ -93,6 +96,30 @@ TEST_F(ServerTest, AFollowerSeesWritesAcrossARestartOfTheDatabaseUntilTheDrain) 
   while (reader->Read(&rest)) {
   }
   EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(ServerTest, AKeyOpensItsTenantAndItsAuditLog) {
+  Start();
+  WaitUntilReady();
+  const auto tenants = tenant::v1::TenantService::NewStub(channel_);
+  tenant::v1::CreateTenantRequest tenant;
+  tenant.set_id("a");
+  tenant::v1::CreateTenantResponse made_tenant;
+  EXPECT_TRUE(tenants->CreateTenant(Context().get(), tenant, &made_tenant).ok());
+  tenant::v1::CreateKeyRequest key;
+  key.add_scopes("admin");
+  tenant::v1::CreateKeyResponse made_key;
+  EXPECT_TRUE(tenants->CreateKey(Context().get(), key, &made_key).ok());
+  EXPECT_OK(Create("tea"));
+
+  const auto with_key = [&] { return rpc::BearerContext(made_key.secret(), "", kTimeout); };
+  v1::ListMemoriesResponse memories;
+  EXPECT_TRUE(stub_->ListMemories(with_key().get(), {}, &memories).ok());
+  EXPECT_EQ(memories.memories_size(), 1);
+  const auto audit = audit::v1::AuditService::NewStub(channel_);
+  audit::v1::VerifyChainResponse chain;
+  EXPECT_TRUE(audit->VerifyChain(with_key().get(), {}, &chain).ok());
+  EXPECT_TRUE(chain.valid());
 }
 
 TEST_F(ServerTest, ADatabaseOfANewerVersionIsRefused) {

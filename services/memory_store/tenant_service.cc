@@ -1,96 +1,120 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/memory_store/tenant_service.h"
 
-namespace dki::memory_store {
+#include "services/memory_store/key_secret.h"
+#include "services/memory_store/key_verifier.h"
+#include "services/memory_store/memory_rules.h"
+#include "services/memory_store/tenant_rules.h"
 
-namespace v1 = tenant::v1;
+namespace dki::memory_store {
+namespace {
+
 using rpc::Call;
+using rpc::Permission;
 using rpc::Requirement;
 
-grpc::Status TenantServiceImpl::ForKeyManager(
-    grpc::ServerContext* context, const char* method,
-    const std::function<absl::Status(const Call&)>& body) {
-  return rpc::Handle(*runtime_, context, method, Requirement::Authenticated(),
-                     [&](const Call& call) {
-                       const rpc::Caller& caller = call.caller();
-                       const bool is_operator = caller.is_cluster && caller.key_id.empty();
-                       if (!is_operator && !caller.May(rpc::Permission::kAdmin))
-                         return PermissionDenied("%s needs the scope admin", method);
-                       if (caller.tenant_id.empty()) return InvalidArgument("no tenant was named");
-                       return body(call);
-                     });
+// Each scope once, in a fixed order.
+tenant::v1::ApiKey MakeKey(const std::string& id, const std::string& tenant_id,
+                           const tenant::v1::CreateKeyRequest& request, absl::Time now) {
+  const std::set<std::string> scopes(request.scopes().begin(), request.scopes().end());
+  tenant::v1::ApiKey key;
+  key.set_id(id);
+  key.set_tenant_id(tenant_id);
+  key.mutable_scopes()->Add(scopes.begin(), scopes.end());
+  key.set_note(request.note());
+  *key.mutable_create_time() = FromMicros(absl::ToUnixMicros(now));
+  return key;
 }
 
-grpc::Status TenantServiceImpl::CreateTenant(grpc::ServerContext* context,
-                                             const v1::CreateTenantRequest* request,
-                                             v1::CreateTenantResponse* response) {
+}  // namespace
+
+grpc::Status TenantService::CreateTenant(grpc::ServerContext* context,
+                                         const tenant::v1::CreateTenantRequest* request,
+                                         tenant::v1::CreateTenantResponse* response) {
   return rpc::Handle(*runtime_, context, "CreateTenant", Requirement::ClusterOnly(),
                      [&](const Call& call) -> absl::Status {
-                       DKI_ASSIGN_OR_RETURN(*response->mutable_tenant(),
-                                            tenants_->Create(request->id(), call.deadline()));
+                       DKI_RETURN_IF_ERROR(ValidateTenantId(request->id()));
+                       DKI_ASSIGN_OR_RETURN(
+                           *response->mutable_tenant(),
+                           repository_->CreateTenant(request->id(), call.deadline()));
                        return absl::OkStatus();
                      });
 }
 
-grpc::Status TenantServiceImpl::ListTenants(grpc::ServerContext* context,
-                                            const v1::ListTenantsRequest*,
-                                            v1::ListTenantsResponse* response) {
+grpc::Status TenantService::ListTenants(grpc::ServerContext* context,
+                                        const tenant::v1::ListTenantsRequest*,
+                                        tenant::v1::ListTenantsResponse* response) {
   return rpc::Handle(*runtime_, context, "ListTenants", Requirement::ClusterOnly(),
                      [&](const Call& call) -> absl::Status {
-                       DKI_ASSIGN_OR_RETURN(const auto tenants, tenants_->List(call.deadline()));
-                       for (const v1::Tenant& tenant : tenants) *response->add_tenants() = tenant;
+                       DKI_ASSIGN_OR_RETURN(const auto tenants,
+                                            repository_->ListTenants(call.deadline()));
+                       response->mutable_tenants()->Add(tenants.begin(), tenants.end());
                        return absl::OkStatus();
                      });
 }
 
-grpc::Status TenantServiceImpl::DeleteTenant(grpc::ServerContext* context,
-                                             const v1::DeleteTenantRequest* request,
-                                             v1::DeleteTenantResponse*) {
+grpc::Status TenantService::DeleteTenant(grpc::ServerContext* context,
+                                         const tenant::v1::DeleteTenantRequest* request,
+                                         tenant::v1::DeleteTenantResponse*) {
+  return rpc::Handle(*runtime_, context, "DeleteTenant", Requirement::ClusterOnly(),
+                     [&](const Call& call) -> absl::Status {
+                       DKI_RETURN_IF_ERROR(ValidateTenantId(request->id()));
+                       return repository_->DeleteTenant(request->id(), call.deadline());
+                     });
+}
+
+grpc::Status TenantService::CreateKey(grpc::ServerContext* context,
+                                      const tenant::v1::CreateKeyRequest* request,
+                                      tenant::v1::CreateKeyResponse* response) {
   return rpc::Handle(
-      *runtime_, context, "DeleteTenant", Requirement::ClusterOnly(),
-      [&](const Call& call) { return tenants_->Delete(request->id(), call.deadline()); });
+      *runtime_, context, "CreateKey", Permission::kAdmin, [&](const Call& call) -> absl::Status {
+        DKI_RETURN_IF_ERROR(Validate(*request));
+        const KeySecret made = NewKeySecret();
+        const StoredKey stored{
+            .key = MakeKey(made.key_id, call.caller().tenant_id, *request, clock_->Now()),
+            .secret = HashSecret(made.secret)};
+        DKI_RETURN_IF_ERROR(repository_->AddKey(stored, call.deadline()));
+        *response->mutable_key() = stored.key;
+        response->set_secret(made.secret);
+        return absl::OkStatus();
+      });
 }
 
-grpc::Status TenantServiceImpl::CreateKey(grpc::ServerContext* context,
-                                          const v1::CreateKeyRequest* request,
-                                          v1::CreateKeyResponse* response) {
-  return ForKeyManager(context, "CreateKey", [&](const Call& call) -> absl::Status {
-    DKI_ASSIGN_OR_RETURN(*response,
-                         tenants_->CreateKey(call.caller().tenant_id, *request, call.deadline()));
-    return absl::OkStatus();
-  });
+grpc::Status TenantService::ListKeys(grpc::ServerContext* context,
+                                     const tenant::v1::ListKeysRequest*,
+                                     tenant::v1::ListKeysResponse* response) {
+  return rpc::Handle(
+      *runtime_, context, "ListKeys", Permission::kAdmin, [&](const Call& call) -> absl::Status {
+        DKI_ASSIGN_OR_RETURN(const auto keys,
+                             repository_->ListKeys(call.caller().tenant_id, call.deadline()));
+        response->mutable_keys()->Add(keys.begin(), keys.end());
+        return absl::OkStatus();
+      });
 }
 
-grpc::Status TenantServiceImpl::ListKeys(grpc::ServerContext* context, const v1::ListKeysRequest*,
-                                         v1::ListKeysResponse* response) {
-  return ForKeyManager(context, "ListKeys", [&](const Call& call) -> absl::Status {
-    DKI_ASSIGN_OR_RETURN(const auto keys,
-                         tenants_->ListKeys(call.caller().tenant_id, call.deadline()));
-    for (const v1::ApiKey& key : keys) *response->add_keys() = key;
-    return absl::OkStatus();
-  });
+grpc::Status TenantService::RevokeKey(grpc::ServerContext* context,
+                                      const tenant::v1::RevokeKeyRequest* request,
+                                      tenant::v1::RevokeKeyResponse*) {
+  return rpc::Handle(
+      *runtime_, context, "RevokeKey", Permission::kAdmin, [&](const Call& call) -> absl::Status {
+        DKI_RETURN_IF_ERROR(ValidateKeyId(request->id()));
+        return repository_->RevokeKey(call.caller().tenant_id, request->id(), call.deadline());
+      });
 }
 
-grpc::Status TenantServiceImpl::RevokeKey(grpc::ServerContext* context,
-                                          const v1::RevokeKeyRequest* request,
-                                          v1::RevokeKeyResponse*) {
-  return ForKeyManager(context, "RevokeKey", [&](const Call& call) {
-    return tenants_->RevokeKey(call.caller().tenant_id, request->id(), call.deadline());
-  });
-}
-
-grpc::Status TenantServiceImpl::Authenticate(grpc::ServerContext* context,
-                                             const v1::AuthenticateRequest* request,
-                                             v1::AuthenticateResponse* response) {
+grpc::Status TenantService::Authenticate(grpc::ServerContext* context,
+                                         const tenant::v1::AuthenticateRequest* request,
+                                         tenant::v1::AuthenticateResponse* response) {
   return rpc::Handle(*runtime_, context, "Authenticate", Requirement::ClusterOnly(),
                      [&](const Call& call) -> absl::Status {
                        DKI_ASSIGN_OR_RETURN(
                            const rpc::Caller caller,
-                           tenants_->Authenticate(request->secret(), call.deadline()));
+                           AuthenticateSecret(repository_, request->secret(), call.deadline()));
                        response->set_tenant_id(caller.tenant_id);
                        response->set_key_id(caller.key_id);
-                       for (const rpc::Permission permission : caller.permissions)
+                       for (const Permission permission : caller.permissions) {
                          response->add_scopes(std::string(rpc::ToString(permission)));
+                       }
                        return absl::OkStatus();
                      });
 }

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// TenantService on the wire: authenticate, convert, call TenantDirectory.
+// Purpose: TenantService on the wire: permission, validation, one call of the repository. Tenants
+//   are the cluster's (and the operator's, who can read its key); keys are also the tenant's
+//   admin's.
+// Thread-safety: thread-safe. Ownership: owns none of what it is given.
 #pragma once
 
 #include "dki/tenant/v1/tenant_service.grpc.pb.h"
+#include "libs/base/clock.h"
 #include "libs/rpc/call.h"
-#include "services/memory_store/tenant_directory.h"
+#include "libs/rpc/service_runtime.h"
+#include "services/memory_store/tenant_repository.h"
 
 namespace dki::memory_store {
 
-class TenantServiceImpl : public tenant::v1::TenantService::Service {
+class TenantService final : public tenant::v1::TenantService::Service {
  public:
-  TenantServiceImpl(rpc::ServiceRuntime* runtime, TenantDirectory* tenants)
-      : runtime_(runtime), tenants_(tenants) {}
+  TenantService(rpc::ServiceRuntime* runtime, TenantRepository* repository, const Clock* clock)
+      : runtime_(runtime), repository_(repository), clock_(clock) {}
 
   grpc::Status CreateTenant(grpc::ServerContext* context,
                             const tenant::v1::CreateTenantRequest* request,
@@ -33,12 +38,9 @@ class TenantServiceImpl : public tenant::v1::TenantService::Service {
                             tenant::v1::AuthenticateResponse* response) override;
 
  private:
-  // Runs `body` for who may manage the keys of the caller's tenant.
-  grpc::Status ForKeyManager(grpc::ServerContext* context, const char* method,
-                             const std::function<absl::Status(const rpc::Call&)>& body);
-
   rpc::ServiceRuntime* const runtime_;
-  TenantDirectory* const tenants_;
+  TenantRepository* const repository_;
+  const Clock* const clock_;
 };
 
 }  // namespace dki::memory_store

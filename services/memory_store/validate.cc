@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "libs/base/strings.h"
-#include "libs/base/utf8.h"
+#include "services/memory_store/field_checks.h"
 #include "services/memory_store/memory_rules.h"
 
 namespace dki::memory_store {
@@ -28,34 +28,11 @@ constexpr int kMaxAppended = 1000;
 constexpr int kMaxDimension = 8192;
 constexpr int kMaxPriority = 100;
 
-// What PostgreSQL stores as text: valid UTF-8 without NUL.
-absl::Status CheckString(const std::string& field, const std::string& value, size_t min_bytes,
-                         size_t max_bytes) {
-  if (value.size() < min_bytes || value.size() > max_bytes) {
-    return InvalidArgument("%s: %d bytes, must be %d to %d", field, value.size(), min_bytes,
-                           max_bytes);
-  }
-  if (value.find('\0') != std::string::npos)
-    return InvalidArgument("%s: contains a NUL byte", field);
-  const size_t invalid = FindInvalidUtf8(value);
-  if (invalid != std::string_view::npos) {
-    return InvalidArgument("%s: invalid UTF-8 at byte %d", field, invalid);
-  }
-  return absl::OkStatus();
-}
-
 absl::Status CheckRequestId(const std::string& id) {
   return CheckString("request_id", id, 1, kMaxIdBytes);
 }
 absl::Status CheckId(const std::string& field, const std::string& id) {
   return CheckString(field, id, 1, kMaxIdBytes);
-}
-
-absl::Status CheckRange(const std::string& field, int64_t value, int64_t low, int64_t high) {
-  if (value < low || value > high) {
-    return InvalidArgument("%s: %d, must be %d to %d", field, value, low, high);
-  }
-  return absl::OkStatus();
 }
 
 absl::Status CheckScope(const std::string& field, const common::v1::Scope& scope) {
