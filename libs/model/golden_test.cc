@@ -191,7 +191,7 @@ TEST_P(GoldenTest, EqualsTheIndependentImplementation) {
   RecordProperty("worst_difference", std::to_string(worst));
 }
 
-constexpr double kInt8Difference = 0.1, kInt8Kl = 8e-3;
+constexpr double kInt8Difference = 2e-2, kInt8Kl = 1e-3;
 
 INSTANTIATE_TEST_SUITE_P(
     Paths, GoldenTest,
