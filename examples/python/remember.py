@@ -16,7 +16,8 @@ from dki.common.v1 import common_pb2
 from dki.orchestrator.v1 import dki_service_pb2, dki_service_pb2_grpc
 
 # Where `dki up` leaves the address and the key of the local cluster.
-home = pathlib.Path(os.environ.get("DKI_HOME", pathlib.Path.home() / ".local/share/dki"))
+default = "/var/lib/dki" if os.geteuid() == 0 else pathlib.Path.home() / ".local/share/dki"
+home = pathlib.Path(os.environ.get("DKI_HOME", default))
 settings = json.loads((home / "client.json").read_text())
 
 dki = dki_service_pb2_grpc.DkiServiceStub(grpc.insecure_channel(settings["address"]))
