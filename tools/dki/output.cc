@@ -54,6 +54,7 @@ void Output::Write(std::string_view text) const {
 }
 
 void Output::Json(const nlohmann::json& json) const {
+  has_result_ = true;
   Line(json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
@@ -82,7 +83,7 @@ void Output::Progress(std::string_view text) const {
 
 void Output::Error(const absl::Status& status) const {
   const std::string message(ToStd(status.message()));
-  if (json_) {
+  if (json_ && !has_result_) {
     Json({{"error", {{"code", absl::StatusCodeToString(status.code())}, {"message", message}}}});
     return;
   }

@@ -31,7 +31,8 @@ class Output {
   void Table(const std::vector<std::vector<std::string>>& rows) const;
   // To stderr, only on a terminal; each overwrites the last. An empty text ends it.
   void Progress(std::string_view text) const;
-  // "error: what" on stderr, or {"error": {code, message}} with --json.
+  // "error: what" on stderr; with --json {"error": {code, message}} on stdout, unless a result is
+  // there already: one object only.
   void Error(const absl::Status& status) const;
 
   std::string Bold(std::string_view text) const;
@@ -42,6 +43,7 @@ class Output {
  private:
   std::string Colour(const char* code, std::string_view text) const;
   bool json_;
+  mutable bool has_result_ = false;  // a JSON object was printed
   bool terminal_;
   bool error_terminal_;
   bool colour_;
