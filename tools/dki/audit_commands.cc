@@ -25,9 +25,9 @@ absl::Status Explain(Context& context, const std::string& decision_id) {
     return absl::OkStatus();
   }
   if (!response.decision().query_text().empty())
-    output.Line("question: " + response.decision().query_text());
+    output.Line("question: " + output.Safe(FoldNewlines(response.decision().query_text())));
   if (!response.decision().answer_text().empty())
-    output.Line("answer:   " + FoldNewlines(response.decision().answer_text()));
+    output.Line("answer:   " + output.Safe(FoldNewlines(response.decision().answer_text())));
   PrintExplanation(output, response);
   return absl::OkStatus();
 }
@@ -55,7 +55,7 @@ absl::Status ListDecisions(Context& context, int limit, const std::string& user)
          ModeName(d.decision().mode()), d.decision().gate(),
          std::to_string(d.decision().chosen_size()),
          d.has_outcome() ? d.outcome().status() : "open",
-         Abbreviate(FoldNewlines(d.query_text()), 48)});
+         output.Safe(Abbreviate(FoldNewlines(d.query_text()), 48))});
   }
   output.Table(rows);
   return absl::OkStatus();
@@ -70,8 +70,8 @@ absl::Status VerifyAudit(Context& context) {
   const Output& output = context.output();
   if (output.json()) output.Json(ToJson(result));
   if (!result.valid()) {
-    return DataLoss("the chain is broken at link %d of %d: %s", result.broken_sequence(),
-                    result.n_links(), result.problem());
+    return DataLoss("the chain is broken at link %d (%d before it hold): %s",
+                    result.broken_sequence(), result.n_links(), result.problem());
   }
   if (!output.json()) {
     output.Line(output.Green("valid") +

@@ -86,7 +86,7 @@ absl::StatusOr<Answer> Ask(Context& context, const api::ChatRequest& request) {
             std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
       }
       answer.text += event.text();
-      if (!context.output().json()) context.output().Write(event.text());
+      if (!context.output().json()) context.output().Write(context.output().Safe(event.text()));
     }
   }
   const absl::Status status = rpc::FromGrpcStatus(stream->Finish());

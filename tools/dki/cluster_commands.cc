@@ -20,15 +20,18 @@ absl::Status UpCommand(Context& context, const cluster::UpOptions& options) {
       });
   output.Progress("");
   DKI_RETURN_IF_ERROR(status);
-  if (options.foreground) return absl::OkStatus();
   DKI_ASSIGN_OR_RETURN(const cluster::ClientSettings settings, cluster::ReadClientSettings(layout));
   if (output.json()) {
     output.Json(
         {{"address", settings.address}, {"tenant", settings.tenant}, {"data", layout.data}});
   } else {
     output.Line(output.Green("ready") + " at " + settings.address + ", data in " + layout.data);
+    output.Line(
+        "next: dki memory add --user ann \"Ann's bicycle is green.\"\n"
+        "      dki chat --user ann \"What color is Ann's bicycle?\" --explain");
   }
-  return absl::OkStatus();
+  output.Write("");  // flushes: who waits for it reads it now
+  return options.foreground ? cluster::StayInForeground(layout) : absl::OkStatus();
 }
 
 absl::Status DownCommand(Context& context) {
@@ -72,9 +75,9 @@ absl::Status StatusCommand(Context& context) {
     }
     output.Table(rows);
   }
-  return status->ready ? absl::OkStatus()
-                       : Unavailable("%s", status->running ? "not every part is ready"
-                                                           : "the cluster is not running");
+  if (status->ready) return absl::OkStatus();
+  if (!status->running) return Unavailable("the cluster is not running: start it with `dki up`");
+  return Unavailable("not every part is ready: `dki logs PART` says why");
 }
 
 absl::Status LogsCommand(Context& context, const std::string& service, int lines, bool follow) {

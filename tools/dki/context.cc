@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "libs/base/ids.h"
+#include "libs/base/strings.h"
 #include "libs/rpc/client.h"
 #include "tools/dki/cluster/local_cluster.h"
 
@@ -54,14 +55,33 @@ absl::StatusOr<orchestrator::v1::DkiService::StubInterface*> Context::api() {
     }
     DKI_RETURN_IF_ERROR(settings.status());
     if (address.empty()) address = settings->address;
+    if (key_.empty() && address != settings->address) {
+      return InvalidArgument("%s is not the local cluster (%s): give its --key or DKI_API_KEY",
+                             address, settings->address);
+    }
     if (key_.empty()) key_ = settings->api_key;
   }
+  address_ = address;
   stub_ = orchestrator::v1::DkiService::NewStub(rpc::CreateChannel(address));
   return stub_.get();
 }
 
 std::unique_ptr<grpc::ClientContext> Context::NewCall(std::chrono::seconds timeout) const {
   return rpc::BearerContext(key_, NewId("cli_"), timeout);
+}
+
+absl::Status Context::WithHint(const absl::Status& status) const {
+  const std::string what = FoldNewlines(ToStd(status.message()));
+  if (absl::IsUnavailable(status) && stub_ != nullptr) {
+    return Unavailable(
+        "the cluster at %s cannot be reached or is not ready (%s): see `dki status`, "
+        "start it with `dki up`",
+        address_, what);
+  }
+  if (absl::IsUnauthenticated(status) && stub_ != nullptr) {
+    return Unauthenticated("%s: check --key, DKI_API_KEY or the data folder's client.json", what);
+  }
+  return absl::Status(status.code(), what);
 }
 
 }  // namespace dki::cli

@@ -31,6 +31,7 @@ ExitCode ExitCodeFor(const absl::Status& status);
 // Who a memory or a question belongs to.
 struct ScopeOptions {
   std::string user, session, agent;
+  bool empty() const { return user.empty() && session.empty() && agent.empty(); }
   void CopyTo(common::v1::Scope* scope) const;
 };
 
@@ -42,15 +43,20 @@ class Context {
   const Output& output() const { return output_; }
   absl::StatusOr<cluster::Layout> layout() const { return cluster::MakeLayout(options_.data); }
 
-  // The client API. FAILED_PRECONDITION with a hint when no address or key is known.
+  // The client API. UNAVAILABLE with a hint when no cluster is known. The local cluster's key goes
+  // to the local cluster alone: another address needs a key of its own (INVALID_ARGUMENT).
   absl::StatusOr<orchestrator::v1::DkiService::StubInterface*> api();
   // For one call; a zero timeout means none.
   std::unique_ptr<grpc::ClientContext> NewCall(
       std::chrono::seconds timeout = std::chrono::seconds(30)) const;
 
+  // A failure with what to do about it, where that is not plain.
+  absl::Status WithHint(const absl::Status& status) const;
+
  private:
   GlobalOptions options_;
   Output output_;
+  std::string address_;
   std::string key_;
   std::unique_ptr<orchestrator::v1::DkiService::StubInterface> stub_;
 };

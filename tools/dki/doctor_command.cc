@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // `dki doctor`: what a person would check when something does not work, each with what to do about
 // it.
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <ctime>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -62,6 +64,15 @@ Check CheckDisk(const std::string& folder) {
   return {"disk", free_gib < 5 ? Finding::kWarning : Finding::kOk, detail};
 }
 
+// Signatures between the services hold for minutes: a clock before the program's own time is wrong.
+Check CheckClock() {
+  struct stat info;
+  const bool known = ::stat("/proc/self/exe", &info) == 0;
+  if (known && ::time(nullptr) + 300 < info.st_mtime)
+    return {"clock", Finding::kWarning, "earlier than this program was built: set it"};
+  return {"clock", Finding::kOk, "plausible"};
+}
+
 void CheckCluster(Context& context, const cluster::Layout& layout, std::vector<Check>* checks) {
   const auto status = cluster::GetStatus(layout);
   if (!status.ok() || !status->running) {
@@ -102,6 +113,8 @@ absl::Status DoctorCommand(Context& context) {
     checks.push_back(
         CheckProgram(cluster::OwnBinaryFolder() + "/dki_" + service, "run tools/build"));
   }
+  if (::geteuid() == 0)
+    checks.push_back(CheckProgram("/usr/bin/setpriv", "apt-get install util-linux"));
   checks.push_back(
       fs::exists("/usr/lib/postgresql")
           ? Check{"PostgreSQL", Finding::kOk, "installed"}
@@ -110,6 +123,7 @@ absl::Status DoctorCommand(Context& context) {
   const std::string models = settings.ok() ? settings->models : cluster::DefaultModelFolder();
   for (const ModelFile& model : kModels) checks.push_back(CheckModel(models, model));
   checks.push_back(CheckDisk(layout.data));
+  checks.push_back(CheckClock());
   CheckCluster(context, layout, &checks);
 
   const Output& output = context.output();

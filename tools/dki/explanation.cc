@@ -38,14 +38,21 @@ struct Line {
   std::string text;
 };
 
-std::vector<std::string> Cells(const Line& line, bool injected) {
+// Whether it passed the gate, or why it did not.
+std::string GateCell(const Line& line) {
+  if (line.chosen != nullptr) return "yes";
+  if (line.retrieved == nullptr) return "no";
+  if (line.retrieved->gated()) return "yes, not used";
+  return line.retrieved->reason().empty() ? "no" : line.retrieved->reason();
+}
+
+std::vector<std::string> Cells(const Output& output, const Line& line, bool injected) {
   std::vector<std::string> cells;
-  cells.push_back(Abbreviate(FoldNewlines(line.text.empty() ? "(erased)" : line.text), 48));
+  cells.push_back(
+      output.Safe(Abbreviate(FoldNewlines(line.text.empty() ? "(erased)" : line.text), 48)));
   cells.push_back(line.retrieved != nullptr ? absl::StrFormat("%.3f", line.retrieved->cosine())
                                             : "-");
-  cells.push_back(line.chosen != nullptr      ? "yes"
-                  : line.retrieved != nullptr ? line.retrieved->reason()
-                                              : "no");
+  cells.push_back(GateCell(line));
   if (!injected) return cells;
   const bool used = line.chosen != nullptr && line.outcome != nullptr && !line.outcome->dropped();
   cells.push_back(line.chosen == nullptr
@@ -102,7 +109,7 @@ void PrintExplanation(const Output& output, const orchestrator::v1::GetDecisionR
     for (const char* name : {"α read → answer", "attention", "at α = 1", "tokens", "tier", "time"})
       rows[0].emplace_back(name);
   }
-  for (const std::string& id : order) rows.push_back(Cells(lines[id], injected));
+  for (const std::string& id : order) rows.push_back(Cells(output, lines[id], injected));
   if (rows.size() > 1) output.Table(rows);
   if (!response.decision().has_outcome()) {
     output.Line(output.Dim("the answer is not finished"));

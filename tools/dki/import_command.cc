@@ -4,6 +4,7 @@
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -23,8 +24,24 @@ absl::Status LineError(int line, const std::string& what) {
   return InvalidArgument("line %d: %s", line, what);
 }
 
+// A field that is not understood may have been meant to say whose the memory is: not ignored.
+absl::Status CheckFields(const nlohmann::json& object, const std::set<std::string>& known,
+                         int line) {
+  for (const auto& [name, value] : object.items()) {
+    if (known.count(name) > 0) continue;
+    std::string names;
+    for (const std::string& k : known) names += (names.empty() ? "" : ", ") + k;
+    return LineError(line, absl::StrFormat("unknown field \"%s\" (known: %s)", name, names));
+  }
+  return absl::OkStatus();
+}
+
 // One memory from a JSON object; fields that it does not have come from the command line.
 absl::Status FillFromJson(const nlohmann::json& json, int line, api::MemoryInput* input) {
+  DKI_RETURN_IF_ERROR(CheckFields(json,
+                                  {"text", "scope", "user", "session", "agent", "tags", "metadata",
+                                   "pinned", "priority", "expires"},
+                                  line));
   if (!json.contains("text") || !json["text"].is_string())
     return LineError(line, "\"text\" is missing or not a string");
   input->set_text(json["text"].get<std::string>());
@@ -38,18 +55,24 @@ absl::Status FillFromJson(const nlohmann::json& json, int line, api::MemoryInput
   };
   const nlohmann::json scope = json.contains("scope") ? json["scope"] : json;
   if (!scope.is_object()) return LineError(line, "\"scope\" is not an object");
+  if (json.contains("scope"))
+    DKI_RETURN_IF_ERROR(CheckFields(scope, {"user", "session", "agent"}, line));
   DKI_RETURN_IF_ERROR(copy(scope, "user", input->mutable_scope()->mutable_user_id()));
   DKI_RETURN_IF_ERROR(copy(scope, "session", input->mutable_scope()->mutable_session_id()));
   DKI_RETURN_IF_ERROR(copy(scope, "agent", input->mutable_scope()->mutable_agent_id()));
-  for (const auto& tag : json.value("tags", nlohmann::json::array())) {
+  const nlohmann::json tags = json.value("tags", nlohmann::json::array());
+  if (!tags.is_array()) return LineError(line, "\"tags\" is not a list");
+  for (const auto& tag : tags) {
     if (!tag.is_string()) return LineError(line, "a tag is not a string");
     input->add_tags(tag.get<std::string>());
   }
   if (json.contains("metadata")) input->set_metadata_json(json["metadata"].dump());
-  if (json.contains("pinned") && json["pinned"].is_boolean())
-    input->set_pinned(json["pinned"].get<bool>());
-  if (json.contains("priority") && json["priority"].is_number_integer())
-    input->set_priority(json["priority"].get<int>());
+  const nlohmann::json pinned = json.value("pinned", nlohmann::json(false));
+  if (!pinned.is_boolean()) return LineError(line, "\"pinned\" is not true or false");
+  input->set_pinned(pinned.get<bool>());
+  const nlohmann::json priority = json.value("priority", nlohmann::json(0));
+  if (!priority.is_number_integer()) return LineError(line, "\"priority\" is not an integer");
+  input->set_priority(priority.get<int>());
   std::string expires;
   DKI_RETURN_IF_ERROR(copy(json, "expires", &expires));
   if (!expires.empty()) {

@@ -54,7 +54,7 @@ void PrintMemory(const Output& output, const memory::v1::Memory& memory) {
   if (output.json()) return output.Json(ToJson(memory));
   std::vector<std::vector<std::string>> rows = {{"field", "value"},
                                                 {"id", memory.id()},
-                                                {"text", memory.text()},
+                                                {"text", output.Safe(memory.text())},
                                                 {"scope", ScopeText(memory.scope())},
                                                 {"version", std::to_string(memory.version())},
                                                 {"created", Seconds(memory.create_time())},
@@ -131,7 +131,7 @@ absl::Status ListMemories(Context& context, const MemoryOptions& options) {
   for (const auto& memory : memories) {
     rows.push_back({memory.id(), ScopeText(memory.scope()), std::to_string(memory.version()),
                     Seconds(memory.create_time()),
-                    Abbreviate(FoldNewlines(memory.text()), kShownBytes)});
+                    output.Safe(Abbreviate(FoldNewlines(memory.text()), kShownBytes))});
   }
   output.Table(rows);
   if (!request.page_token().empty()) output.Line(output.Dim("there are more: --limit N"));
@@ -142,7 +142,7 @@ absl::Status ShowMemory(Context& context, const MemoryOptions& options) {
   DKI_ASSIGN_OR_RETURN(auto* stub, context.api());
   api::GetMemoryRequest request;
   request.set_id(options.id);
-  options.scope.CopyTo(request.mutable_viewer());
+  if (!options.scope.empty()) options.scope.CopyTo(request.mutable_viewer());
   api::GetMemoryResponse response;
   const auto call = context.NewCall();
   DKI_RETURN_IF_ERROR(rpc::FromGrpcStatus(stub->GetMemory(call.get(), request, &response)));
@@ -155,7 +155,7 @@ absl::Status EditMemory(Context& context, const MemoryOptions& options) {
   api::UpdateMemoryRequest request;
   request.set_request_id(NewId("req_"));
   request.set_id(options.id);
-  options.scope.CopyTo(request.mutable_viewer());
+  if (!options.scope.empty()) options.scope.CopyTo(request.mutable_viewer());
   request.mutable_update_mask()->add_paths("text");
   DKI_RETURN_IF_ERROR(FillInput(options, request.mutable_memory()));
   api::UpdateMemoryResponse response;
@@ -169,7 +169,7 @@ absl::Status ShowHistory(Context& context, const MemoryOptions& options) {
   DKI_ASSIGN_OR_RETURN(auto* stub, context.api());
   api::ListMemoryVersionsRequest request;
   request.set_id(options.id);
-  options.scope.CopyTo(request.mutable_viewer());
+  if (!options.scope.empty()) options.scope.CopyTo(request.mutable_viewer());
   api::ListMemoryVersionsResponse response;
   const auto call = context.NewCall();
   DKI_RETURN_IF_ERROR(
@@ -182,7 +182,7 @@ absl::Status ShowHistory(Context& context, const MemoryOptions& options) {
   std::vector<std::vector<std::string>> rows = {{"version", "time", "text"}};
   for (const auto& version : response.versions()) {
     rows.push_back({std::to_string(version.version()), Seconds(version.time()),
-                    Abbreviate(FoldNewlines(version.text()), kShownBytes)});
+                    output.Safe(Abbreviate(FoldNewlines(version.text()), kShownBytes))});
   }
   output.Table(rows);
   return absl::OkStatus();
@@ -193,7 +193,7 @@ absl::Status RemoveMemory(Context& context, const MemoryOptions& options) {
   api::DeleteMemoryRequest request;
   request.set_request_id(NewId("req_"));
   request.set_id(options.id);
-  options.scope.CopyTo(request.mutable_viewer());
+  if (!options.scope.empty()) options.scope.CopyTo(request.mutable_viewer());
   api::DeleteMemoryResponse response;
   const auto call = context.NewCall();
   DKI_RETURN_IF_ERROR(rpc::FromGrpcStatus(stub->DeleteMemory(call.get(), request, &response)));
@@ -224,7 +224,7 @@ absl::Status SearchMemories(Context& context, const MemoryOptions& options) {
   std::vector<std::vector<std::string>> rows = {{"cosine", "id", "text"}};
   for (const auto& hit : response.hits()) {
     rows.push_back({absl::StrFormat("%.3f", hit.cosine()), hit.memory().id(),
-                    Abbreviate(FoldNewlines(hit.memory().text()), kShownBytes)});
+                    output.Safe(Abbreviate(FoldNewlines(hit.memory().text()), kShownBytes))});
   }
   output.Table(rows);
   return absl::OkStatus();

@@ -5,6 +5,7 @@
 
 #include "tools/dki/audit_commands.h"
 #include "tools/dki/chat_command.h"
+#include "tools/dki/cluster/layout.h"
 #include "tools/dki/cluster_commands.h"
 #include "tools/dki/eval_command.h"
 #include "tools/dki/memory_commands.h"
@@ -127,7 +128,7 @@ class Declaration {
     command = with_scope(Command(group, "search", "Find by meaning",
                                  [o](Context& c) { return SearchMemories(c, *o); }));
     command->add_option("query", o->text, "What to look for")->required();
-    command->add_option("-k", o->k, "At most so many");
+    command->add_option("-k,--k", o->k, "At most so many");
     command->add_option("--threshold", o->threshold, "Lowest cosine");
     command->add_option("--tag", o->tags, "Only with this tag");
     command =
@@ -148,7 +149,7 @@ class Declaration {
                         "Where prompt mode puts the memories: late, system or user");
     command->add_option("--alpha", o->alpha,
                         "Weight of every memory, 0 to 16, instead of the policy's");
-    command->add_option("-k", o->k, "Memories to retrieve");
+    command->add_option("-k,--k", o->k, "Memories to retrieve");
     command->add_option("--threshold", o->threshold, "Lowest cosine that passes the gate");
     command->add_flag("--no-gate", o->no_gate, "Inject whatever was retrieved");
     command->add_option("--tag", o->tag, "Only memories with this tag");
@@ -170,7 +171,7 @@ class Declaration {
             [id](Context& c) { return Explain(c, *id); })
         ->add_option("decision", *id, "dec_...")
         ->required();
-    CLI::App* group = Group(app_, "audit", "Decisions: list, verify");
+    CLI::App* group = Group(app_, "audit", "Decisions: list, show, verify");
     struct List {
       int limit = 20;
       std::string user;
@@ -181,6 +182,10 @@ class Declaration {
     });
     command->add_option("--limit", list->limit, "At most so many")->check(CLI::Range(1, 1000));
     command->add_option("--user", list->user, "Only of this user");
+    Command(group, "show", "One decision (as `dki explain`)",
+            [id](Context& c) { return Explain(c, *id); })
+        ->add_option("decision", *id, "dec_...")
+        ->required();
     Command(group, "verify", "Recompute the whole chain", VerifyAudit);
   }
 
@@ -281,6 +286,24 @@ void DeclareCommands(CLI::App* app, GlobalOptions* global, Action* action) {
   declarations.push_back(std::make_unique<Declaration>(app, global, action));
   declarations.back()->All();
   app->require_subcommand(1);
+}
+
+int RunCommandLine(int argc, const char* const* argv) {
+  CLI::App app("Memory for language models, at the attention.", "dki");
+  app.set_version_flag("--version", "dki 0.1.0");
+  GlobalOptions global;
+  global.data = cluster::DefaultDataFolder();
+  Action action;
+  DeclareCommands(&app, &global, &action);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kOk : kUsage;
+  }
+  Context context(global);
+  const absl::Status status = action(context);
+  if (!status.ok()) context.output().Error(context.WithHint(status));
+  return ExitCodeFor(status);
 }
 
 absl::StatusOr<std::string> CompletionScript(const CLI::App& app, const std::string& shell) {

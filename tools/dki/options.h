@@ -19,6 +19,10 @@ using Action = std::function<absl::Status(Context&)>;
 // Declares every command on `app`; parsing then sets `*global` and `*action`.
 void DeclareCommands(CLI::App* app, GlobalOptions* global, Action* action);
 
+// The whole program: reads the command line, runs the command, says what went wrong. Returns the
+// exit code.
+int RunCommandLine(int argc, const char* const* argv);
+
 // Completion script of a shell, made from the declared commands. INVALID_ARGUMENT for an unknown
 // shell.
 absl::StatusOr<std::string> CompletionScript(const CLI::App& app, const std::string& shell);

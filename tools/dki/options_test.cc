@@ -46,6 +46,7 @@ TEST_F(OptionsTest, EveryCommandOfTheReadmeParses) {
                            "chat question --mode vanilla --alpha 0.5 --explain",
                            "explain dec_1",
                            "audit list",
+                           "audit show dec_1",
                            "audit verify",
                            "tenant add a",
                            "tenant list",

@@ -92,6 +92,22 @@ void Output::Error(const absl::Status& status) const {
                message.c_str());
 }
 
+std::string Output::Safe(std::string_view text) const {
+  return terminal_ ? EscapeControls(text) : std::string(text);
+}
+
+std::string EscapeControls(std::string_view text) {
+  std::string safe;
+  for (size_t i = 0; i < text.size();) {
+    const Utf8Char c = DecodeUtf8(text.substr(i));
+    const bool is_control = (c.code_point < 0x20 && c.code_point != '\n' && c.code_point != '\t') ||
+                            (c.code_point >= 0x7F && c.code_point < 0xA0);
+    AppendUtf8(is_control ? 0xFFFD : c.code_point, &safe);
+    i += static_cast<size_t>(c.length);
+  }
+  return safe;
+}
+
 std::string Output::Colour(const char* code, std::string_view text) const {
   if (!colour_) return std::string(text);
   return absl::StrFormat("\x1b[%sm%s\x1b[0m", code, text);

@@ -35,6 +35,9 @@ class Output {
   // there already: one object only.
   void Error(const absl::Status& status) const;
 
+  // Text that others wrote, for a terminal: as EscapeControls there, else as it is.
+  std::string Safe(std::string_view text) const;
+
   std::string Bold(std::string_view text) const;
   std::string Dim(std::string_view text) const;
   std::string Green(std::string_view text) const;
@@ -48,6 +51,10 @@ class Output {
   bool error_terminal_;
   bool colour_;
 };
+
+// Control characters but newline and tab become U+FFFD, so that a memory or an answer cannot move
+// the cursor, change colours or reprogram a terminal.
+std::string EscapeControls(std::string_view text);
 
 // A message in protobuf's JSON form with its proto field names (64-bit integers are strings there).
 nlohmann::json ToJson(const google::protobuf::Message& message);

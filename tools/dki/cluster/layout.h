@@ -26,6 +26,7 @@ struct Layout {
   std::string run() const { return data + "/run"; }
   std::string cluster_key() const { return data + "/cluster.key"; }
   std::string client_settings() const { return data + "/client.json"; }
+  std::string up_lock() const { return run() + "/up.lock"; }
   std::string supervisor_pid() const { return run() + "/supervisor.pid"; }
   std::string status() const { return run() + "/status.json"; }
   // Folder of PostgreSQL's socket: run()/postgres, or a short one elsewhere when the path would not

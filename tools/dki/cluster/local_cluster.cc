@@ -5,13 +5,16 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -26,9 +29,11 @@ namespace dki::cluster {
 namespace {
 
 constexpr std::chrono::seconds kStartTimeout{90};
-constexpr std::chrono::seconds kStopTimeout{60};
+constexpr std::chrono::seconds kStopTimeout{120};
+constexpr std::chrono::seconds kSupervisorTimeout{10};
 constexpr std::chrono::milliseconds kHealthTimeout{500};
 constexpr int kDefaultPortBase = 7101;
+constexpr int kMetricsOffset = 100;
 
 // The process that holds the supervisor's lock; 0 when none does.
 pid_t RunningSupervisor(const Layout& layout) {
@@ -41,8 +46,29 @@ pid_t RunningSupervisor(const Layout& layout) {
   return is_free || !has_pid ? 0 : static_cast<pid_t>(std::atoi(text));
 }
 
+// Holds the data folder's lock while it is prepared and started: two `dki up` at once are one after
+// the other.
+class UpLock {
+ public:
+  explicit UpLock(const Layout& layout) {
+    std::error_code error;
+    std::filesystem::create_directories(layout.run(), error);
+    fd_ = ::open(layout.up_lock().c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd_ >= 0) ::flock(fd_, LOCK_EX);
+  }
+  ~UpLock() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  UpLock(const UpLock&) = delete;
+  bool held() const { return fd_ >= 0; }
+
+ private:
+  int fd_ = -1;
+};
+
 absl::Status CheckPortIsFree(int port, const std::string& service) {
   const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return ResourceExhausted("cannot open a socket");
   const int on = 1;
   ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   sockaddr_in address{};
@@ -81,6 +107,14 @@ absl::StatusOr<ClusterSettings> SettingsFor(const Layout& layout, const UpOption
           "the cluster of %s was made with port base %d: give that, or another --data", layout.data,
           kept->port_base);
     }
+    std::error_code ignored;
+    if (!options.models.empty() &&
+        std::filesystem::absolute(options.models, ignored).string() != kept->models) {
+      return FailedPrecondition(
+          "the cluster of %s uses the models of %s: edit config/*.yaml and config/cluster.json "
+          "there, or give another --data",
+          layout.data, kept->models);
+    }
     return kept;
   }
   if (!absl::IsNotFound(kept.status())) return kept.status();
@@ -116,6 +150,25 @@ absl::Status StartDaemon(const Layout& layout) {
   return absl::OkStatus();
 }
 
+// The supervisor as a child that shares our terminal, and ends with us.
+absl::Status StartInForeground(const Layout& layout) {
+  // Before any thread: signals wait for StayInForeground.
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT}) ::sigaddset(&signals, signal);
+  ::sigprocmask(SIG_BLOCK, &signals, nullptr);
+  const pid_t parent = ::getpid();
+  const pid_t pid = ::fork();
+  if (pid < 0) return ResourceExhausted("cannot fork");
+  if (pid > 0) return absl::OkStatus();
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (::getppid() != parent) ::_exit(1);
+  // A program of its own: our locks are not inherited.
+  const std::string program = OwnBinaryFolder() + "/dki";
+  ::execl(program.c_str(), program.c_str(), "supervise", "--data", layout.data.c_str(), nullptr);
+  ::_exit(127);
+}
+
 std::string LastLine(const std::string& path) {
   const auto text = ReadFile(path);
   if (!text.ok()) return "";
@@ -136,7 +189,6 @@ absl::Status NotReady(const Layout& layout, const ClusterStatus& status) {
 
 absl::Status WaitUntilReady(const Layout& layout, const UpProgress& progress) {
   const auto deadline = std::chrono::steady_clock::now() + kStartTimeout;
-  bool was_running = false;
   while (true) {
     DKI_ASSIGN_OR_RETURN(const ClusterStatus status, GetStatus(layout));
     std::vector<std::string> ready;
@@ -145,11 +197,32 @@ absl::Status WaitUntilReady(const Layout& layout, const UpProgress& progress) {
     }
     if (progress) progress(ready, ServiceNames().size() + 1);
     if (status.ready) return absl::OkStatus();
-    const bool ended = was_running && !status.running;
-    was_running |= status.running;
-    if (ended || std::chrono::steady_clock::now() > deadline) return NotReady(layout, status);
+    if (!status.running || std::chrono::steady_clock::now() > deadline)
+      return NotReady(layout, status);
     ::usleep(50'000);
   }
+}
+
+// Returns when the supervisor is running.
+absl::Status StartCluster(const Layout& layout, const ClusterSettings& settings, bool foreground) {
+  DKI_RETURN_IF_ERROR(CheckFiles(settings));
+  for (const std::string& service : ServiceNames()) {
+    const int port = ServicePort(settings.port_base, service);
+    DKI_RETURN_IF_ERROR(CheckPortIsFree(port, service));
+    DKI_RETURN_IF_ERROR(CheckPortIsFree(port + kMetricsOffset, service + "'s metrics"));
+  }
+  DKI_RETURN_IF_ERROR(WriteConfigFiles(layout, settings));
+  DKI_RETURN_IF_ERROR(PreparePostgres(layout));
+  DKI_RETURN_IF_ERROR(foreground ? StartInForeground(layout) : StartDaemon(layout));
+  const auto deadline = std::chrono::steady_clock::now() + kSupervisorTimeout;
+  while (RunningSupervisor(layout) == 0) {
+    if (std::chrono::steady_clock::now() > deadline) {
+      return Unavailable("the supervisor does not start; its log ends: %s",
+                         LastLine(layout.log("supervisor")));
+    }
+    ::usleep(20'000);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -164,18 +237,33 @@ absl::StatusOr<ClientSettings> ReadClientSettings(const Layout& layout) {
 
 absl::Status Up(const Layout& layout, const UpOptions& options, const UpProgress& progress) {
   DKI_ASSIGN_OR_RETURN(const ClusterSettings settings, SettingsFor(layout, options));
-  if (RunningSupervisor(layout) == 0) {
-    DKI_RETURN_IF_ERROR(CheckFiles(settings));
-    for (const std::string& service : ServiceNames()) {
-      DKI_RETURN_IF_ERROR(CheckPortIsFree(ServicePort(settings.port_base, service), service));
+  {
+    const UpLock lock(layout);
+    if (!lock.held())
+      return FailedPrecondition("cannot write to %s: %s", layout.run(), std::strerror(errno));
+    if (RunningSupervisor(layout) == 0) {
+      DKI_RETURN_IF_ERROR(StartCluster(layout, settings, options.foreground));
+    } else if (options.foreground) {
+      return AlreadyExists("the cluster of %s runs in the background: dki down stops it",
+                           layout.data);
     }
-    DKI_RETURN_IF_ERROR(WriteConfigFiles(layout, settings));
-    DKI_RETURN_IF_ERROR(PreparePostgres(layout));
-    if (options.foreground) return RunSupervisor(layout);
-    DKI_RETURN_IF_ERROR(StartDaemon(layout));
   }
-  DKI_RETURN_IF_ERROR(WaitUntilReady(layout, progress));
+  const absl::Status ready = WaitUntilReady(layout, progress);
+  if (!ready.ok() && options.foreground) Down(layout).IgnoreError();
+  DKI_RETURN_IF_ERROR(ready);
   return MakeFirstTenant(layout, settings.port_base);
+}
+
+absl::Status StayInForeground(const Layout& layout) {
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT}) ::sigaddset(&signals, signal);
+  const timespec poll{0, 200'000'000};
+  int status = 0;
+  while (::waitpid(-1, &status, WNOHANG) == 0) {
+    if (::sigtimedwait(&signals, nullptr, &poll) > 0) DKI_RETURN_IF_ERROR(Down(layout));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Down(const Layout& layout) {

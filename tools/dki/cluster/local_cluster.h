@@ -32,8 +32,12 @@ absl::StatusOr<ClientSettings> ReadClientSettings(const Layout& layout);
 using UpProgress = std::function<void(const std::vector<std::string>& ready, size_t total)>;
 
 // Starts the cluster, or waits for the one that runs, until every part is serving; makes the first
-// tenant and key. Idempotent.
+// tenant and key. Idempotent. With `foreground` the supervisor is a child of this process: follow
+// with StayInForeground. ALREADY_EXISTS when it runs in the background.
 absl::Status Up(const Layout& layout, const UpOptions& options, const UpProgress& progress);
+
+// Until SIGTERM, SIGINT or the supervisor's end; then all parts have stopped.
+absl::Status StayInForeground(const Layout& layout);
 
 // Stops all parts; OK when none runs.
 absl::Status Down(const Layout& layout);

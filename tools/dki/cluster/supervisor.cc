@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "libs/base/file.h"
+#include "libs/telemetry/log.h"
 #include "tools/dki/cluster/postgres.h"
 #include "tools/dki/cluster/process.h"
 
@@ -59,10 +61,11 @@ class Supervisor {
   absl::Status Run() {
     while (!stopping_) {
       Reap();
-      DKI_RETURN_IF_ERROR(StartWhatIsDue());
+      StartWhatIsDue();
       WriteStatus();
       Sleep(milliseconds(50));
     }
+    log::Info("stopping");
     for (auto child = children_.rbegin(); child != children_.rend(); ++child) Stop(&*child);
     WriteStatus();
     return absl::OkStatus();
@@ -83,33 +86,55 @@ class Supervisor {
       for (Child& child : children_) {
         if (child.pid != pid) continue;
         child.pid = 0;
-        child.last_exit = Describe(status);
-        const auto now = Clock::now();
-        if (now - child.started > kStable) child.delay = kFirstDelay;
-        child.next_start = now + child.delay;
-        child.delay = std::min(child.delay * 2, kLongestDelay);
+        if (Clock::now() - child.started > kStable) child.delay = kFirstDelay;
+        Ended(&child, Describe(status));
       }
     }
   }
 
-  absl::Status StartWhatIsDue() {
-    for (Child& child : children_) {
-      if (child.pid == 0 && Clock::now() >= child.next_start) DKI_RETURN_IF_ERROR(Start(&child));
-      if (child.was_ready || !child.part->is_ready) continue;
-      // The parts behind it wait for its first readiness; later they cope with its absence.
-      if (child.pid == 0 || !child.part->is_ready()) return absl::OkStatus();
-      if (child.part->once_ready && !child.part->once_ready().ok()) return absl::OkStatus();
-      child.was_ready = true;
+  // It will be started again after its delay.
+  void Ended(Child* child, const std::string& how) {
+    child->last_exit = how;
+    if (!stopping_) {
+      log::Warning("part ended", {{"part", child->part->name},
+                                  {"how", how},
+                                  {"restart_in_ms", std::to_string(child->delay.count())}});
     }
-    return absl::OkStatus();
+    child->next_start = Clock::now() + child->delay;
+    child->delay = std::min(child->delay * 2, kLongestDelay);
   }
 
-  absl::Status Start(Child* child) {
-    DKI_ASSIGN_OR_RETURN(child->pid,
-                         Spawn({child->part->argv, layout_.log(child->part->name), "/", {}}));
-    if (!child->last_exit.empty()) ++child->restarts;
+  void StartWhatIsDue() {
+    for (Child& child : children_) {
+      if (child.pid == 0 && Clock::now() >= child.next_start) Start(&child);
+      if (child.was_ready || !child.part->is_ready) continue;
+      // The parts behind it wait for its first readiness; later they cope with its absence.
+      if (child.pid == 0 || !child.part->is_ready() || !Prepare(child)) return;
+      child.was_ready = true;
+    }
+  }
+
+  // Tried until it is done; says so once for each reason.
+  bool Prepare(const Child& child) {
+    if (!child.part->once_ready) return true;
+    const absl::Status status = child.part->once_ready();
+    if (status.ok()) return true;
+    const std::string why = ToString(status);
+    if (why != why_not_prepared_) {
+      log::Error("part cannot be prepared", {{"part", child.part->name}, {"error", why}});
+    }
+    why_not_prepared_ = why;
+    return false;
+  }
+
+  void Start(Child* child) {
+    const bool again = !child->last_exit.empty();
+    const auto pid = Spawn({child->part->argv, layout_.log(child->part->name), "/", {}});
+    if (!pid.ok()) return Ended(child, ToString(pid.status()));
+    child->pid = *pid;
     child->started = Clock::now();
-    return absl::OkStatus();
+    if (again) ++child->restarts;
+    log::Info("part started", {{"part", child->part->name}, {"pid", std::to_string(*pid)}});
   }
 
   void Stop(Child* child) {
@@ -145,6 +170,7 @@ class Supervisor {
   sigset_t signals_;
   bool stopping_ = false;
   std::string written_status_;
+  std::string why_not_prepared_;
 };
 
 // A server that outlived a killed supervisor would hold the database folder: it is asked to stop.
@@ -170,6 +196,9 @@ absl::Status Supervise(const Layout& layout, const std::vector<Part>& parts) {
     ::close(lock);
     return Unavailable("cannot write %s", layout.supervisor_pid());
   }
+  // What parts write (texts, their K/V, logs) is for this user alone.
+  ::umask(077);
+  log::Configure("supervisor", log::Level::kInfo);
   StopOrphan(layout);
   const absl::Status status = Supervisor(layout, parts).Run();
   ::unlink(layout.supervisor_pid().c_str());

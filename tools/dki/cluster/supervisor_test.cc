@@ -95,6 +95,48 @@ TEST_F(SupervisorTest, LaterPartsWaitForTheFirstReadiness) {
   EXPECT_EQ(StopAndWait(), 0);
 }
 
+TEST_F(SupervisorTest, WhatCannotRunIsTriedAgainAndHindersNobody) {
+  Start({{"broken", {"/nonexistent/program"}, SIGTERM, nullptr, nullptr},
+         {"second", {"/bin/sleep", "1000"}, SIGTERM, nullptr, nullptr}});
+  ASSERT_TRUE(Eventually([&] { return PartNamed(layout_, "broken")["restarts"] >= 2; }));
+  EXPECT_EQ(PartNamed(layout_, "broken")["last_exit"], "exit code 127");
+  EXPECT_EQ(PartNamed(layout_, "second")["restarts"], 0);
+  EXPECT_NE(PartNamed(layout_, "second")["pid"], 0);
+  EXPECT_EQ(StopAndWait(), 0);
+}
+
+TEST_F(SupervisorTest, PartsStopInReverseOrderEachAfterTheOther) {
+  const std::string order = layout_.data + "/order";
+  const auto part = [&](const std::string& name) {
+    return Part{name,
+                {"/bin/sh", "-c",
+                 "trap 'echo " + name + " >>" + order + "; exit 0' TERM; : >" + layout_.data + "/" +
+                     name + "; while :; do sleep 0.02; done"},
+                SIGTERM,
+                nullptr,
+                nullptr};
+  };
+  Start({part("first"), part("second"), part("third")});
+  for (const char* name : {"first", "second", "third"}) {
+    ASSERT_TRUE(Eventually([&] { return std::filesystem::exists(layout_.data + "/" + name); }));
+  }
+  EXPECT_EQ(StopAndWait(), 0);
+  EXPECT_EQ(*ReadFile(order), "third\nsecond\nfirst\n");
+}
+
+TEST_F(SupervisorTest, WhatPartsWriteIsForThisUserAlone) {
+  const std::string file = layout_.data + "/written";
+  Start({{"writer",
+          {"/bin/sh", "-c", "echo text >" + file + "; exec sleep 1000"},
+          SIGTERM,
+          nullptr,
+          nullptr}});
+  ASSERT_TRUE(Eventually([&] { return std::filesystem::exists(file); }));
+  EXPECT_EQ(std::filesystem::status(file).permissions() & std::filesystem::perms(077),
+            std::filesystem::perms::none);
+  EXPECT_EQ(StopAndWait(), 0);
+}
+
 TEST_F(SupervisorTest, OneSupervisorPerFolder) {
   Start({{"first", {"/bin/sleep", "1000"}, SIGTERM, nullptr, nullptr}});
   ASSERT_TRUE(Eventually([&] { return PartNamed(layout_, "first")["pid"] != 0; }));
