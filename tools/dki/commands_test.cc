@@ -410,15 +410,16 @@ TEST_F(ImportTest, ABadLineIsNamedAndNothingIsSent) {
   EXPECT_EQ(fake_.n_calls, 0);
 }
 
-TEST_F(CommandsTest, TheLocalKeyGoesToTheLocalClusterAlone) {
+TEST_F(CommandsTest, TheLocalKeyDoesNotLeaveTheMachine) {
   ::unsetenv("DKI_API_KEY");
   const nlohmann::json settings = {
       {"address", "127.0.0.1:1"}, {"api_key", "local secret"}, {"tenant", "default"}};
   ASSERT_OK(WriteFileAtomically(dir_.File("client.json"), settings.dump(), 0600));
-  const Result result = Run({"memory", "show", "mem_1"});
+  const Result result = Run({"memory", "show", "mem_1", "--address", "192.0.2.1:7105"});
   EXPECT_EQ(result.code, 2);
   EXPECT_THAT(result.err, HasSubstr("--key"));
-  EXPECT_EQ(fake_.n_calls, 0);
+  EXPECT_EQ(Run({"memory", "show", "mem_1"}).code, 0);
+  EXPECT_EQ(fake_.authorization, "Bearer local secret");
   EXPECT_EQ(Run({"memory", "show", "mem_1", "--key", "mine"}).code, 0);
   EXPECT_EQ(fake_.authorization, "Bearer mine");
 }

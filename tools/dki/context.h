@@ -43,8 +43,8 @@ class Context {
   const Output& output() const { return output_; }
   absl::StatusOr<cluster::Layout> layout() const { return cluster::MakeLayout(options_.data); }
 
-  // The client API. UNAVAILABLE with a hint when no cluster is known. The local cluster's key goes
-  // to the local cluster alone: another address needs a key of its own (INVALID_ARGUMENT).
+  // The client API. UNAVAILABLE with a hint when no cluster is known. The local cluster's key does
+  // not leave the machine: another address needs a key of its own (INVALID_ARGUMENT).
   absl::StatusOr<orchestrator::v1::DkiService::StubInterface*> api();
   // For one call; a zero timeout means none.
   std::unique_ptr<grpc::ClientContext> NewCall(
