@@ -6,6 +6,7 @@
 //   m/<tenant><memory><block key>    empty: the blocks that have the memory in their chain; memory
 //                                    empty: all. Strings with their length in front.
 //   p/<name>                         a mark
+//   x/probe                          written to see whether the disk takes anything again
 #include "libs/kvcache/rocksdb_kv_tier.h"
 
 #include <rocksdb/db.h>
@@ -142,6 +143,7 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
                   .tenant_id = block.identity.tenant_id,
                   .chain_memory_ids = block.chain_memory_ids};
     MutexLock lock(&mutex_);
+    if (!MediumWorks()) return;
     const TierStats before = stats_;
     rocksdb::WriteBatch batch;
     Drop(key, &batch);
@@ -149,7 +151,7 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
     Add(key, row, *block.bytes, &batch);
     if (db_->Write(Disposable(), &batch).ok()) return;
     stats_ = before;  // all of the batch or nothing
-    ++stats_.failures;
+    CountFailure();
   }
 
   absl::Status Erase(const std::string& tenant_id, const std::string& memory_id) override {
@@ -167,7 +169,7 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
     const absl::Status written = ToStatus(db_->Write(Durable(), &batch));
     if (!written.ok()) {
       stats_ = before;
-      ++stats_.failures;
+      CountFailure();
     }
     return written;
   }
@@ -205,6 +207,21 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
   bool was_recreated() const override { return was_recreated_; }
 
  private:
+  void CountFailure() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    ++stats_.failures;
+    medium_failed_ = true;
+  }
+
+  // After a failed write nothing is admitted until a small durable one succeeds: a block would be
+  // taken into memory, and pile up there, while the disk is full.
+  bool MediumWorks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (!medium_failed_) return true;
+    db_->Resume().PermitUncheckedError();
+    medium_failed_ = !db_->Put(Durable(), "x/probe", "").ok();
+    if (medium_failed_) ++stats_.failures;
+    return !medium_failed_;
+  }
+
   void Add(const std::string& key, Row row, const std::string& bytes, rocksdb::WriteBatch* batch)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     row.place = next_place_++;
@@ -255,6 +272,7 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
   mutable Mutex mutex_;
   uint64_t next_place_ ABSL_GUARDED_BY(mutex_) = 0;
   std::string oldest_ ABSL_GUARDED_BY(mutex_) = "s/";
+  bool medium_failed_ ABSL_GUARDED_BY(mutex_) = false;
   TierStats stats_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -94,7 +94,7 @@ def main():
             samples.append(peer(args.threads, args.prefill, args.decode) if kind == "peer"
                            else ours(args.threads, args.prefill, args.decode, kind))
     for kind in ["float", "int8"]:
-        report.add(f"load, {kind}", [r["load"] for r in runs[kind]], "s")
+        report.add(f"load, {kind}", [r["load"] for r in runs[kind]], "ms")
         for what, must in [("prefill", 150), ("decode", 40)]:
             figures = [r[what] for r in runs[kind]]
             report.add(f"{what}, {kind}", figures, "tokens/s", must=must)
