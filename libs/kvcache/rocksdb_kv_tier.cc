@@ -6,7 +6,6 @@
 //   m/<tenant><memory><block key>    empty: the blocks that have the memory in their chain; memory
 //                                    empty: all. Strings with their length in front.
 //   p/<name>                         a mark
-//   x/probe                          written to see whether the disk takes anything again
 #include "libs/kvcache/rocksdb_kv_tier.h"
 
 #include <rocksdb/db.h>
@@ -14,6 +13,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <chrono>
 #include <filesystem>
 #include <utility>
 
@@ -61,6 +61,8 @@ std::string PlaceKey(uint64_t place) {
   for (int shift = 56; shift >= 0; shift -= 8) key += static_cast<char>(place >> shift);
   return key;
 }
+
+constexpr std::chrono::seconds kRestAfterFailure{10};
 
 std::string OwnerPrefix(const std::string& tenant_id, const std::string& memory_id) {
   std::string prefix = "m/";
@@ -209,17 +211,15 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
  private:
   void CountFailure() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     ++stats_.failures;
-    medium_failed_ = true;
+    refuse_until_ = std::chrono::steady_clock::now() + kRestAfterFailure;
   }
 
-  // After a failed write nothing is admitted until a small durable one succeeds: a block would be
-  // taken into memory, and pile up there, while the disk is full.
+  // After a failed write nothing is admitted for a while: a block would be taken into memory, and
+  // pile up there, while the disk is full. RocksDB recovers by itself meanwhile.
   bool MediumWorks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (!medium_failed_) return true;
-    db_->Resume().PermitUncheckedError();
-    medium_failed_ = !db_->Put(Durable(), "x/probe", "").ok();
-    if (medium_failed_) ++stats_.failures;
-    return !medium_failed_;
+    if (std::chrono::steady_clock::now() >= refuse_until_) return true;
+    ++stats_.failures;
+    return false;
   }
 
   void Add(const std::string& key, Row row, const std::string& bytes, rocksdb::WriteBatch* batch)
@@ -272,7 +272,7 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
   mutable Mutex mutex_;
   uint64_t next_place_ ABSL_GUARDED_BY(mutex_) = 0;
   std::string oldest_ ABSL_GUARDED_BY(mutex_) = "s/";
-  bool medium_failed_ ABSL_GUARDED_BY(mutex_) = false;
+  std::chrono::steady_clock::time_point refuse_until_ ABSL_GUARDED_BY(mutex_);
   TierStats stats_ ABSL_GUARDED_BY(mutex_);
 };
 
