@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "libs/clients/feed_follower.h"
 #include "libs/engine/loaded_model.h"
 #include "libs/kvcache/eviction_policy.h"
 #include "libs/kvcache/in_memory_kv_tier.h"
@@ -11,7 +12,7 @@
 #include "libs/kvcache/rocksdb_kv_tier.h"
 #include "libs/rpc/client.h"
 #include "libs/telemetry/log.h"
-#include "services/kv/erasure_follower.h"
+#include "services/kv/erasure_consumer.h"
 #include "services/kv/kv_service.h"
 #include "services/kv/pack_loader.h"
 #include "services/kv/prefetcher.h"
@@ -45,12 +46,15 @@ class Graph {
         loader_(model_.model.get(), model_.format.get(), &tier_, &runtime->metrics(),
                 PackLoader::Options()),
         prefetcher_(&loader_, &runtime->metrics(), kMaxWaitingPrefetches),
+        erasures_(&tier_, disk_.get(), &runtime->metrics()),
         follower_(MemoryStoreService::NewStub(rpc::CreateChannel(settings.memory_store_address)),
-                  &tier_, disk_.get(), runtime, ErasureFollower::Options()) {}
+                  &erasures_, runtime, ErasureConsumer::FollowerOptions(&runtime->metrics())) {}
 
   absl::Status Start() {
     prefetcher_.Start();
-    return follower_.Start();
+    DKI_RETURN_IF_ERROR(erasures_.ReadPositions());
+    follower_.Start();
+    return absl::OkStatus();
   }
   void Stop() {
     prefetcher_.Stop();
@@ -74,7 +78,8 @@ class Graph {
   TombstoneKvTier tier_;
   PackLoader loader_;
   Prefetcher prefetcher_;
-  ErasureFollower follower_;
+  ErasureConsumer erasures_;
+  clients::FeedFollower follower_;
 };
 
 // Null: none is configured, or the disk does not work: then blocks are kept in RAM alone.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The follower against a memory_store's feed over a real connection.
-#include "services/retrieval/feed_follower.h"
+#include "libs/clients/feed_follower.h"
 
 #include "libs/base/check.h"
 #include "libs/rpc/client.h"
@@ -8,6 +8,7 @@
 #include "libs/testing/status_matchers.h"
 #include "libs/testing/temp_dir.h"
 #include "services/retrieval/faiss_vector_index.h"
+#include "services/retrieval/index_consumer.h"
 #include "services/retrieval/test_feed.h"
 
 namespace dki::retrieval {
@@ -21,9 +22,9 @@ using ::testing::Pair;
 // Everything that follows the feed; nothing of it survives its end, as in a restarted process.
 struct Reader {
   explicit Reader(const std::string& address) {
-    follower = std::make_unique<FeedFollower>(
-        memory::v1::MemoryStoreService::NewStub(rpc::CreateChannel(address)), &indexes,
-        runtime.get(), FeedFollower::Options());
+    follower = std::make_unique<clients::FeedFollower>(
+        memory::v1::MemoryStoreService::NewStub(rpc::CreateChannel(address)), &consumer,
+        runtime.get(), IndexConsumer::FollowerOptions(&runtime->metrics()));
     follower->Start();
   }
 
@@ -47,7 +48,8 @@ struct Reader {
   std::unique_ptr<rpc::ServiceRuntime> runtime = rpc::ServiceRuntime::ForTesting("retrieval");
   TenantIndexes indexes{[] { return std::make_unique<FaissVectorIndex>(FakeEmbedder::kDimension); },
                         kTestFingerprint, RealClock(), &runtime->metrics()};
-  std::unique_ptr<FeedFollower> follower;
+  IndexConsumer consumer{&indexes, runtime.get()};
+  std::unique_ptr<clients::FeedFollower> follower;
 };
 
 class FeedFollowerTest : public ::testing::Test {

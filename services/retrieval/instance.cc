@@ -15,8 +15,9 @@ Instance::Instance(std::unique_ptr<model::Embedder> embedder, const std::string&
       indexes_([this] { return std::make_unique<FaissVectorIndex>(embedder_.dimension()); },
                embedder_.fingerprint(), clock, &runtime->metrics()),
       service_(&embedder_, &indexes_, runtime, options),
+      index_consumer_(&indexes_, runtime),
       follower_(memory::v1::MemoryStoreService::NewStub(rpc::CreateChannel(memory_store)),
-                &indexes_, runtime, FeedFollower::Options()) {}
+                &index_consumer_, runtime, IndexConsumer::FollowerOptions(&runtime->metrics())) {}
 
 absl::Status Instance::Start() {
   follower_.Start();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Purpose: the object graph of the service around a given embedder.
-//   feed ─► FeedFollower ─► TenantIndexes ◄─ RetrievalService ─► TextEmbedder
+//   feed ─► FeedFollower ─► IndexConsumer ─► TenantIndexes ◄─ RetrievalService ─► TextEmbedder
 // Thread-safety: as ServiceInstance.
 #pragma once
 
@@ -8,9 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "libs/clients/feed_follower.h"
 #include "libs/model/embedder.h"
 #include "libs/rpc/run_service.h"
-#include "services/retrieval/feed_follower.h"
+#include "services/retrieval/index_consumer.h"
 #include "services/retrieval/retrieval_service.h"
 #include "services/retrieval/tenant_indexes.h"
 #include "services/retrieval/text_embedder.h"
@@ -33,7 +34,8 @@ class Instance final : public rpc::ServiceInstance {
   TextEmbedder embedder_;
   TenantIndexes indexes_;
   RetrievalService service_;
-  FeedFollower follower_;
+  IndexConsumer index_consumer_;
+  clients::FeedFollower follower_;
 };
 
 }  // namespace dki::retrieval

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "services/retrieval/feed_follower.h"
+#include "libs/clients/feed_follower.h"
 
 #include <algorithm>
 #include <utility>
@@ -9,28 +9,14 @@
 #include "libs/rpc/client.h"
 #include "libs/telemetry/log.h"
 
-namespace dki::retrieval {
+namespace dki::clients {
 
-using memory::v1::FeedEntry;
 using memory::v1::FollowFeedRequest;
 using memory::v1::FollowFeedResponse;
 
 FeedFollower::FeedFollower(std::unique_ptr<memory::v1::MemoryStoreService::StubInterface> stub,
-                           TenantIndexes* indexes, rpc::ServiceRuntime* runtime, Options options)
-    : stub_(std::move(stub)),
-      indexes_(indexes),
-      runtime_(runtime),
-      options_(options),
-      connected_(runtime->metrics().GetGauge("dki_retrieval_feed_connected",
-                                             "1 while the change feed is being followed.")),
-      entries_(runtime->metrics().GetCounter("dki_retrieval_feed_entries_total",
-                                             "Entries of the change feed applied.")),
-      connections_(runtime->metrics().GetCounter("dki_retrieval_feed_connections_total",
-                                                 "Times that the change feed was opened.")) {}
-
-FeedFollower::~FeedFollower() {
-  Stop();
-}
+                           FeedConsumer* consumer, rpc::ServiceRuntime* runtime, Options options)
+    : stub_(std::move(stub)), consumer_(consumer), runtime_(runtime), options_(options) {}
 
 void FeedFollower::Start() {
   thread_ = std::thread([this] { Run(); });
@@ -44,6 +30,10 @@ void FeedFollower::Stop() {
     stopped_.NotifyAll();
   }
   if (thread_.joinable()) thread_.join();
+}
+
+void FeedFollower::SetConnected(bool connected) {
+  if (options_.connected != nullptr) options_.connected->Set(connected ? 1 : 0);
 }
 
 bool FeedFollower::SetContext(grpc::ClientContext* context) {
@@ -69,20 +59,15 @@ void FeedFollower::Run() {
   bool was_away = false;
   do {
     bool progressed = false;
-    const absl::Status status = FollowOnce(&progressed);
-    connected_->Set(0);
-    if (absl::IsOutOfRange(status)) {
-      log::Warning("the feed is another one; building the indexes anew",
-                   {{"error", ToString(status)}});
-      runtime_->SetReady(false);
-      indexes_->Reset();
-    }
+    absl::Status status = FollowOnce(&progressed);
+    SetConnected(false);
+    if (absl::IsOutOfRange(status)) status = consumer_->StartOver(status);
     if (progressed) {
       backoff = options_.min_backoff;
       was_away = false;
     }
     if (!Pause(backoff)) return;
-    if (!std::exchange(was_away, true)) {
+    if (!status.ok() && !std::exchange(was_away, true)) {
       log::Warning("feed lost; reconnecting", {{"error", ToString(status)}});
     }
     backoff = std::min(backoff * 2, options_.max_backoff);
@@ -91,7 +76,8 @@ void FeedFollower::Run() {
 
 absl::Status FeedFollower::FollowOnce(bool* progressed) {
   FollowFeedRequest request;
-  for (const auto& [tenant_id, position] : indexes_->Positions()) {
+  request.set_without_vectors(options_.without_vectors);
+  for (const auto& [tenant_id, position] : consumer_->Positions()) {
     FollowFeedRequest::Start* start = request.add_starts();
     start->set_tenant_id(tenant_id);
     start->set_after_position(position);
@@ -99,32 +85,23 @@ absl::Status FeedFollower::FollowOnce(bool* progressed) {
   const auto context = rpc::OutgoingContext(runtime_->cluster_key(), "", NewId("feed_"),
                                             std::chrono::milliseconds(0));
   if (!SetContext(context.get())) return Cancelled("stopping");
-  connections_->Increment();
+  if (options_.connections != nullptr) options_.connections->Increment();
   const auto reader = stub_->FollowFeed(context.get(), request);
   FollowFeedResponse response;
-  while (reader->Read(&response)) {
+  absl::Status applied;
+  while (applied.ok() && reader->Read(&response)) {
     if (!std::exchange(*progressed, true)) {
-      connected_->Set(1);
+      SetConnected(true);
       log::Info("feed connected");
     }
-    ApplyAll(response);
+    applied = consumer_->Apply(response);
   }
-  const absl::Status status = rpc::FromGrpcStatus(reader->Finish());
+  if (!applied.ok()) context->TryCancel();
+  const absl::Status ended = rpc::FromGrpcStatus(reader->Finish());
   SetContext(nullptr);
-  return status.ok() ? Unavailable("the store ended the feed") : status;
+  // Never OUT_OF_RANGE: that is the store's to say.
+  if (!applied.ok()) return Unavailable("%s", ToStd(applied.message()));
+  return ended.ok() ? Unavailable("the store ended the feed") : ended;
 }
 
-void FeedFollower::ApplyAll(const FollowFeedResponse& response) {
-  entries_->Increment(response.entries_size());
-  for (const FeedEntry& entry : response.entries()) {
-    if (entry.kind() == FeedEntry::KIND_CAUGHT_UP && entry.tenant_id().empty()) {
-      // The backlog of all tenants has been sent.
-      runtime_->SetReady(true);
-      indexes_->SetCaughtUp();
-    } else {
-      indexes_->Apply(entry);
-    }
-  }
-}
-
-}  // namespace dki::retrieval
+}  // namespace dki::clients

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: follows memory_store's change feed on a thread of its own: streams from where the
+//   consumer stands, reconnects with back-off, and has the consumer start over when the store says
+//   that it is not the database that was followed (OUT_OF_RANGE).
+// Thread-safety: Start once; Stop any time, from any thread.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "dki/memory/v1/memory_store_service.grpc.pb.h"
+#include "libs/base/mutex.h"
+#include "libs/rpc/service_runtime.h"
+
+namespace dki::clients {
+
+// What is done with the feed. Between Start and Stop the follower's thread alone calls it.
+class FeedConsumer {
+ public:
+  virtual ~FeedConsumer() = default;
+
+  // Per tenant the last position that was applied. The next stream begins behind them.
+  virtual std::map<std::string, int64_t> Positions() = 0;
+  // An error ends the stream; what was not applied is sent again on the next one.
+  virtual absl::Status Apply(const memory::v1::FollowFeedResponse& response) = 0;
+  // The store is not the one that was followed, and positions mean nothing any more. `reason`: what
+  // it said. An error that is returned is logged as the feed's loss, and the next stream begins at
+  // Positions() either way.
+  virtual absl::Status StartOver(const absl::Status& reason) = 0;
+};
+
+class FeedFollower {
+ public:
+  struct Options {
+    // Between streams; doubled until one delivers something.
+    std::chrono::milliseconds min_backoff{50};
+    std::chrono::milliseconds max_backoff{1000};
+    // Entries come without their vectors.
+    bool without_vectors = false;
+    // 1 while a stream delivers. Null: not kept.
+    telemetry::Gauge* connected = nullptr;
+    // Streams that were opened. Null: not counted.
+    telemetry::Counter* connections = nullptr;
+  };
+
+  // `consumer` and `runtime` outlive it.
+  FeedFollower(std::unique_ptr<memory::v1::MemoryStoreService::StubInterface> stub,
+               FeedConsumer* consumer, rpc::ServiceRuntime* runtime, Options options);
+  ~FeedFollower() { Stop(); }
+
+  void Start();
+  void Stop();
+
+ private:
+  void Run();
+  // One stream, to its end. `progressed`: it delivered something.
+  absl::Status FollowOnce(bool* progressed);
+  void SetConnected(bool connected);
+  // Makes the context known, so that Stop can cancel it. False when stopping.
+  bool SetContext(grpc::ClientContext* context);
+  // False when stopping.
+  bool Pause(std::chrono::milliseconds duration);
+
+  const std::unique_ptr<memory::v1::MemoryStoreService::StubInterface> stub_;
+  FeedConsumer* const consumer_;
+  rpc::ServiceRuntime* const runtime_;
+  const Options options_;
+
+  Mutex mutex_;
+  CondVar stopped_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  grpc::ClientContext* context_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  std::thread thread_;
+};
+
+}  // namespace dki::clients

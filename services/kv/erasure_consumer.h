@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: erases the blocks of memories that were changed or deleted, as memory_store's change
+//   feed tells it. Where it stands is kept beside the blocks, so that what was deleted while this
+//   service was down is erased when it is back.
+//   Until then such blocks lie there but cannot be served: a block's key holds the ids and texts of
+//   its chain, and nobody asks for a deleted memory's.
+// Thread-safety: one thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "libs/clients/feed_follower.h"
+#include "libs/kvcache/rocksdb_kv_tier.h"
+#include "services/kv/tombstone_kv_tier.h"
+
+namespace dki::kv {
+
+class ErasureConsumer final : public clients::FeedConsumer {
+ public:
+  // `disk` keeps the positions; null: none is kept (there are no blocks after a restart either).
+  ErasureConsumer(TombstoneKvTier* tier, kvcache::RocksDbKvTier* disk, telemetry::Metrics* metrics);
+
+  // How the feed is followed for it.
+  static clients::FeedFollower::Options FollowerOptions(telemetry::Metrics* metrics);
+
+  // Before it is followed.
+  absl::Status ReadPositions();
+
+  std::map<std::string, int64_t> Positions() override { return positions_; }
+  absl::Status Apply(const memory::v1::FollowFeedResponse& response) override;
+  // Nothing tells any more what of the other store's memories was deleted, so all blocks go.
+  absl::Status StartOver(const absl::Status& reason) override;
+
+ private:
+  absl::Status ApplyAll(const memory::v1::FollowFeedResponse& response);
+  absl::Status ApplyEntry(const memory::v1::FeedEntry& entry);
+  // Counts it when it has been done.
+  absl::Status Erased(absl::Status status);
+
+  TombstoneKvTier* const tier_;
+  kvcache::RocksDbKvTier* const disk_;
+  telemetry::Counter* const erasures_;
+  std::map<std::string, int64_t> positions_;
+};
+
+}  // namespace dki::kv
