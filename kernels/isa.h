@@ -13,12 +13,16 @@ enum class Isa {
   kReference,  // scalar, accumulates in double: the oracle of the others
   kPlain,      // portable C++, the compiler's own vectorisation
   kAvx2,       // AVX2, FMA, F16C
-  kAvx512,     // AVX-512 F, BW, VL, DQ; VNNI for int8 where the CPU has it
+  kAvx512,     // AVX-512 F, BW, VL, DQ; VNNI for integer products where the CPU has it
 };
 
 bool IsSupported(Isa isa);
-// Whether the int8 products of `isa` use VNNI on this machine.
+// Whether the integer products of `isa` use VNNI on this machine.
 bool UsesVnni(Isa isa);
+// Whether `isa` multiplies with 16-bit activations faster than with float ones (matmul_int16.h).
+inline bool HasInt16Products(Isa isa) {
+  return isa == Isa::kAvx2 || isa == Isa::kAvx512;
+}
 // The fastest supported path.
 Isa BestIsa();
 

@@ -3,32 +3,14 @@
 
 #include <algorithm>
 #include <cstring>
-#include <memory>
 
 #include "kernels/cpu/dispatch.h"
 #include "kernels/reference/reference.h"
+#include "kernels/scratch.h"
 
 namespace dki::kernels {
 namespace {
 
-// Grow-only memory of a thread, so that a product allocates nothing once it has run.
-class Scratch {
- public:
-  float* Get(size_t n) {
-    if (n > size_) {
-      data_.reset(static_cast<float*>(::operator new[](n * sizeof(float), std::align_val_t{64})));
-      size_ = n;
-    }
-    return data_.get();
-  }
-
- private:
-  struct Free {
-    void operator()(float* p) const { ::operator delete[](p, std::align_val_t{64}); }
-  };
-  std::unique_ptr<float[], Free> data_;
-  size_t size_ = 0;
-};
 thread_local Scratch tile_scratch;
 thread_local Scratch pad_scratch;
 
@@ -39,14 +21,15 @@ void MatMul(Isa isa, const WeightMatrix& w, const float* x, int n_tokens, float*
   if (isa == Isa::kReference) return reference::MatMul(w, x, n_tokens, y, row_begin, row_end);
   const int stride = (w.k + kQuantBlock - 1) / kQuantBlock * kQuantBlock;
   if (stride != w.k) {  // only unquantised formats can have such a k
-    float* padded = pad_scratch.Get(static_cast<size_t>(n_tokens) * stride);
+    float* padded = pad_scratch.Get<float>(static_cast<size_t>(n_tokens) * stride);
     std::fill_n(padded, static_cast<size_t>(n_tokens) * stride, 0.0f);
     for (int t = 0; t < n_tokens; ++t)
       std::copy_n(x + static_cast<size_t>(t) * w.k, w.k, padded + static_cast<size_t>(t) * stride);
     x = padded;
   }
-  float* scratch =
-      n_tokens == 1 ? nullptr : tile_scratch.Get(static_cast<size_t>(kMatMulTileRows) * stride);
+  float* scratch = n_tokens == 1
+                       ? nullptr
+                       : tile_scratch.Get<float>(static_cast<size_t>(kMatMulTileRows) * stride);
   DKI_CALL_CPU(isa, MatMul, w, x, stride, n_tokens, y, row_begin, row_end, scratch);
 }
 

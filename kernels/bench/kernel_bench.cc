@@ -10,7 +10,8 @@
 #include <vector>
 
 #include "kernels/bench/peak.h"
-#include "kernels/matmul.h"
+#include "kernels/matmul_int16.h"
+#include "kernels/packed_matrix.h"
 
 namespace {
 
@@ -34,21 +35,26 @@ double Time(F&& body) {
 // Quantised zeros do: no kernel looks at values.
 struct Matrix {
   Matrix(DType dtype, int n_out, int k)
-      : bytes(RowBytes(dtype, k) * n_out), view{dtype, n_out, k, bytes.data()} {}
+      : bytes(RowBytes(dtype, k) * n_out), view{dtype, n_out, k, bytes.data()} {
+    if (!IsPackable(dtype)) return;
+    packed.resize(PackedBytes(view));
+    view.packed = packed.data();
+  }
   std::vector<char> bytes;
+  std::vector<uint8_t> packed;
   WeightMatrix view;
 };
 
-void Multiply(ThreadPool* pool, Isa isa, bool int8, const Matrix& w, const std::vector<float>& x,
+void Multiply(ThreadPool* pool, Isa isa, bool int16, const Matrix& w, const std::vector<float>& x,
               int n_tokens, QuantizedActivations* q, float* y) {
-  if (!int8) return MatMul(pool, isa, w.view, x.data(), n_tokens, y);
-  QuantizeActivations(x.data(), 0, n_tokens, q);
+  if (!int16) return MatMul(pool, isa, w.view, x.data(), n_tokens, y);
+  QuantizeActivations(isa, x.data(), 0, n_tokens, q);
   pool->ForRanges(w.view.n_out, kMatMulTileRows, [&](int begin, int end) {
-    MatMulInt8(isa, w.view, *q, n_tokens, y, begin, end);
+    MatMulInt16(isa, w.view, *q, n_tokens, y, begin, end);
   });
 }
 
-void Report(ThreadPool* pool, Isa isa, DType dtype, bool int8, double read_gbs, double gflops) {
+void Report(ThreadPool* pool, Isa isa, DType dtype, bool int16, double read_gbs, double gflops) {
   constexpr int kK = 576;
   constexpr int kMany = 512;
   // As large as a small model, so that no cache holds it.
@@ -59,12 +65,12 @@ void Report(ThreadPool* pool, Isa isa, DType dtype, bool int8, double read_gbs, 
   std::vector<float> y(std::max<size_t>(n_out, static_cast<size_t>(kMany) * 1536));
   QuantizedActivations q;
   q.Resize(kMany, kK);
-  const double one = Time([&] { Multiply(pool, isa, int8, large, x, 1, &q, y.data()); });
-  const double many = Time([&] { Multiply(pool, isa, int8, small, x, kMany, &q, y.data()); });
+  const double one = Time([&] { Multiply(pool, isa, int16, large, x, 1, &q, y.data()); });
+  const double many = Time([&] { Multiply(pool, isa, int16, small, x, kMany, &q, y.data()); });
   const double gbs = static_cast<double>(large.bytes.size()) / one / 1e9;
   const double gops = 2.0 * kMany * 1536 * kK / many / 1e9;
   std::printf("%-10s %-5s %-6s %8.1f GB/s %4.0f %% %10.0f GFLOP/s %4.0f %%\n", Name(isa),
-              Name(dtype), int8 ? "int8" : "float", gbs, 100 * gbs / read_gbs, gops,
+              Name(dtype), int16 ? "int16" : "float", gbs, 100 * gbs / read_gbs, gops,
               100 * gops / gflops);
 }
 

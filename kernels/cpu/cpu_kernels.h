@@ -14,14 +14,6 @@
 
 namespace dki::kernels {
 
-// Raw view of QuantizedActivations.
-struct QuantizedView {
-  const int8_t* high;
-  const int8_t* low;
-  const float* d;
-  const int32_t* sum;
-};
-
 #define DKI_DECLARE_CPU_KERNELS(path)                                                            \
   namespace path {                                                                               \
   /* x: [n_tokens, x_stride], zero beyond k up to a multiple of 32. */                           \

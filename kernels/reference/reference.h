@@ -5,13 +5,15 @@
 
 #include "kernels/attention.h"
 #include "kernels/matmul.h"
+#include "kernels/matmul_int16.h"
 
 namespace dki::kernels::reference {
 
 void MatMul(const WeightMatrix& w, const float* x, int n_tokens, float* y, int row_begin,
             int row_end);
-void MatMulInt8(const WeightMatrix& w, const QuantizedActivations& x, int n_tokens, float* y,
-                int row_begin, int row_end);
+void MatMulInt16(const WeightMatrix& w, const QuantizedActivations& x, int n_tokens, float* y,
+                 int row_begin, int row_end);
+void QuantizeInt16(const float* x, size_t begin, size_t end, int16_t* q, float* d, float* c);
 void RmsNorm(const float* x, const float* weight, float epsilon, int n_rows, int n, float* y);
 void SiluMul(const float* up, int n, float* gate);
 void Attention(const AttentionOp& op, int begin, int step);

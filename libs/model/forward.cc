@@ -34,11 +34,10 @@ void Accumulate(const std::vector<double>& shares, int n_rows, int n_heads, int 
 }  // namespace
 
 ForwardPass::ForwardPass(const ModelConfig* config, const Weights* weights, kernels::Isa isa,
-                         bool int8_activations, int n_threads)
+                         int n_threads)
     : config_(*config),
       weights_(*weights),
       isa_(isa),
-      int8_(int8_activations),
       frequencies_(
           kernels::RopeFrequencies(config->rope.theta, config->rope.n_rot, weights->rope_factors)),
       pool_(n_threads) {}
@@ -269,21 +268,20 @@ void ForwardPass::AddResidual() {
 }
 
 void ForwardPass::QuantizeFor(std::span<const Product> products, const float* x, int n_rows) {
-  if (!int8_) return;
-  const bool needed = std::ranges::any_of(
-      products, [](const Product& p) { return kernels::IsQuantized(p.w->dtype); });
+  const bool needed =
+      std::ranges::any_of(products, [](const Product& p) { return p.w->packed != nullptr; });
   if (!needed) return;
   quantized_.Resize(n_rows, products[0].w->k);
   pool_.ForRanges(n_rows, kRowGrain, [&](int begin, int end) {
-    kernels::QuantizeActivations(x, begin, end, &quantized_);
+    kernels::QuantizeActivations(isa_, x, begin, end, &quantized_);
   });
 }
 
 void ForwardPass::MultiplyRows(const Product& product, const float* x, int n_rows, int begin,
                                int end) {
   const kernels::WeightMatrix& w = *product.w;
-  if (int8_ && kernels::IsQuantized(w.dtype))
-    kernels::MatMulInt8(isa_, w, quantized_, n_rows, product.y, begin, end);
+  if (w.packed != nullptr)
+    kernels::MatMulInt16(isa_, w, quantized_, n_rows, product.y, begin, end);
   else
     kernels::MatMul(isa_, w, x, n_rows, product.y, begin, end);
   if (product.bias == nullptr) return;

@@ -11,6 +11,7 @@
 #include "kernels/attention.h"
 #include "kernels/isa.h"
 #include "kernels/matmul.h"
+#include "kernels/matmul_int16.h"
 #include "kernels/thread_pool.h"
 #include "libs/base/status.h"
 #include "libs/model/config.h"
@@ -24,9 +25,9 @@ absl::Status ValidateChunks(std::span<const Chunk> chunks, const ModelConfig& co
 
 class ForwardPass {
  public:
-  // `config` and `weights` must outlive the result.
-  ForwardPass(const ModelConfig* config, const Weights* weights, kernels::Isa isa,
-              bool int8_activations, int n_threads);
+  // `config` and `weights` must outlive the result. Packed matrices are multiplied with 16-bit
+  // activations, others with float.
+  ForwardPass(const ModelConfig* config, const Weights* weights, kernels::Isa isa, int n_threads);
 
   // See Model::Forward. REQUIRES: ValidateChunks.
   std::vector<float> Run(std::span<Chunk> chunks);
@@ -72,7 +73,6 @@ class ForwardPass {
   const ModelConfig& config_;
   const Weights& weights_;
   const kernels::Isa isa_;
-  const bool int8_;
   const std::vector<double> frequencies_;
   kernels::ThreadPool pool_;
 

@@ -6,6 +6,7 @@
 #include "libs/model/architecture.h"
 #include "libs/model/forward.h"
 #include "libs/model/gguf.h"
+#include "libs/model/packed_weights.h"
 #include "libs/model/weights.h"
 
 namespace dki::model {
@@ -15,14 +16,16 @@ constexpr int kMaxThreads = 1024;
 
 class Transformer : public Model {
  public:
-  Transformer(GgufFile file, ModelConfig config, Weights weights, kernels::Isa isa, bool int8,
-              int n_threads)
+  Transformer(GgufFile file, ModelConfig config, Weights weights, PackedWeights packed,
+              kernels::Isa isa, int n_threads)
       : file_(std::move(file)),
         config_(std::move(config)),
         weights_(std::move(weights)),
-        forward_(&config_, &weights_, isa, int8, n_threads),
+        packed_(std::move(packed)),
+        forward_(&config_, &weights_, isa, n_threads),
         description_(absl::StrFormat("%s, %s activations, %d threads", kernels::Describe(isa),
-                                     int8 ? "int8" : "float", forward_.n_threads())) {}
+                                     packed_.size_bytes() > 0 ? "int16" : "float",
+                                     forward_.n_threads())) {}
 
   const ModelConfig& config() const override { return config_; }
   std::string description() const override { return description_; }
@@ -36,6 +39,7 @@ class Transformer : public Model {
   GgufFile file_;  // the weights look into it
   ModelConfig config_;
   Weights weights_;
+  PackedWeights packed_;
   ForwardPass forward_;
   std::string description_;
 };
@@ -50,8 +54,10 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& gguf_path,
         "isa is \"%s\", it must be auto, reference, plain, avx2 or avx512, and one of this CPU's",
         options.isa);
   }
-  if (options.activations != "float" && options.activations != "int8") {
-    return InvalidArgument("activations is \"%s\", it must be float or int8", options.activations);
+  if (options.activations != "auto" && options.activations != "float" &&
+      options.activations != "int16") {
+    return InvalidArgument("activations is \"%s\", it must be auto, float or int16",
+                           options.activations);
   }
   if (options.n_threads < 0 || options.n_threads > kMaxThreads) {
     return InvalidArgument("n_threads is %d, it must be between 0 and %d", options.n_threads,
@@ -68,8 +74,14 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& gguf_path,
   absl::StatusOr<Weights> weights = ReadWeights(file, **architecture, *config);
   if (!weights.ok()) return annotate(weights.status());
   config->fingerprint = Fingerprint(file);
+  PackedWeights packed;
+  if (options.activations == "int16" ||
+      (options.activations == "auto" && kernels::HasInt16Products(*isa))) {
+    kernels::ThreadPool pool(options.n_threads);
+    packed = PackedWeights::Pack(&pool, &*weights);
+  }
   return std::make_unique<Transformer>(std::move(file), *std::move(config), *std::move(weights),
-                                       *isa, options.activations == "int8", options.n_threads);
+                                       std::move(packed), *isa, options.n_threads);
 }
 
 }  // namespace dki::model

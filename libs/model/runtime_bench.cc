@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Speed of the runtime alone: load, prefill and decode of one sequence.
-//   runtime_bench --model FILE [--threads N] [--isa NAME] [--activations float|int8]
+//   runtime_bench --model FILE [--threads N] [--isa NAME] [--activations auto|float|int16]
 //                 [--prefill N] [--decode N] [--reps N] [--json]
 // Prints the best of the repetitions; with --json a list of {name, value, unit}.
 #include <algorithm>
@@ -37,7 +37,7 @@ struct Figure {
 
 int Usage(const char* program) {
   std::fprintf(stderr,
-               "usage: %s --model FILE [--threads N] [--isa NAME] [--activations float|int8]\n"
+               "usage: %s --model FILE [--threads N] [--isa NAME] [--activations auto|float|int16]\n"
                "       [--prefill N] [--decode N] [--reps N] [--json]\n",
                program);
   return 2;

@@ -24,7 +24,7 @@ config::v1::GenerationServer DefaultConfig() {
   config.mutable_runtime()->set_model("SmolLM2-135M-Instruct.Q4_1.gguf");
   config.mutable_runtime()->set_threads(0);
   config.mutable_runtime()->set_isa("auto");
-  config.mutable_runtime()->set_activations("float");
+  config.mutable_runtime()->set_activations("auto");
   config.set_max_running(8);
   config.set_max_waiting(64);
   config.set_prefill_chunk(256);

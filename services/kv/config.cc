@@ -24,7 +24,7 @@ config::v1::KvServer DefaultConfig() {
   config.mutable_runtime()->set_model("SmolLM2-135M-Instruct.Q4_1.gguf");
   config.mutable_runtime()->set_threads(0);
   config.mutable_runtime()->set_isa("auto");
-  config.mutable_runtime()->set_activations("float");
+  config.mutable_runtime()->set_activations("auto");
   config.set_ram_bytes(512 * kMiB);
   config.set_disk_path("");
   config.set_disk_bytes(4096 * kMiB);

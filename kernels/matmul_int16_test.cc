@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/matmul_int16.h"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+
+#include "kernels/packed_matrix.h"
+#include "kernels/reference/reference.h"
+#include "kernels/test_paths.h"
+
+namespace dki::kernels {
+namespace {
+
+struct Shape {
+  int n_out, k, n_tokens;
+};
+// Tails of every tile: rows of 16 and 32, tokens of 3, 4, 6, 8 and 192.
+constexpr Shape kShapes[] = {{1, 32, 1},   {5, 64, 8},    {19, 96, 7},   {33, 32, 13}, {48, 64, 9},
+                             {16, 576, 6}, {23, 2112, 3}, {47, 64, 101}, {70, 64, 200}};
+constexpr DType kPacked[] = {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1};
+
+struct Packed {
+  Packed(DType dtype, const Shape& s, uint32_t seed)
+      : weights(RandomRow(dtype, static_cast<size_t>(s.n_out) * s.k, seed)) {
+    weights[10] = static_cast<char>(0x80);  // -128: no quantiser writes it, a file may hold it
+    w = {dtype, s.n_out, s.k, weights.data()};
+    bytes.resize(PackedBytes(w));
+    PackTiles(w, 0, (s.n_out + kPackedRows - 1) / kPackedRows, bytes.data());
+    w.packed = bytes.data();
+  }
+  std::vector<char> weights;
+  std::vector<uint8_t> bytes;
+  WeightMatrix w;
+};
+
+QuantizedActivations Quantize(Isa isa, const float* x, int n_tokens, int k) {
+  QuantizedActivations q;
+  q.Resize(n_tokens, k);
+  QuantizeActivations(isa, x, 0, n_tokens, &q);
+  return q;
+}
+
+class MatMulInt16Test : public PathTest {};
+
+TEST_P(MatMulInt16Test, EqualsTheScalarOneToTheBit) {
+  for (DType dtype : kPacked) {
+    for (const Shape& s : kShapes) {
+      const Packed packed(dtype, s, 5);
+      const std::vector<float> x = RandomFloats(static_cast<size_t>(s.n_tokens) * s.k, 6);
+      const QuantizedActivations q = Quantize(GetParam(), x.data(), s.n_tokens, s.k);
+      const size_t n = static_cast<size_t>(s.n_tokens) * s.n_out;
+      std::vector<float> want(n), y(n);
+      reference::MatMulInt16(packed.w, q, s.n_tokens, want.data(), 0, s.n_out);
+      const int cut = s.n_out / 3 / kMatMulTileRows * kMatMulTileRows;
+      MatMulInt16(GetParam(), packed.w, q, s.n_tokens, y.data(), 0, cut);
+      MatMulInt16(GetParam(), packed.w, q, s.n_tokens, y.data(), cut, s.n_out);
+      ASSERT_EQ(y, want) << Name(dtype) << " " << s.n_out << "x" << s.k;
+
+      const float* last = x.data() + static_cast<size_t>(s.n_tokens - 1) * s.k;
+      std::vector<float> alone(s.n_out);
+      MatMulInt16(GetParam(), packed.w, Quantize(GetParam(), last, 1, s.k), 1, alone.data(), 0,
+                  s.n_out);
+      ASSERT_EQ(alone, std::vector<float>(want.end() - s.n_out, want.end()));
+    }
+  }
+}
+
+// Against the dequantised weights and the unquantised activations.
+TEST_P(MatMulInt16Test, IsCloseToTheFloatProduct) {
+  const Shape s{33, 576, 3};
+  for (DType dtype : kPacked) {
+    const Packed packed(dtype, s, 7);
+    const std::vector<float> x = RandomFloats(static_cast<size_t>(s.n_tokens) * s.k, 8);
+    std::vector<float> y(static_cast<size_t>(s.n_tokens) * s.n_out), want = y;
+    MatMulInt16(GetParam(), packed.w, Quantize(GetParam(), x.data(), s.n_tokens, s.k), s.n_tokens,
+                y.data(), 0, s.n_out);
+    reference::MatMul(packed.w, x.data(), s.n_tokens, want.data(), 0, s.n_out);
+    // An activation is off by at most 1 / 65534, a weight is at most about 1.
+    for (size_t i = 0; i < y.size(); ++i)
+      ASSERT_NEAR(y[i], want[i], 5e-4) << Name(dtype) << " at " << i;
+  }
+}
+
+TEST_P(MatMulInt16Test, QuantisesToWithinHalfAStep) {
+  std::vector<float> x = RandomFloats(160, 7);
+  for (int i = 32; i < 64; ++i) x[i] = 0;
+  for (int i = 64; i < 96; ++i) x[i] *= 1e-37f;  // too small for a scale that has an inverse
+  for (int i = 96; i < 128; ++i) x[i] *= 1e30f;
+  const QuantizedActivations q = Quantize(GetParam(), x.data(), 1, 160);
+  for (int b = 0; b < 5; ++b) {
+    int sum = 0;
+    for (int i = 32 * b; i < 32 * b + 32; ++i) {
+      if (b != 2) {
+        EXPECT_NEAR(q.q[i] * q.d[b], x[i], q.d[b] * 0.51f);
+      }
+      EXPECT_GE(q.q[i], -32767);
+      sum += q.q[i];
+    }
+    EXPECT_EQ(q.c[b], q.d[b] * static_cast<float>(sum));
+  }
+  EXPECT_EQ(q.d[1], 0.0f);
+  EXPECT_EQ(q.d[2], 0.0f);
+  QuantizedActivations reference;
+  reference.Resize(1, 160);
+  reference::QuantizeInt16(x.data(), 0, 5, reference.q.data(), reference.d.data(),
+                           reference.c.data());
+  EXPECT_EQ(q.q, reference.q);
+  EXPECT_EQ(q.d, reference.d);
+  EXPECT_EQ(q.c, reference.c);
+}
+
+INSTANTIATE_TEST_SUITE_P(Paths, MatMulInt16Test, ::testing::ValuesIn(kAllPaths), PathName);
+
+}  // namespace
+}  // namespace dki::kernels

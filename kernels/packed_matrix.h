@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// Quantised weights in the order in which the integer kernels read them: one stream of bytes per
+// tile of 16 rows, instead of 16 rows that lie far apart. Made once, when a model is loaded; the
+// size is that of the file's own format.
+//
+// A matrix is [tiles][blocks of 32 along k]; a block has, for its 16 rows r,
+//   half d[16]
+//   half m[16]                       Q4_1 alone
+//   Q4_0, Q4_1: uint16 q[4][16][2]   word (v, r, i) holds the values k = 8 v + 2 p + i in its
+//                                    nibbles p = 0..3, so that a shift and a mask give a vector of
+//                                    pairs (k, k + 1) of all rows
+//   Q8_0:       int8 q[16][16][2]    (pair, r, i): k = 2 pair + i
+// Rows beyond n_out are zeros.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/matmul.h"
+
+namespace dki::kernels {
+
+inline constexpr int kPackedRows = 16;  // of a tile
+
+bool IsPackable(DType dtype);  // Q8_0, Q4_0, Q4_1
+size_t PackedBlockBytes(DType dtype);
+// REQUIRES: IsPackable(w.dtype).
+size_t PackedBytes(const WeightMatrix& w);
+// Writes the tiles [tile_begin, tile_end) of w, where they belong in `out`: [PackedBytes(w)].
+void PackTiles(const WeightMatrix& w, int tile_begin, int tile_end, uint8_t* out);
+
+}  // namespace dki::kernels
