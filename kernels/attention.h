@@ -28,6 +28,8 @@ struct KvSegment {
   int begin = 0;                 // first token attended to
   int n_tokens = 0;              // row r sees tokens [begin, begin + n_tokens), and
   bool causal = false;           // where causal, r more: the rows' own tokens
+  // A sliding window: row r sees no token before first_visible[r], or null for none. [n_rows]
+  const int* first_visible = nullptr;
   float log_alpha = 0.0f;        // bias of all logits; -infinity: the segment is skipped
   // Bias of each token and K/V head, or null. [n_buffer_tokens, n_kv_heads]
   const float* log_gates = nullptr;

@@ -196,6 +196,24 @@ TEST_P(AttentionTest, AlphaZeroIsAbsenceToTheBit) {
   EXPECT_THAT(Run({Segment(0, 50, 0.0)}).out, Each(0.0f));  // no key at all
 }
 
+TEST_P(AttentionTest, AWindowIsTheSegmentFromThereOnForEachRow) {
+  const int first_visible[] = {5, 100, 1000};  // before the segment, within it, beyond it
+  KvSegment windowed = Segment(7, 190, 3.0);
+  windowed.first_visible = first_visible;
+  const Result got = Run({windowed, Segment(0, 40)});
+  const Result whole = Run({Segment(7, 190, 3.0), Segment(0, 40)});
+  const Result half = Run({Segment(100, 97, 3.0), Segment(0, 40)});
+  const Result none = Run({Segment(7, 0, 3.0), Segment(0, 40)});
+  const auto row = [](const Result& r, int i) {
+    return std::vector<float>(r.out.begin() + i * kHeads * kDim,
+                              r.out.begin() + (i + 1) * kHeads * kDim);
+  };
+  EXPECT_EQ(row(got, 0), row(whole, 0));
+  EXPECT_EQ(row(got, 1), row(half, 1));
+  EXPECT_EQ(row(got, 2), row(none, 2));
+  EXPECT_EQ(got.mass[(2 * kHeads) * 4], 0.0);
+}
+
 INSTANTIATE_TEST_SUITE_P(Paths, AttentionTest, ::testing::ValuesIn(kAllPaths), PathName);
 
 TEST(KvFormatTest, QuantisedFormatsAreNotReadYet) {

@@ -144,7 +144,10 @@ void AttendGroup(const AttentionOp& op, int row, int kv_head, int head, int n_gr
         }
       }
       const int end = segment.begin + segment.n_tokens + (segment.causal ? row : 0);
-      for (int at = segment.begin; at < end;) {
+      int at = segment.begin;
+      if (segment.first_visible != nullptr && segment.first_visible[row] > at)
+        at = segment.first_visible[row];
+      while (at < end) {
         int tile_end = (at / kAttentionTile + 1) * kAttentionTile;
         if (tile_end > end) tile_end = end;
         const int n = tile_end - at;

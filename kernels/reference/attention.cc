@@ -65,7 +65,8 @@ void Head(const AttentionOp& op, int row, int head) {
                 op.head_dim, op.q + at * op.head_dim, q.data());
     }
     const int end = segment.begin + segment.n_tokens + (segment.causal ? row : 0);
-    for (int tile = segment.begin; tile < end;) {
+    const int visible = segment.first_visible == nullptr ? 0 : segment.first_visible[row];
+    for (int tile = std::max(segment.begin, visible); tile < end;) {
       const int tile_end = std::min(end, (tile / kAttentionTile + 1) * kAttentionTile);
       AttentionState state = Tile(op, segment, q.data(), kv_head, tile, tile_end);
       Merge(state.softmax, &parts[s]);
