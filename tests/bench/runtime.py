@@ -87,13 +87,13 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     args = parser.parse_args()
     report = Report()
-    runs = {"float": [], "int8": [], "peer": []}
+    runs = {"float": [], "int16": [], "peer": []}
     for i in range(args.reps):
         for kind, samples in runs.items():
             progress(f"run {i + 1} of {args.reps}: {kind}")
             samples.append(peer(args.threads, args.prefill, args.decode) if kind == "peer"
                            else ours(args.threads, args.prefill, args.decode, kind))
-    for kind in ["float", "int8"]:
+    for kind in ["float", "int16"]:
         report.add(f"load, {kind}", [r["load"] for r in runs[kind]], "ms")
         for what, must in [("prefill", 150), ("decode", 40)]:
             figures = [r[what] for r in runs[kind]]
