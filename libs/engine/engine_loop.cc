@@ -190,9 +190,8 @@ void Engine::BackgroundStep() {
   const int n_tokens = static_cast<int>(conversation.tokens.size());
   const int until = std::min(n_tokens, match.n_tokens + kBackgroundChunk);
   if (match.n_tokens == n_tokens) return;
-  auto kv =
-      std::make_shared<model::KvBuffer>(match.kv ? match.kv->Clone(match.n_tokens, until)
-                                                 : model::KvBuffer(model_->kv_shape(), until));
+  auto kv = std::make_shared<model::KvBuffer>(match.kv ? match.kv->Share(match.n_tokens)
+                                                       : model::KvBuffer(model_->kv_shape(), 0));
   const std::span<const int32_t> all = conversation.tokens;
   model::Chunk chunk{.tokens = all.subspan(match.n_tokens, until - match.n_tokens),
                      .context = kv.get(),

@@ -9,7 +9,6 @@
 namespace dki::engine {
 namespace {
 
-constexpr int kGrowTokens = 64;
 // Rows of a scored continuation at once: each brings a whole row of logits.
 constexpr int kScoreRows = 32;
 
@@ -33,7 +32,7 @@ Sequence::Sequence(SequenceInput input, const PromptLanguage& language, const mo
       shape_(shape),
       has_pack_(input_.plan.pack.has_value()),
       context_tokens_(ContextTokens(input_.plan)),
-      context_(shape, static_cast<int>(context_tokens_.size())),
+      context_(shape, 0),
       mass_(MakeAttentionMass(shape.n_layers, CountSegments(input_))),
       sampler_(input_.options.sampling),
       text_(input_.options.stop),
@@ -50,8 +49,8 @@ void Sequence::Start(PrefixCache* cache) {
     if (match.n_tokens == n_tokens) {
       history_ = match.kv;  // attended to where it lies; null when there is no history
     } else {
-      own_history_ = std::make_unique<model::KvBuffer>(
-          match.kv ? match.kv->Clone(match.n_tokens, n_tokens) : model::KvBuffer(shape_, n_tokens));
+      own_history_ = std::make_unique<model::KvBuffer>(match.kv ? match.kv->Share(match.n_tokens)
+                                                                : model::KvBuffer(shape_, 0));
     }
     return;
   }
@@ -60,7 +59,7 @@ void Sequence::Start(PrefixCache* cache) {
       cache->Find(input_.tenant_id, context_tokens().first(context_tokens_.size() - 1));
   if (match.kv) {
     cached_tokens_ = match.n_tokens;
-    context_ = match.kv->Clone(match.n_tokens, static_cast<int>(context_tokens_.size()));
+    context_ = match.kv->Share(match.n_tokens);
   }
 }
 
@@ -91,11 +90,6 @@ std::vector<model::Segment> Sequence::Segments(Weights weights) const {
 }
 
 model::Chunk Sequence::ContextChunk(std::span<const int32_t> tokens, Weights weights) {
-  const int needed = context_.size() + static_cast<int>(tokens.size());
-  if (needed > context_.capacity()) {
-    context_.Reserve(
-        std::max(needed, context_.capacity() + std::max(kGrowTokens, context_.capacity() / 4)));
-  }
   return {.tokens = tokens,
           .context = &context_,
           .context_offset = has_pack_ ? input_.plan.placement.turn_offset : 0.0,
@@ -202,7 +196,7 @@ void Sequence::Keep(PrefixCache* cache) const {
   if (n_tokens <= cached_tokens_) return;
   tokens.resize(n_tokens);
   cache->Insert(input_.tenant_id, std::move(tokens),
-                std::make_shared<model::KvBuffer>(context_.Clone(n_tokens, n_tokens)));
+                std::make_shared<model::KvBuffer>(context_.Share(n_tokens)));
 }
 
 Usage Sequence::usage() const {

@@ -31,12 +31,14 @@ TEST_F(ComputePackTest, ValuesOfThePackAreThoseOfThePrompt) {
   const int last = model_->kv_shape().n_layers - 1;
   const int row = model_->kv_shape().row_size();
   for (size_t i = 0; i < blocks.size(); ++i) {
-    const size_t first = (plan_.context_tokens.size() + plan_.blocks[i].start) * row;
+    const int first = static_cast<int>(plan_.context_tokens.size()) + plan_.blocks[i].start;
     float largest = 0, difference = 0;
     for (int j = 0; j < blocks[i].kv.size() * row; ++j) {
-      const float expected = whole.values(last)[first + j];
+      const int token = j / row;
+      const float expected = whole.values(last, first + token)[j % row];
       largest = std::max(largest, std::abs(expected));
-      difference = std::max(difference, std::abs(blocks[i].kv.values(last)[j] - expected));
+      difference =
+          std::max(difference, std::abs(blocks[i].kv.values(last, token)[j % row] - expected));
     }
     EXPECT_LE(difference, 1e-4f * largest) << "block " << i;
     EXPECT_GT(largest, 0.0f);

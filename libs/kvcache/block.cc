@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libs/kvcache/block.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <utility>
@@ -27,8 +28,13 @@ struct Parsed {
   std::string_view planes;
 };
 
-size_t PlaneBytes(const model::KvShape& shape, size_t n_tokens) {
-  return n_tokens * shape.row_size() * sizeof(float);
+// Calls body(first, n_bytes) for the runs of tokens that lie together in a plane.
+template <typename F>
+void ForRuns(const model::KvShape& shape, int n_tokens, F&& body) {
+  for (int first = 0; first < n_tokens; first += model::kPageTokens) {
+    const int n = std::min(model::kPageTokens, n_tokens - first);
+    body(first, static_cast<size_t>(n) * shape.row_size() * sizeof(float));
+  }
 }
 
 void AppendIdentity(const BlockIdentity& identity, ByteWriter* out) {
@@ -144,10 +150,13 @@ std::string EncodeBlock(const Block& block) {
   out.U64(total);
   bytes.append(kChecksumSize, '\0');
   out.Raw(header);
-  const size_t plane = PlaneBytes(shape, block.tokens.size());
   for (int layer = 0; layer < shape.n_layers; ++layer) {
-    out.Raw({reinterpret_cast<const char*>(block.kv.keys(layer)), plane});
-    out.Raw({reinterpret_cast<const char*>(block.kv.values(layer)), plane});
+    ForRuns(shape, block.kv.size(), [&](int first, size_t n_bytes) {
+      out.Raw({reinterpret_cast<const char*>(block.kv.keys(layer, first)), n_bytes});
+    });
+    ForRuns(shape, block.kv.size(), [&](int first, size_t n_bytes) {
+      out.Raw({reinterpret_cast<const char*>(block.kv.values(layer, first)), n_bytes});
+    });
   }
   const std::string checksum = Checksum(std::string_view(bytes).substr(kPreambleSize));
   bytes.replace(kPreambleSize - kChecksumSize, kChecksumSize, checksum);
@@ -168,12 +177,14 @@ absl::StatusOr<Block> DecodeBlock(std::string_view bytes, const BlockIdentity& e
               .tokens = std::move(parsed.tokens),
               .kv = model::KvBuffer(shape, n_tokens)};
   block.kv.Resize(n_tokens);
-  if (n_tokens == 0) return block;
   ByteReader planes(parsed.planes);
-  const size_t plane = PlaneBytes(shape, n_tokens);
   for (int layer = 0; layer < shape.n_layers; ++layer) {
-    std::memcpy(block.kv.keys(layer), planes.Raw(plane).data(), plane);
-    std::memcpy(block.kv.values(layer), planes.Raw(plane).data(), plane);
+    ForRuns(shape, n_tokens, [&](int first, size_t n_bytes) {
+      std::memcpy(block.kv.keys(layer, first), planes.Raw(n_bytes).data(), n_bytes);
+    });
+    ForRuns(shape, n_tokens, [&](int first, size_t n_bytes) {
+      std::memcpy(block.kv.values(layer, first), planes.Raw(n_bytes).data(), n_bytes);
+    });
   }
   return block;
 }

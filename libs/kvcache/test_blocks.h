@@ -34,8 +34,9 @@ inline Block TestBlock(const TestBlockSpec& spec) {
   for (int i = 0; i < spec.n_tokens; ++i) block.tokens.push_back(100 * spec.variant + i);
   for (int layer = 0; layer < kTestShape.n_layers; ++layer) {
     for (int i = 0; i < spec.n_tokens * kTestShape.row_size(); ++i) {
-      block.kv.keys(layer)[i] = value *= -1.01f;
-      block.kv.values(layer)[i] = value *= 1.001f;
+      const int token = i / kTestShape.row_size(), at = i % kTestShape.row_size();
+      block.kv.keys(layer, token)[at] = value *= -1.01f;
+      block.kv.values(layer, token)[at] = value *= 1.001f;
     }
   }
   block.identity.content_hash = ContentHash(block.tokens);
@@ -44,10 +45,12 @@ inline Block TestBlock(const TestBlockSpec& spec) {
 
 inline bool SameKv(const model::KvBuffer& a, const model::KvBuffer& b) {
   if (a.shape() != b.shape() || a.size() != b.size()) return false;
-  const size_t bytes = sizeof(float) * a.shape().row_size() * a.size();
+  const size_t bytes = sizeof(float) * a.shape().row_size();
   for (int layer = 0; layer < a.shape().n_layers; ++layer) {
-    if (std::memcmp(a.keys(layer), b.keys(layer), bytes) != 0) return false;
-    if (std::memcmp(a.values(layer), b.values(layer), bytes) != 0) return false;
+    for (int token = 0; token < a.size(); ++token) {
+      if (std::memcmp(a.keys(layer, token), b.keys(layer, token), bytes) != 0) return false;
+      if (std::memcmp(a.values(layer, token), b.values(layer, token), bytes) != 0) return false;
+    }
   }
   return true;
 }

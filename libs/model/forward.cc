@@ -14,23 +14,6 @@ using kernels::kMatMulTileRows;
 // Rows that are worth waking a thread for, in row-wise functions.
 constexpr int kRowGrain = 8;
 
-kernels::RopePairs ToPairs(RopePairing pairing) {
-  return pairing == RopePairing::kInterleaved ? kernels::RopePairs::kInterleaved
-                                              : kernels::RopePairs::kHalves;
-}
-
-// Sums a chunk's shares over rows and heads, in their order.
-void Accumulate(const std::vector<double>& shares, int n_rows, int n_heads, int n_columns,
-                int layer, AttentionMass* mass) {
-  const size_t at = static_cast<size_t>(layer) * n_columns;
-  for (size_t i = 0; i < static_cast<size_t>(n_rows) * n_heads; ++i) {
-    for (int c = 0; c < n_columns; ++c) {
-      mass->biased[at + c] += shares[(i * n_columns + c) * 2];
-      mass->unbiased[at + c] += shares[(i * n_columns + c) * 2 + 1];
-    }
-  }
-}
-
 }  // namespace
 
 ForwardPass::ForwardPass(const ModelConfig* config, const Weights* weights, kernels::Isa isa,
@@ -78,12 +61,7 @@ void ForwardPass::Prepare(std::span<Chunk> chunks) {
     piece.n_rows = static_cast<int>(chunks[c].tokens.size());
     piece.first_index = chunks[c].context->size();
     n_rows_ += piece.n_rows;
-    const int needed = piece.first_index + piece.n_rows;
-    KvBuffer& context = *chunks[c].context;
-    if (needed > context.capacity()) {
-      const int doubled = std::min(context.capacity(), config_.context_length / 2) * 2;
-      context.Reserve(std::max(needed, doubled));
-    }
+    chunks[c].context->Reserve(piece.first_index + piece.n_rows);
   }
   for (Piece& piece : pieces_) PrepareAttention(&piece);
 
@@ -99,51 +77,6 @@ void ForwardPass::Prepare(std::span<Chunk> chunks) {
   for (std::vector<float>* v : {&gate_, &up_}) grow(v, rows * config_.ffn_dim);
 }
 
-// Rotations depend on positions alone, so one table serves all layers and heads. The context's is
-// computed from the token's index, without its offset: it is the very rotation of the key.
-void ForwardPass::PrepareAttention(Piece* piece) {
-  const Chunk& chunk = *piece->chunk;
-  const int n_rot = config_.rope.n_rot;
-  const size_t table = static_cast<size_t>(piece->n_rows) * n_rot;
-  const size_t n_segments = chunk.segments.size() + 1;
-  piece->rotations.resize(n_segments * table);
-  piece->segments.resize(n_segments);
-  for (const Segment& segment : chunk.segments) piece->buffers.push_back(segment.kv);
-  piece->buffers.push_back(chunk.context);
-  for (size_t s = 0; s < n_segments; ++s) {
-    kernels::KvSegment& out = piece->segments[s];
-    float* rotations = piece->rotations.data() + s * table;
-    out.rotations = rotations;
-    const bool own = s + 1 == n_segments;
-    if (own) {
-      out.n_tokens = piece->first_index + 1;
-      out.causal = true;
-    } else {
-      const Segment& segment = chunk.segments[s];
-      out.begin = segment.begin;
-      out.n_tokens = segment.n_tokens;
-      out.log_alpha = static_cast<float>(std::log(segment.alpha));
-      if (segment.alpha == 0) continue;
-    }
-    pool_.ForRanges(piece->n_rows, kRowGrain, [&](int begin, int end) {
-      for (int row = begin; row < end; ++row) {
-        const double index = piece->first_index + row;
-        const double position =
-            own ? index : chunk.context_offset + index - chunk.segments[s].offset;
-        kernels::RopeTable(position, frequencies_, rotations + static_cast<size_t>(row) * n_rot);
-      }
-    });
-  }
-  if (chunk.mass == nullptr) return;
-  piece->mass.resize(static_cast<size_t>(piece->n_rows) * config_.n_heads * n_segments * 2);
-  if (chunk.mass->n_columns == 0) {
-    chunk.mass->n_layers = config_.n_layers;
-    chunk.mass->n_columns = static_cast<int>(n_segments);
-    chunk.mass->biased.assign(n_segments * config_.n_layers, 0.0);
-    chunk.mass->unbiased.assign(n_segments * config_.n_layers, 0.0);
-  }
-}
-
 void ForwardPass::Embed() {
   const kernels::WeightMatrix& w = weights_.embeddings;
   const size_t row_bytes = kernels::RowBytes(w.dtype, w.k);
@@ -153,63 +86,6 @@ void ForwardPass::Embed() {
                              static_cast<const char*>(w.data) + piece.chunk->tokens[i] * row_bytes,
                              w.k, x_.data() + static_cast<size_t>(piece.first_row + i) * w.k);
     }
-  }
-}
-
-void ForwardPass::StoreKv(int layer) {
-  const int n_kv = config_.n_kv_heads;
-  const int head_dim = config_.head_dim;
-  const int n_rot = config_.rope.n_rot;
-  const size_t row_size = static_cast<size_t>(n_kv) * head_dim;
-  for (Piece& piece : pieces_) {
-    float* keys = piece.chunk->context->keys(layer) + piece.first_index * row_size;
-    float* values = piece.chunk->context->values(layer) + piece.first_index * row_size;
-    const float* rotations = piece.segments.back().rotations;
-    pool_.ForRanges(piece.n_rows, 4 * kRowGrain, [&](int begin, int end) {
-      for (int i = begin; i < end; ++i) {
-        const size_t from = (piece.first_row + i) * row_size;
-        kernels::ApplyRope(ToPairs(config_.rope.pairing), rotations + size_t{1} * i * n_rot, n_rot,
-                           n_kv, head_dim, k_.data() + from, keys + i * row_size);
-        std::copy_n(v_.data() + from, row_size, values + i * row_size);
-      }
-    });
-  }
-}
-
-void ForwardPass::Attend(int layer) {
-  const size_t row_size = static_cast<size_t>(config_.n_heads) * config_.head_dim;
-  for (Piece& piece : pieces_) {
-    for (size_t s = 0; s < piece.segments.size(); ++s) {
-      piece.segments[s].keys = piece.buffers[s]->keys(layer);
-      piece.segments[s].values = piece.buffers[s]->values(layer);
-    }
-  }
-  const int n_threads = pool_.n_threads();
-  pool_.Run([&](int thread) {
-    int dealt = 0;  // items of the pieces before: deal the batch's items out like cards
-    for (Piece& piece : pieces_) {
-      kernels::AttentionOp op;
-      op.n_rows = piece.n_rows;
-      op.n_heads = config_.n_heads;
-      op.n_kv_heads = config_.n_kv_heads;
-      op.head_dim = config_.head_dim;
-      op.n_rot = config_.rope.n_rot;
-      op.pairs = ToPairs(config_.rope.pairing);
-      op.scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim));
-      op.q = q_.data() + piece.first_row * row_size;
-      op.out = attended_.data() + piece.first_row * row_size;
-      op.segments = piece.segments.data();
-      op.n_segments = static_cast<int>(piece.segments.size());
-      op.mass = piece.mass.empty() ? nullptr : piece.mass.data();
-      const int begin = (thread - dealt % n_threads + n_threads) % n_threads;
-      kernels::Attention(isa_, op, begin, n_threads);
-      dealt += op.n_items();
-    }
-  });
-  for (Piece& piece : pieces_) {
-    if (piece.chunk->mass != nullptr)
-      Accumulate(piece.mass, piece.n_rows, config_.n_heads, static_cast<int>(piece.segments.size()),
-                 layer, piece.chunk->mass);
   }
 }
 

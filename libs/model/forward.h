@@ -35,16 +35,24 @@ class ForwardPass {
   int n_threads() const { return pool_.n_threads(); }
 
  private:
-  // A chunk's place in the batch, and its attention as the kernels take it.
+  // Rows of a chunk whose own tokens lie in one page of the context, and their attention as the
+  // kernels take it: a segment a page, the last of them causal.
+  struct Rows {
+    int first = 0;  // in the chunk
+    int n = 0;
+    std::vector<kernels::KvSegment> segments;
+    std::vector<const KvPage*> pages;  // of `segments`
+    std::vector<int> columns;  // of `segments`: the chunk's segment that the page belongs to
+    std::vector<double> mass;  // [n, n_heads, segments.size(), 2]
+  };
+  // A chunk's place in the batch.
   struct Piece {
     Chunk* chunk = nullptr;
     int first_row = 0;
     int n_rows = 0;
-    int first_index = 0;  // of its first token in the context
-    std::vector<kernels::KvSegment> segments;
-    std::vector<const KvBuffer*> buffers;  // of `segments`
-    std::vector<float> rotations;          // [n_segments, n_rows, n_rot]
-    std::vector<double> mass;              // [n_rows, n_heads, n_segments, 2]
+    int first_index = 0;           // of its first token in the context
+    std::vector<float> rotations;  // [n_segments + 1, n_rows, n_rot]; the context's come last
+    std::vector<Rows> rows;
   };
   // One product of a group that shares its input.
   struct Product {
@@ -55,6 +63,7 @@ class ForwardPass {
 
   void Prepare(std::span<Chunk> chunks);
   void PrepareAttention(Piece* piece);
+  void PrepareRows(const Piece& piece, Rows* rows);
   void Embed();
   void Attend(int layer);
   void StoreKv(int layer);

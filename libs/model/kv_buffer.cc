@@ -2,64 +2,108 @@
 #include "libs/model/kv_buffer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "libs/base/check.h"
 
 namespace dki::model {
 namespace {
 
-std::unique_ptr<float[]> Allocate(const KvShape& shape, int capacity) {
-  return std::make_unique_for_overwrite<float[]>(shape.bytes_per_token() / sizeof(float) *
-                                                 static_cast<size_t>(capacity));
-}
-
-// Copies n_tokens tokens of every plane between two layouts of different capacity.
-void CopyPlanes(const KvShape& shape, int n_tokens, const float* from, int from_capacity, float* to,
-                int to_capacity) {
-  const size_t row = static_cast<size_t>(shape.row_size());
-  for (int plane = 0; plane < 2 * shape.n_layers; ++plane) {
-    std::copy_n(from + plane * row * static_cast<size_t>(from_capacity), row * n_tokens,
-                to + plane * row * static_cast<size_t>(to_capacity));
-  }
+int PagesFor(int n_tokens) {
+  return (n_tokens + kPageTokens - 1) / kPageTokens;
 }
 
 }  // namespace
 
-KvBuffer::KvBuffer(const KvShape& shape, int capacity_tokens)
-    : shape_(shape), capacity_(capacity_tokens), data_(Allocate(shape, capacity_tokens)) {}
+KvPage::KvPage(const KvShape& shape, int capacity, std::shared_ptr<KvMeter> meter)
+    : shape_(shape),
+      capacity_(capacity),
+      meter_(std::move(meter)),
+      data_(std::make_unique_for_overwrite<float[]>(shape.bytes_per_token() / sizeof(float) *
+                                                    static_cast<size_t>(capacity))) {
+  if (meter_) *meter_ += static_cast<int64_t>(size_bytes());
+}
 
-KvBuffer KvBuffer::Clone(int n_tokens, int capacity_tokens) const {
-  DKI_CHECK(n_tokens >= 0 && n_tokens <= size_);
-  KvBuffer clone(shape_, std::max(n_tokens, capacity_tokens));
-  CopyPlanes(shape_, n_tokens, data_.get(), capacity_, clone.data_.get(), clone.capacity_);
-  clone.size_ = n_tokens;
+KvPage::~KvPage() {
+  if (meter_) *meter_ -= static_cast<int64_t>(size_bytes());
+}
+
+std::shared_ptr<KvPage> KvPage::Clone(int n_tokens, int capacity) const {
+  auto clone = std::make_shared<KvPage>(shape_, capacity, meter_);
+  const size_t n = static_cast<size_t>(n_tokens) * shape_.row_size();
+  for (int plane = 0; plane < 2 * shape_.n_layers; ++plane) {
+    std::copy_n(Plane(plane), n, clone->Plane(plane));
+  }
   return clone;
 }
 
-const float* KvBuffer::keys(int layer) const {
-  return data_.get() + size_t{2} * layer * shape_.row_size() * capacity_;
+KvBuffer::KvBuffer(const KvShape& shape, int capacity_tokens, std::shared_ptr<KvMeter> meter)
+    : shape_(shape), meter_(std::move(meter)) {
+  for (int held = 0; held < capacity_tokens; held += kPageTokens) {
+    pages_.push_back(
+        std::make_shared<KvPage>(shape_, std::min(kPageTokens, capacity_tokens - held), meter_));
+  }
 }
-const float* KvBuffer::values(int layer) const {
-  return data_.get() + (size_t{2} * layer + 1) * shape_.row_size() * capacity_;
+
+KvBuffer::KvBuffer(const KvShape& shape, std::vector<std::shared_ptr<KvPage>> pages, int n_tokens,
+                   std::shared_ptr<KvMeter> meter)
+    : shape_(shape), meter_(std::move(meter)), pages_(std::move(pages)) {
+  Resize(n_tokens);
 }
-float* KvBuffer::keys(int layer) {
-  return const_cast<float*>(std::as_const(*this).keys(layer));
+
+KvBuffer KvBuffer::Share(int n_tokens) const {
+  DKI_CHECK(n_tokens >= 0 && n_tokens <= size_);
+  return {shape_, {pages_.begin(), pages_.begin() + PagesFor(n_tokens)}, n_tokens, meter_};
 }
-float* KvBuffer::values(int layer) {
-  return const_cast<float*>(std::as_const(*this).values(layer));
+
+int KvBuffer::capacity() const {
+  if (pages_.empty()) return 0;
+  return static_cast<int>(pages_.size() - 1) * kPageTokens + pages_.back()->capacity();
+}
+
+size_t KvBuffer::size_bytes() const {
+  return shape_.bytes_per_token() * static_cast<size_t>(capacity());
+}
+
+const float* KvBuffer::keys(int layer, int token) const {
+  const KvPage& page = *pages_[token / kPageTokens];
+  return page.keys(layer) + static_cast<size_t>(token % kPageTokens) * shape_.row_size();
+}
+const float* KvBuffer::values(int layer, int token) const {
+  const KvPage& page = *pages_[token / kPageTokens];
+  return page.values(layer) + static_cast<size_t>(token % kPageTokens) * shape_.row_size();
+}
+float* KvBuffer::keys(int layer, int token) {
+  return OwnPage(token).keys(layer) + static_cast<size_t>(token % kPageTokens) * shape_.row_size();
+}
+float* KvBuffer::values(int layer, int token) {
+  return OwnPage(token).values(layer) +
+         static_cast<size_t>(token % kPageTokens) * shape_.row_size();
+}
+
+KvPage& KvBuffer::OwnPage(int token) {
+  const std::shared_ptr<KvPage>& page = pages_[token / kPageTokens];
+  DKI_CHECK(page.use_count() == 1);
+  return *page;
 }
 
 void KvBuffer::Resize(int n_tokens) {
-  DKI_CHECK(n_tokens >= 0 && n_tokens <= capacity_);
+  DKI_CHECK(n_tokens >= 0 && n_tokens <= capacity());
   size_ = n_tokens;
 }
 
-void KvBuffer::Reserve(int capacity_tokens) {
-  if (capacity_tokens <= capacity_) return;
-  std::unique_ptr<float[]> data = Allocate(shape_, capacity_tokens);
-  CopyPlanes(shape_, size_, data_.get(), capacity_, data.get(), capacity_tokens);
-  data_ = std::move(data);
-  capacity_ = capacity_tokens;
+void KvBuffer::Reserve(int n_tokens) {
+  const int wanted = PagesFor(n_tokens);
+  for (size_t i = size_ / kPageTokens; i < pages_.size(); ++i) {
+    std::shared_ptr<KvPage>& page = pages_[i];
+    const bool grows = static_cast<int>(i) * kPageTokens + page->capacity() < n_tokens &&
+                       page->capacity() < kPageTokens;
+    if (!grows && page.use_count() == 1) continue;
+    page = page->Clone(std::max(0, size_ - static_cast<int>(i) * kPageTokens), kPageTokens);
+  }
+  while (static_cast<int>(pages_.size()) < wanted) {
+    pages_.push_back(std::make_shared<KvPage>(shape_, kPageTokens, meter_));
+  }
 }
 
 }  // namespace dki::model

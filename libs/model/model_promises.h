@@ -44,11 +44,15 @@ inline KvBuffer Prefill(Model& model, std::span<const int32_t> tokens) {
 
 inline bool SameKv(const KvBuffer& a, const KvBuffer& b) {
   if (a.size() != b.size()) return false;
-  const size_t n = static_cast<size_t>(a.size()) * a.shape().row_size();
+  const int n = a.shape().row_size();
   for (int layer = 0; layer < a.shape().n_layers; ++layer) {
-    if (!std::equal(a.keys(layer), a.keys(layer) + n, b.keys(layer)) ||
-        !std::equal(a.values(layer), a.values(layer) + n, b.values(layer)))
-      return false;
+    for (int token = 0; token < a.size(); ++token) {
+      const float* keys = a.keys(layer, token);
+      const float* values = a.values(layer, token);
+      if (!std::equal(keys, keys + n, b.keys(layer, token)) ||
+          !std::equal(values, values + n, b.values(layer, token)))
+        return false;
+    }
   }
   return true;
 }
@@ -91,6 +95,23 @@ inline void ExpectChunkingChangesNothing(Model& model, int n_tokens) {
   }
   EXPECT_EQ(got, want);
   EXPECT_TRUE(SameKv(pieces, whole));
+}
+
+// P11: a prefix held in pages that others share gives the bits of one computed in place, and
+// writing behind it leaves the others' pages alone.
+inline void ExpectSharingChangesNothing(Model& model, int n_prefix, int n_rest) {
+  const Tokens tokens = MakeTokens(model, n_prefix + n_rest, 6);
+  KvBuffer whole(model.kv_shape(), 0);
+  const Logits logits = RunOn(model, tokens, &whole);
+  const Logits want(logits.end() - static_cast<size_t>(n_rest) * model.config().vocab_size,
+                    logits.end());
+  const Tokens other = MakeTokens(model, n_rest, 7);
+  KvBuffer before = whole.Share(n_prefix);
+  RunOn(model, other, &before, LogitsWanted::kNone);  // writes behind the shared prefix
+  KvBuffer shared = whole.Share(n_prefix);
+  EXPECT_EQ(RunOn(model, std::span(tokens).subspan(n_prefix), &shared), want);
+  EXPECT_TRUE(SameKv(shared, whole));
+  EXPECT_FALSE(SameKv(before, whole));
 }
 
 // P1 and P2 of a memory between a prefix and a turn.

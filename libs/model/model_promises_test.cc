@@ -12,6 +12,7 @@ TEST(DefaultModelTest, HoldsItsPromises) {
   DKI_SKIP_WITHOUT(path);
   ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Model> model, Model::Load(path, {}));
   ExpectChunkingChangesNothing(*model, 130);
+  ExpectSharingChangesNothing(*model, 70, 20);
   for (auto [prefix, memory, turn] : {std::tuple{30, 90, 20}, {64, 16, 1}}) {
     MemoryCase c(*model, prefix, memory, turn);
     ExpectAlphaZeroIsVanilla(*model, c);

@@ -52,6 +52,7 @@ class ModelTest : public ::testing::TestWithParam<Path> {
 
 TEST_P(ModelTest, ChunksNeighboursAndThreadsChangeNothing) {
   ExpectChunkingChangesNothing(*model_, 150);
+  for (const int n_prefix : {37, 64, 129}) ExpectSharingChangesNothing(*model_, n_prefix, 12);
   const Tokens tokens = MakeTokens(*model_, 90, 6);
   KvBuffer context(model_->kv_shape(), 0);
   const Logits want = RunOn(*model_, tokens, &context);
@@ -276,23 +277,40 @@ TEST(ForwardTest, BadChunksAreRefusedAndNothingIsTouched) {
   EXPECT_THAT(model->Forward({}), ::testing::Property(&absl::StatusOr<Logits>::ok, true));
 }
 
-TEST(KvBufferTest, KeepsItsTokensWhenItGrowsAndCopies) {
-  KvBuffer kv({2, 1, 2}, 2);
-  kv.Resize(2);
-  for (int layer = 0; layer < 2; ++layer)
-    for (int i = 0; i < 4; ++i) {
-      kv.keys(layer)[i] = static_cast<float>(10 * layer + i);
-      kv.values(layer)[i] = static_cast<float>(100 + 10 * layer + i);
-    }
-  const KvBuffer clone = kv.Clone(1, 5);
-  kv.Reserve(9);
-  EXPECT_EQ(kv.capacity(), 9);
-  EXPECT_EQ(kv.size(), 2);
-  EXPECT_EQ(kv.keys(1)[3], 13.0f);
-  EXPECT_EQ(kv.values(1)[3], 113.0f);
-  EXPECT_EQ(clone.size(), 1);
-  EXPECT_EQ(clone.capacity(), 5);
-  EXPECT_EQ(clone.values(1)[1], 111.0f);
+TEST(KvBufferTest, SharesPagesUntilOneIsWritten) {
+  const KvShape shape{2, 1, 2};
+  const auto meter = std::make_shared<KvMeter>(0);
+  const auto bytes = [&](int n_tokens) {
+    return static_cast<int64_t>(shape.bytes_per_token()) * n_tokens;
+  };
+  const auto fill = [](KvBuffer& kv, int begin, float sign) {
+    for (int layer = 0; layer < 2; ++layer)
+      for (int token = begin; token < kv.size(); ++token) {
+        kv.keys(layer, token)[1] = sign * static_cast<float>(1000 * layer + token);
+        kv.values(layer, token)[0] = sign * static_cast<float>(5000 * layer + token);
+      }
+  };
+  KvBuffer kv(shape, 70, meter);
+  EXPECT_EQ(kv.capacity(), 70);
+  EXPECT_EQ(*meter, bytes(70));
+  kv.Resize(70);
+  fill(kv, 0, 1);
+  KvBuffer shared = kv.Share(66);
+  EXPECT_EQ(*meter, bytes(70));
+  shared.Reserve(100);
+  EXPECT_EQ(*meter, bytes(70 + 64));  // the half-full page was copied, the whole one was not
+  EXPECT_EQ(shared.pages()[0], kv.pages()[0]);
+  shared.Resize(70);
+  fill(shared, 66, -1);
+  EXPECT_EQ(shared.keys(1, 65)[1], 1065.0f);
+  EXPECT_EQ(shared.keys(1, 66)[1], -1066.0f);
+  EXPECT_EQ(kv.keys(1, 66)[1], 1066.0f);
+  kv.Reserve(200);
+  EXPECT_EQ(kv.capacity(), 256);
+  EXPECT_EQ(kv.values(1, 69)[0], 5069.0f);
+  { const KvBuffer gone = std::move(kv); }
+  EXPECT_EQ(*meter, bytes(128));
+  EXPECT_EQ(shared.values(0, 63)[0], 63.0f);
 }
 
 }  // namespace
