@@ -4,7 +4,10 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
+
+#include "kernels/small_blocks.h"
 
 namespace dki::kernels {
 namespace {
@@ -14,8 +17,10 @@ struct Format {
   int values;
   size_t bytes;
 };
-constexpr Format kFormats[] = {{"F32", 1, 4},    {"F16", 1, 2},    {"BF16", 1, 2},
-                               {"Q8_0", 32, 34}, {"Q4_0", 32, 18}, {"Q4_1", 32, 20}};
+constexpr Format kFormats[kNumDTypes] = {{"F32", 1, 4},      {"F16", 1, 2},     {"BF16", 1, 2},
+                                         {"Q8_0", 32, 34},   {"Q4_0", 32, 18},  {"Q4_1", 32, 20},
+                                         {"Q5_0", 32, 22},   {"Q5_1", 32, 24},  {"Q4_K", 256, 144},
+                                         {"Q5_K", 256, 176}, {"Q6_K", 256, 210}};
 
 const Format& Of(DType dtype) {
   return kFormats[static_cast<int>(dtype)];
@@ -26,6 +31,20 @@ T LoadAs(const void* base, size_t index) {
   T value;  // files do not promise alignment
   std::memcpy(&value, static_cast<const char*>(base) + index * sizeof(T), sizeof(T));
   return value;
+}
+
+template <DType kType>
+void DequantizeSmall(const void* src, size_t n, float* dst) {
+  SmallBlock block;
+  for (size_t b = 0; b < n / 32; ++b) {
+    UnpackBlock<kType>(static_cast<const char*>(src), static_cast<int>(b), &block);
+    const float d = HalfToFloat(block.d);
+    const float offset = HalfToFloat(block.m) * static_cast<float>(block.offset);
+    for (int i = 0; i < 32; ++i) {
+      const float scale = d * static_cast<float>(block.scale[i / 16]);
+      dst[b * 32 + i] = scale * static_cast<float>(block.q[i]) + offset;
+    }
+  }
 }
 
 uint8_t ToNibble(float v) {
@@ -156,6 +175,16 @@ void DequantizeRow(DType dtype, const void* src, size_t n, float* dst) {
         }
       }
       return;
+    case DType::kQ5_0:
+      return DequantizeSmall<DType::kQ5_0>(src, n, dst);
+    case DType::kQ5_1:
+      return DequantizeSmall<DType::kQ5_1>(src, n, dst);
+    case DType::kQ4_K:
+      return DequantizeSmall<DType::kQ4_K>(src, n, dst);
+    case DType::kQ5_K:
+      return DequantizeSmall<DType::kQ5_K>(src, n, dst);
+    case DType::kQ6_K:
+      return DequantizeSmall<DType::kQ6_K>(src, n, dst);
   }
 }
 
@@ -182,6 +211,12 @@ void QuantizeRow(DType dtype, const float* src, size_t n, void* dst) {
       for (size_t b = 0; b < n / 32; ++b)
         QuantizeBlockQ4_1(src + b * 32, static_cast<BlockQ4_1*>(dst) + b);
       return;
+    case DType::kQ5_0:
+    case DType::kQ5_1:
+    case DType::kQ4_K:
+    case DType::kQ5_K:
+    case DType::kQ6_K:
+      std::abort();
   }
 }
 

@@ -2,9 +2,12 @@
 // Formats, norms, activations, rotary positions, the team of threads.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <fstream>
 #include <limits>
+#include <string_view>
 
 #include "kernels/activation.h"
 #include "kernels/norm.h"
@@ -44,6 +47,30 @@ TEST(DTypeTest, QuantisedRowsAreWithinAStep) {
     DequantizeRow(dtype, bytes.data(), 256, back.data());
     EXPECT_THAT(back, Pointwise(FloatNear(step), x)) << Name(dtype);
   }
+}
+
+// testdata/blocks.bin holds what another implementation reads (tools/fixtures/make_blocks.py).
+TEST(DTypeTest, EveryQuantisedFormatReadsAsElsewhere) {
+  std::ifstream file("kernels/testdata/blocks.bin", std::ios::binary);
+  char name[8];
+  int n_formats = 0;
+  for (; file.read(name, sizeof(name)); ++n_formats) {
+    uint32_t n_bytes = 0;
+    std::vector<float> want(256), got(256);
+    file.read(reinterpret_cast<char*>(&n_bytes), sizeof(n_bytes));
+    std::vector<char> bytes(n_bytes);
+    file.read(bytes.data(), n_bytes);
+    file.read(reinterpret_cast<char*>(want.data()), 256 * sizeof(float));
+    const auto* dtype = std::find_if(std::begin(kAllFormats), std::end(kAllFormats), [&](DType d) {
+      return std::string_view(Name(d)) == std::string_view(name);
+    });
+    ASSERT_NE(dtype, std::end(kAllFormats)) << name;
+    ASSERT_EQ(RowBytes(*dtype, 256), n_bytes) << name;
+    DequantizeRow(*dtype, bytes.data(), 256, got.data());
+    for (int i = 0; i < 256; ++i)
+      ASSERT_NEAR(got[i], want[i], 1e-5 * (1 + std::fabs(want[i]))) << name << " at " << i;
+  }
+  EXPECT_EQ(n_formats, 8);
 }
 
 class RowsTest : public PathTest {};

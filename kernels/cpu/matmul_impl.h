@@ -9,6 +9,7 @@
 #pragma once
 
 #include "kernels/cpu/cpu_kernels.h"
+#include "kernels/small_blocks.h"
 
 namespace {
 
@@ -60,9 +61,19 @@ inline void LoadBlock(const char* row, int b, int n, F* out) {
     const BlockQ4_0* block = reinterpret_cast<const BlockQ4_0*>(row) + b;
     const float d = Lanes::Half(block->d);
     Lanes::LoadNibbles(block->q, d, -8.0f * d, out);
-  } else {
+  } else if constexpr (kType == DType::kQ4_1) {
     const BlockQ4_1* block = reinterpret_cast<const BlockQ4_1*>(row) + b;
     Lanes::LoadNibbles(block->q, Lanes::Half(block->d), Lanes::Half(block->m), out);
+  } else {
+    SmallBlock block;
+    UnpackBlock<kType>(row, b, &block);
+    const float d = Lanes::Half(block.d);
+    const F offset = Lanes::Set(Lanes::Half(block.m) * static_cast<float>(block.offset));
+    for (int i = 0; i < kPerBlock; ++i) {
+      const int scale = block.scale[i * Lanes::kCount / 16];
+      out[i] = Lanes::Fma(Lanes::LoadInt8(block.q + i * Lanes::kCount),
+                          Lanes::Set(d * static_cast<float>(scale)), offset);
+    }
   }
 }
 
@@ -73,6 +84,11 @@ inline void OneToken(const char* w, size_t row_bytes, const float* x, int k, flo
                                  : kType == DType::kQ8_0 ? sizeof(BlockQ8_0)
                                  : kType == DType::kQ4_0 ? sizeof(BlockQ4_0)
                                  : kType == DType::kQ4_1 ? sizeof(BlockQ4_1)
+                                 : kType == DType::kQ5_0 ? sizeof(dki::kernels::BlockQ5_0)
+                                 : kType == DType::kQ5_1 ? sizeof(dki::kernels::BlockQ5_1)
+                                 : kType == DType::kQ4_K ? sizeof(dki::kernels::BlockQ4_K) / 8
+                                 : kType == DType::kQ5_K ? sizeof(dki::kernels::BlockQ5_K) / 8
+                                 : kType == DType::kQ6_K ? sizeof(dki::kernels::BlockQ6_K) / 8
                                                          : sizeof(uint16_t) * kBlock;
   F sum[kRows];
   for (int r = 0; r < kRows; ++r) sum[r] = Lanes::Zero();
@@ -181,6 +197,16 @@ void MatMulAny(const WeightMatrix& w, const float* x, int x_stride, int n_tokens
       return MatMulOf<DType::kQ4_0>(w, x, x_stride, n_tokens, y, row_begin, row_end, scratch);
     case DType::kQ4_1:
       return MatMulOf<DType::kQ4_1>(w, x, x_stride, n_tokens, y, row_begin, row_end, scratch);
+    case DType::kQ5_0:
+      return MatMulOf<DType::kQ5_0>(w, x, x_stride, n_tokens, y, row_begin, row_end, scratch);
+    case DType::kQ5_1:
+      return MatMulOf<DType::kQ5_1>(w, x, x_stride, n_tokens, y, row_begin, row_end, scratch);
+    case DType::kQ4_K:
+      return MatMulOf<DType::kQ4_K>(w, x, x_stride, n_tokens, y, row_begin, row_end, scratch);
+    case DType::kQ5_K:
+      return MatMulOf<DType::kQ5_K>(w, x, x_stride, n_tokens, y, row_begin, row_end, scratch);
+    case DType::kQ6_K:
+      return MatMulOf<DType::kQ6_K>(w, x, x_stride, n_tokens, y, row_begin, row_end, scratch);
   }
 }
 

@@ -109,6 +109,16 @@ std::optional<GgmlBlock> BlockOf(GgmlType type) {
       return GgmlBlock{32, 20};  // f16 scale, f16 minimum, 32 nibbles
     case GgmlType::kQ8_0:
       return GgmlBlock{32, 34};  // f16 scale, 32 int8
+    case GgmlType::kQ5_0:
+      return GgmlBlock{32, 22};
+    case GgmlType::kQ5_1:
+      return GgmlBlock{32, 24};
+    case GgmlType::kQ4_K:
+      return GgmlBlock{256, 144};
+    case GgmlType::kQ5_K:
+      return GgmlBlock{256, 176};
+    case GgmlType::kQ6_K:
+      return GgmlBlock{256, 210};
   }
   return std::nullopt;
 }
@@ -127,6 +137,16 @@ std::string NameOf(GgmlType type) {
       return "Q4_1";
     case GgmlType::kQ8_0:
       return "Q8_0";
+    case GgmlType::kQ5_0:
+      return "Q5_0";
+    case GgmlType::kQ5_1:
+      return "Q5_1";
+    case GgmlType::kQ4_K:
+      return "Q4_K";
+    case GgmlType::kQ5_K:
+      return "Q5_K";
+    case GgmlType::kQ6_K:
+      return "Q6_K";
   }
   return absl::StrFormat("type %d", static_cast<uint32_t>(type));
 }

@@ -12,7 +12,7 @@ using kernels::DType;
 using kernels::WeightMatrix;
 
 // To be changed whenever the same file begins to give other K/V than rounding explains.
-constexpr std::string_view kArithmeticVersion = "dki-model-1";
+constexpr std::string_view kArithmeticVersion = "dki-model-2";
 
 std::optional<DType> ToDType(GgmlType type) {
   switch (type) {
@@ -28,6 +28,16 @@ std::optional<DType> ToDType(GgmlType type) {
       return DType::kQ4_0;
     case GgmlType::kQ4_1:
       return DType::kQ4_1;
+    case GgmlType::kQ5_0:
+      return DType::kQ5_0;
+    case GgmlType::kQ5_1:
+      return DType::kQ5_1;
+    case GgmlType::kQ4_K:
+      return DType::kQ4_K;
+    case GgmlType::kQ5_K:
+      return DType::kQ5_K;
+    case GgmlType::kQ6_K:
+      return DType::kQ6_K;
   }
   return std::nullopt;
 }
@@ -136,6 +146,19 @@ absl::StatusOr<Weights> ReadWeights(const GgufFile& file, const Architecture& ar
     w.layers.push_back(ReadLayer(read, architecture, config, layer));
   DKI_RETURN_IF_ERROR(read.status());
   return w;
+}
+
+size_t ProductBytes(const Weights& weights) {
+  const auto bytes = [](const kernels::WeightMatrix& w) {
+    return kernels::RowBytes(w.dtype, w.k) * w.n_out;
+  };
+  size_t total = bytes(weights.output);
+  for (const LayerWeights& layer : weights.layers) {
+    for (const kernels::WeightMatrix* w : {&layer.q, &layer.k, &layer.v, &layer.attention_output,
+                                           &layer.gate, &layer.up, &layer.down})
+      total += bytes(*w);
+  }
+  return total;
 }
 
 std::string Fingerprint(const GgufFile& file) {

@@ -69,6 +69,8 @@ uint32_t GgmlId(DType dtype) {
       return 8;
     case DType::kBF16:
       return 30;
+    default:
+      break;  // formats that are only ever read
   }
   return 0;
 }
