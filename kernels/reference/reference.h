@@ -13,9 +13,11 @@ void MatMul(const WeightMatrix& w, const float* x, int n_tokens, float* y, int r
             int row_end);
 void MatMulInt16(const WeightMatrix& w, const QuantizedActivations& x, int n_tokens, float* y,
                  int row_begin, int row_end);
-void QuantizeInt16(const float* x, size_t begin, size_t end, int16_t* q, float* d, float* c);
+void QuantizeInt16(const float* x, size_t begin, size_t end, int16_t* q, float* d, float* sum);
 void RmsNorm(const float* x, const float* weight, float epsilon, int n_rows, int n, float* y);
 void SiluMul(const float* up, int n, float* gate);
 void Attention(const AttentionOp& op, int begin, int step);
+void Int8Dots(const int8_t* query, const int8_t* const* rows, int n_rows, int n, int32_t* dots);
+float Dot(const float* a, const float* b, int n);
 
 }  // namespace dki::kernels::reference
