@@ -14,17 +14,13 @@ void SiluMul(Isa isa, const float* up, int n, float* gate) {
   DKI_CALL_CPU(isa, SiluMul, up, n, gate);
 }
 
-void Gelu(int n, float* x) {
-  constexpr float kInverseSqrt2 = 0.70710678118654752f;
-  for (int i = 0; i < n; ++i) x[i] = 0.5f * x[i] * (1.0f + std::erf(x[i] * kInverseSqrt2));
+void Gelu(Isa isa, int n, float* x) {
+  if (isa == Isa::kReference) return reference::Gelu(n, x);
+  DKI_CALL_CPU(isa, Gelu, n, x);
 }
 
 void AddTo(const float* x, int n, float* y) {
   for (int i = 0; i < n; ++i) y[i] += x[i];
-}
-
-void AddBias(const float* bias, int n_rows, int n, float* y) {
-  for (int r = 0; r < n_rows; ++r, y += n) AddTo(bias, n, y);
 }
 
 void Softmax(int n, float* x) {

@@ -9,12 +9,10 @@ namespace dki::kernels {
 void SiluMul(Isa isa, const float* up, int n, float* gate);
 
 // x = x/2 * (1 + erf(x / sqrt 2)): the exact form, as BERT uses it. x: [n].
-void Gelu(int n, float* x);
+void Gelu(Isa isa, int n, float* x);
 
 // y += x. x, y: [n].
 void AddTo(const float* x, int n, float* y);
-// Adds bias to each row. bias: [n]; y: [n_rows, n].
-void AddBias(const float* bias, int n_rows, int n, float* y);
 
 // x = softmax(x), finite for any finite input. x: [n], n >= 1.
 void Softmax(int n, float* x);

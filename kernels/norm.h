@@ -12,7 +12,7 @@ void RmsNorm(Isa isa, const float* x, const float* weight, float epsilon, int n_
 
 // y = (x - mean) / sqrt(variance + epsilon) * weight + bias, row by row (arXiv:1607.06450).
 // x, y: [n_rows, n] (may be the same); weight, bias: [n].
-void LayerNorm(const float* x, const float* weight, const float* bias, float epsilon, int n_rows,
-               int n, float* y);
+void LayerNorm(Isa isa, const float* x, const float* weight, const float* bias, float epsilon,
+               int n_rows, int n, float* y);
 
 }  // namespace dki::kernels

@@ -103,20 +103,40 @@ TEST_P(RowsTest, SiluMulEqualsTheReferenceAlsoAtItsEnds) {
 
 INSTANTIATE_TEST_SUITE_P(Paths, RowsTest, ::testing::ValuesIn(kAllPaths), PathName);
 
-TEST(LayerNormTest, HasMeanBiasAndVarianceWeight) {
+TEST_P(RowsTest, LayerNormHasMeanBiasAndVarianceWeight) {
   std::vector<float> y(4);
   const float x[] = {1, 2, 3, 4};
   const float weight[] = {2, 2, 2, 2};
   const float bias[] = {0, 0, 0, 1};
-  LayerNorm(x, weight, bias, 0.0f, 1, 4, y.data());
+  LayerNorm(GetParam(), x, weight, bias, 0.0f, 1, 4, y.data());
   const float unit = 1 / std::sqrt(1.25f);
   EXPECT_THAT(y, Pointwise(FloatNear(1e-6f), {-3 * unit, -1 * unit, 1 * unit, 3 * unit + 1}));
+  for (int n : {1, 19, 384}) {
+    std::vector<float> rows = RandomFloats(2 * n, 7);
+    for (float& value : rows) value += 10.0f;  // a mean far from 0
+    const std::vector<float> w = RandomFloats(n, 8);
+    const std::vector<float> b = RandomFloats(n, 9);
+    std::vector<float> got(2 * n), want(2 * n);
+    LayerNorm(GetParam(), rows.data(), w.data(), b.data(), 1e-5f, 2, n, got.data());
+    reference::LayerNorm(rows.data(), w.data(), b.data(), 1e-5f, 2, n, want.data());
+    EXPECT_THAT(got, Pointwise(FloatNear(2e-5f), want)) << n;
+  }
 }
 
-TEST(ActivationTest, GeluAndSoftmax) {
+TEST_P(RowsTest, GeluIsTheExactForm) {
   std::vector<float> x = {-1, 0, 2};
-  Gelu(3, x.data());
+  Gelu(GetParam(), 3, x.data());
   EXPECT_THAT(x, Pointwise(FloatNear(1e-6f), {-0.15865526f, 0.0f, 1.9544997f}));
+  std::vector<float> many = {1e-20f, -1e-20f, 1e-8f, 30.0f, -30.0f, 1e30f, -1e30f};
+  for (float at = -8; at < 8; at += 0.01f) many.push_back(at);
+  std::vector<float> want = many;
+  Gelu(GetParam(), static_cast<int>(many.size()), many.data());
+  reference::Gelu(static_cast<int>(want.size()), want.data());
+  for (size_t i = 0; i < many.size(); ++i)
+    EXPECT_NEAR(many[i], want[i], 1e-6 * (1 + std::fabs(want[i]))) << i;
+}
+
+TEST(ActivationTest, SoftmaxOfLargeLogits) {
   std::vector<float> y = {1000.0f, 1000.0f, 900.0f};
   Softmax(3, y.data());
   EXPECT_THAT(y, Pointwise(FloatNear(1e-6f), {0.5f, 0.5f, 0.0f}));

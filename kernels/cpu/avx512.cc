@@ -3,6 +3,7 @@
 #include "kernels/cpu/lanes_avx512.h"
 
 #include "kernels/cpu/attention_impl.h"
+#include "kernels/cpu/dense_impl.h"
 #include "kernels/cpu/matmul_impl.h"
 #include "kernels/cpu/rows_impl.h"
 
@@ -17,6 +18,17 @@ void RmsNorm(const float* x, const float* weight, float epsilon, int n_rows, int
 }
 void SiluMul(const float* up, int n, float* gate) {
   SiluMulRow(up, n, gate);
+}
+void Gelu(int n, float* x) {
+  GeluRow(n, x);
+}
+void LayerNorm(const float* x, const float* weight, const float* bias, float epsilon, int n_rows,
+               int n, float* y) {
+  LayerNormRows(x, weight, bias, epsilon, n_rows, n, y);
+}
+void Dense(const DenseView& m, const float* x, int n_tokens, float* y, int panel_begin,
+           int panel_end) {
+  DensePanels(m, x, n_tokens, y, panel_begin, panel_end);
 }
 void Attention(const AttentionOp& op, int begin, int step) {
   AttentionItems(op, begin, step);

@@ -10,9 +10,18 @@
 #include <cstdint>
 
 #include "kernels/attention.h"
+#include "kernels/dense.h"
 #include "kernels/matmul.h"
 
 namespace dki::kernels {
+
+// Raw view of DenseMatrix.
+struct DenseView {
+  int n_out;
+  int k;
+  const uint16_t* panels;
+  const float* bias;
+};
 
 #define DKI_DECLARE_CPU_KERNELS(path)                                                            \
   namespace path {                                                                               \
@@ -22,6 +31,11 @@ namespace dki::kernels {
               int row_begin, int row_end, float* scratch);                                       \
   void RmsNorm(const float* x, const float* weight, float epsilon, int n_rows, int n, float* y); \
   void SiluMul(const float* up, int n, float* gate);                                             \
+  void Gelu(int n, float* x);                                                                    \
+  void LayerNorm(const float* x, const float* weight, const float* bias, float epsilon,          \
+                 int n_rows, int n, float* y);                                                   \
+  void Dense(const DenseView& m, const float* x, int n_tokens, float* y, int panel_begin,        \
+             int panel_end);                                                                     \
   void Attention(const AttentionOp& op, int begin, int step);                                    \
   }
 DKI_DECLARE_CPU_KERNELS(plain)

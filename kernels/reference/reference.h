@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernels/attention.h"
+#include "kernels/dense.h"
 #include "kernels/matmul.h"
 #include "kernels/matmul_int16.h"
 
@@ -16,6 +17,11 @@ void MatMulInt16(const WeightMatrix& w, const QuantizedActivations& x, int n_tok
 void QuantizeInt16(const float* x, size_t begin, size_t end, int16_t* q, float* d, float* sum);
 void RmsNorm(const float* x, const float* weight, float epsilon, int n_rows, int n, float* y);
 void SiluMul(const float* up, int n, float* gate);
+void Gelu(int n, float* x);
+void LayerNorm(const float* x, const float* weight, const float* bias, float epsilon, int n_rows,
+               int n, float* y);
+void Dense(const DenseMatrix& matrix, const float* x, int n_tokens, float* y, int panel_begin,
+           int panel_end);
 void Attention(const AttentionOp& op, int begin, int step);
 void Int8Dots(const int8_t* query, const int8_t* const* rows, int n_rows, int n, int32_t* dots);
 float Dot(const float* a, const float* b, int n);

@@ -6,12 +6,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <initializer_list>
 #include <span>
 
 #include "kernels/activation.h"
 #include "kernels/attention.h"
+#include "kernels/dense.h"
 #include "kernels/isa.h"
-#include "kernels/matmul.h"
 #include "kernels/norm.h"
 #include "kernels/thread_pool.h"
 #include "libs/base/file.h"
@@ -22,8 +23,6 @@
 
 namespace dki::model {
 namespace {
-
-using kernels::DType;
 
 constexpr int kMaxTokens = 256;           // of a text, with [CLS] and [SEP]
 constexpr size_t kMaxGroupTokens = 1024;  // computed together; bounds the working memory
@@ -93,18 +92,13 @@ absl::StatusOr<BertConfig> ReadConfig(const std::string& path) {
   return config;
 }
 
-// y = x * weight^T + bias
-struct Linear {
-  kernels::WeightMatrix weight;  // points into the file
-  std::vector<float> bias;
-};
 struct Norm {
   std::vector<float> weight, bias;
 };
 struct Layer {
-  Linear query, key, value, attention_out;
+  kernels::DenseMatrix query, key, value, attention_out;
   Norm attention_norm;
-  Linear up, down;
+  kernels::DenseMatrix up, down;
   Norm out_norm;
 };
 
@@ -195,11 +189,13 @@ class BertEmbedder : public Embedder {
     return absl::OkStatus();
   }
 
-  absl::Status Get(const std::string& name, int n_out, int k, Linear* out) const {
+  absl::Status Get(const std::string& name, int n_out, int k, kernels::DenseMatrix* out) const {
     const char* data = nullptr;
     DKI_RETURN_IF_ERROR(Get(name + ".weight", n_out, k, &data));
-    out->weight = {DType::kF32, n_out, k, data};
-    return Get(name + ".bias", n_out, &out->bias);
+    std::vector<float> bias;
+    DKI_RETURN_IF_ERROR(Get(name + ".bias", n_out, &bias));
+    *out = kernels::PackDense(data, bias.data(), n_out, k);
+    return absl::OkStatus();
   }
 
   absl::Status Get(const std::string& name, Norm* out) const {
@@ -213,15 +209,37 @@ class BertEmbedder : public Embedder {
     pool_.ForRanges(n_rows, kRowGrain, body);
   }
 
-  // x: [n, k]; y: [n, n_out]
-  void Apply(const Linear& linear, const std::vector<float>& x, int n, std::vector<float>* y) {
-    const int n_out = linear.weight.n_out;
-    y->resize(size_t{1} * n * n_out);
-    kernels::MatMul(&pool_, isa_, linear.weight, x.data(), n, y->data());
-    ForRows(n, [&](int begin, int end) {
-      kernels::AddBias(linear.bias.data(), end - begin, n_out,
-                       y->data() + size_t{1} * begin * n_out);
+  struct Product {
+    const kernels::DenseMatrix& matrix;
+    std::vector<float>* y;  // [n, matrix.n_out]
+  };
+  // The products of one x: [n, k]. `finish(y, n_values)` changes values that lie together in place.
+  template <typename F>
+  void Apply(const std::vector<float>& x, int n, std::initializer_list<Product> products,
+             F&& finish) {
+    int n_panels = 0;
+    for (const Product& product : products) {
+      product.y->resize(size_t{1} * n * product.matrix.n_out);
+      n_panels += product.matrix.n_panels();
+    }
+    pool_.ForRanges(n_panels, 1, [&](int begin, int end) {
+      int first = 0;  // of the product, among all panels
+      for (const Product& product : products) {
+        const kernels::DenseMatrix& m = product.matrix;
+        const int from = std::clamp(begin - first, 0, m.n_panels());
+        const int to = std::clamp(end - first, 0, m.n_panels());
+        first += m.n_panels();
+        if (from == to) continue;
+        kernels::Dense(isa_, m, x.data(), n, product.y->data(), from, to);
+        const int row = from * kernels::kPanelRows;
+        const int n_rows = std::min(m.n_out, to * kernels::kPanelRows) - row;
+        for (int t = 0; t < n; ++t)
+          finish(product.y->data() + size_t{1} * t * m.n_out + row, n_rows);
+      }
     });
+  }
+  void Apply(const std::vector<float>& x, int n, std::initializer_list<Product> products) {
+    Apply(x, n, products, [](float*, int) {});
   }
 
   // x = norm(x + residual), both [n, hidden_dim]; no residual: nullptr.
@@ -233,7 +251,7 @@ class BertEmbedder : public Embedder {
       if (residual != nullptr) {
         kernels::AddTo(residual->data() + size_t{1} * begin * d, (end - begin) * d, rows);
       }
-      kernels::LayerNorm(rows, norm.weight.data(), norm.bias.data(), config_.norm_epsilon,
+      kernels::LayerNorm(isa_, rows, norm.weight.data(), norm.bias.data(), config_.norm_epsilon,
                          end - begin, d, rows);
     });
   }
@@ -294,19 +312,14 @@ class BertEmbedder : public Embedder {
     LookUp(ids, ends, &x_);
     AddAndNorm(nullptr, embedding_norm_, n, &x_);
     for (const Layer& layer : layers_) {
-      Apply(layer.query, x_, n, &q_);
-      Apply(layer.key, x_, n, &k_);
-      Apply(layer.value, x_, n, &v_);
+      Apply(x_, n, {{layer.query, &q_}, {layer.key, &k_}, {layer.value, &v_}});
       attended_.resize(q_.size());
       Attend(ends);
-      Apply(layer.attention_out, attended_, n, &y_);
+      Apply(attended_, n, {{layer.attention_out, &y_}});
       AddAndNorm(&y_, layer.attention_norm, n, &x_);
-      Apply(layer.up, x_, n, &wide_);
-      ForRows(n, [&](int begin, int end) {
-        kernels::Gelu((end - begin) * config_.ffn_dim,
-                      wide_.data() + size_t{1} * begin * config_.ffn_dim);
-      });
-      Apply(layer.down, wide_, n, &y_);
+      Apply(x_, n, {{layer.up, &wide_}},
+            [this](float* y, int n_values) { kernels::Gelu(isa_, n_values, y); });
+      Apply(wide_, n, {{layer.down, &y_}});
       AddAndNorm(&y_, layer.out_norm, n, &x_);
     }
     int begin = 0;
