@@ -7,8 +7,8 @@
 #include "libs/rpc/grpc_server.h"
 #include "libs/testing/status_matchers.h"
 #include "libs/testing/temp_dir.h"
-#include "services/retrieval/faiss_vector_index.h"
 #include "services/retrieval/index_consumer.h"
+#include "services/retrieval/scan_vector_index.h"
 #include "services/retrieval/test_feed.h"
 
 namespace dki::retrieval {
@@ -46,7 +46,7 @@ struct Reader {
   }
 
   std::unique_ptr<rpc::ServiceRuntime> runtime = rpc::ServiceRuntime::ForTesting("retrieval");
-  TenantIndexes indexes{[] { return std::make_unique<FaissVectorIndex>(FakeEmbedder::kDimension); },
+  TenantIndexes indexes{[] { return std::make_unique<ScanVectorIndex>(FakeEmbedder::kDimension); },
                         kTestFingerprint, RealClock(), &runtime->metrics()};
   IndexConsumer consumer{&indexes, runtime.get()};
   std::unique_ptr<clients::FeedFollower> follower;

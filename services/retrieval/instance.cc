@@ -4,24 +4,33 @@
 #include <utility>
 
 #include "libs/rpc/client.h"
-#include "services/retrieval/faiss_vector_index.h"
 
 namespace dki::retrieval {
 
 Instance::Instance(std::unique_ptr<model::Embedder> embedder, const std::string& memory_store,
                    const Clock* clock, rpc::ServiceRuntime* runtime,
-                   RetrievalService::Options options)
+                   RetrievalService::Options options, ScanVectorIndex::Options index_options)
     : embedder_(std::move(embedder), &runtime->metrics()),
-      indexes_([this] { return std::make_unique<FaissVectorIndex>(embedder_.dimension()); },
-               embedder_.fingerprint(), clock, &runtime->metrics()),
+      indexes_(
+          [this, index_options] {
+            return std::make_unique<ScanVectorIndex>(embedder_.dimension(), index_options);
+          },
+          embedder_.fingerprint(), clock, &runtime->metrics()),
+      upkeep_(&indexes_),
       service_(&embedder_, &indexes_, runtime, options),
       index_consumer_(&indexes_, runtime),
       follower_(memory::v1::MemoryStoreService::NewStub(rpc::CreateChannel(memory_store)),
                 &index_consumer_, runtime, IndexConsumer::FollowerOptions(&runtime->metrics())) {}
 
 absl::Status Instance::Start() {
+  upkeep_.Start();
   follower_.Start();
   return absl::OkStatus();
+}
+
+void Instance::Drain() {
+  follower_.Stop();
+  upkeep_.Stop();
 }
 
 }  // namespace dki::retrieval

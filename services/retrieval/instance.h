@@ -12,7 +12,9 @@
 #include "libs/model/embedder.h"
 #include "libs/rpc/run_service.h"
 #include "services/retrieval/index_consumer.h"
+#include "services/retrieval/index_upkeep.h"
 #include "services/retrieval/retrieval_service.h"
+#include "services/retrieval/scan_vector_index.h"
 #include "services/retrieval/tenant_indexes.h"
 #include "services/retrieval/text_embedder.h"
 
@@ -22,17 +24,19 @@ class Instance final : public rpc::ServiceInstance {
  public:
   // `memory_store`: its address.
   Instance(std::unique_ptr<model::Embedder> embedder, const std::string& memory_store,
-           const Clock* clock, rpc::ServiceRuntime* runtime, RetrievalService::Options options);
+           const Clock* clock, rpc::ServiceRuntime* runtime, RetrievalService::Options options,
+           ScanVectorIndex::Options index_options = {});
 
   std::vector<grpc::Service*> services() override { return {&service_}; }
   absl::Status Start() override;
-  void Drain() override { follower_.Stop(); }
+  void Drain() override;
 
   const TenantIndexes& indexes() const { return indexes_; }
 
  private:
   TextEmbedder embedder_;
   TenantIndexes indexes_;
+  IndexUpkeep upkeep_;
   RetrievalService service_;
   IndexConsumer index_consumer_;
   clients::FeedFollower follower_;

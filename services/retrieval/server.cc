@@ -11,6 +11,8 @@ namespace dki::retrieval {
 namespace {
 
 constexpr int kMaxThreads = 256;
+// Below it there is nothing to gain, and too little to train with.
+constexpr int kMinExactSearch = 1000;
 
 }  // namespace
 
@@ -21,6 +23,7 @@ config::v1::RetrievalServer DefaultConfig() {
   config.mutable_memory_store()->mutable_timeout()->set_seconds(5);
   config.set_embedding_model("all-MiniLM-L6-v2");
   config.set_threads(0);  // one per core
+  config.set_exact_search_up_to(static_cast<int>(ScanVectorIndex::Options().exact_up_to));
   return config;
 }
 
@@ -33,13 +36,19 @@ absl::StatusOr<std::unique_ptr<rpc::ServiceInstance>> BuildRetrievalServer(
     return InvalidArgument("threads is %d; it must be 0 (one per core) to %d", config.threads(),
                            kMaxThreads);
   }
+  if (config.exact_search_up_to() < kMinExactSearch) {
+    return InvalidArgument("exact_search_up_to is %d; it must be at least %d",
+                           config.exact_search_up_to(), kMinExactSearch);
+  }
   const int n_threads = config.threads() > 0
                             ? config.threads()
                             : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   auto embedder = model::Embedder::Load(config.embedding_model(), n_threads);
   if (!embedder.ok()) return Annotate(embedder.status(), "embedding_model");
-  return std::make_unique<Instance>(*std::move(embedder), config.memory_store().address(),
-                                    RealClock(), runtime, RetrievalService::Options());
+  return std::make_unique<Instance>(
+      *std::move(embedder), config.memory_store().address(), RealClock(), runtime,
+      RetrievalService::Options(),
+      ScanVectorIndex::Options{.exact_up_to = config.exact_search_up_to()});
 }
 
 }  // namespace dki::retrieval

@@ -173,6 +173,28 @@ absl::StatusOr<TenantIndexes::Result> TenantIndexes::Search(const Query& query,
   return result;
 }
 
+bool TenantIndexes::RunUpkeep() {
+  std::vector<Tenant*> tenants;
+  {
+    MutexLock lock(&mutex_);
+    for (const auto& [id, tenant] : tenants_) tenants.push_back(tenant.get());
+  }
+  bool had_work = false;
+  for (Tenant* tenant : tenants) {
+    VectorIndex::Upkeep upkeep;
+    {
+      MutexLock lock(&tenant->mutex);
+      upkeep = tenant->index->NextUpkeep();
+    }
+    if (!upkeep) continue;
+    const std::function<void()> finish = upkeep();
+    MutexLock lock(&tenant->mutex);
+    finish();
+    had_work = true;
+  }
+  return had_work;
+}
+
 TenantIndexes::TenantStatus TenantIndexes::StatusOf(const std::string& tenant_id) const {
   MutexLock lock(&mutex_);
   const auto found = tenants_.find(tenant_id);

@@ -68,6 +68,9 @@ class TenantIndexes {
   absl::StatusOr<Result> Search(const Query& query, const Patience& patience) const;
   // OK once SetCaughtUp was called (since the last Reset); errors as Search.
   absl::Status WaitCaughtUp(const Patience& patience) const;
+  // The slow part of one piece of each index's upkeep runs without a lock. False when there was
+  // nothing to do. REQUIRES: one thread at a time.
+  bool RunUpkeep();
   // An unknown tenant has nothing at position 0.
   TenantStatus StatusOf(const std::string& tenant_id) const;
 

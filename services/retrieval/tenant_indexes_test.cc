@@ -5,7 +5,7 @@
 #include <random>
 
 #include "libs/testing/status_matchers.h"
-#include "services/retrieval/faiss_vector_index.h"
+#include "services/retrieval/scan_vector_index.h"
 #include "services/retrieval/test_feed.h"
 
 namespace dki::retrieval {
@@ -53,9 +53,8 @@ class TenantIndexesTest : public ::testing::Test {
 
   FakeClock clock_;
   telemetry::Metrics metrics_;
-  TenantIndexes indexes_{
-      [] { return std::make_unique<FaissVectorIndex>(FakeEmbedder::kDimension); }, kTestFingerprint,
-      &clock_, &metrics_};
+  TenantIndexes indexes_{[] { return std::make_unique<ScanVectorIndex>(FakeEmbedder::kDimension); },
+                         kTestFingerprint, &clock_, &metrics_};
 };
 
 TEST_F(TenantIndexesTest, AppliesEntriesInOrder) {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Purpose: one tenant's memories by meaning: exact cosine over the memories that a request may see.
-//   FaissVectorIndex is the product's; InMemoryVectorIndex, plain loops, is its oracle and the
+// Purpose: one tenant's memories by meaning: exact cosines of the memories that a request may see.
+//   ScanVectorIndex is the product's; InMemoryVectorIndex, plain loops, is its oracle and the
 //   tests' fake. Both pass vector_index_conformance_test.cc.
 // Thread-safety: const functions may run together; others need the object for themselves.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <set>
 #include <span>
@@ -76,6 +77,12 @@ class VectorIndex {
   virtual absl::StatusOr<std::vector<Hit>> Search(std::span<const float> query, int k,
                                                   std::optional<float> threshold,
                                                   const SearchFilter& filter) const = 0;
+
+  // Work that makes later searches faster; none: nullptr. It may take seconds and leaves the
+  // contents alone, so others may search and change them meanwhile; what it returns needs the
+  // object for itself, for a few milliseconds. REQUIRES: one at a time, and the index lives longer.
+  using Upkeep = std::function<std::function<void()>()>;
+  virtual Upkeep NextUpkeep() { return nullptr; }
 };
 
 // What Upsert and Search demand of a vector.

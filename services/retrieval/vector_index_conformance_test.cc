@@ -10,8 +10,8 @@
 #include <tuple>
 
 #include "libs/testing/status_matchers.h"
-#include "services/retrieval/faiss_vector_index.h"
 #include "services/retrieval/in_memory_vector_index.h"
+#include "services/retrieval/scan_vector_index.h"
 
 namespace dki::retrieval {
 namespace {
@@ -31,6 +31,37 @@ struct Implementation {
 };
 void PrintTo(const Implementation& implementation, std::ostream* out) {
   *out << implementation.name;
+}
+
+// Small enough that its searches go through partitions, all of whose rows they look at; and every
+// change is followed by a step of upkeep, so that trainings and moves lie between all changes.
+class PartitionedIndex : public ScanVectorIndex {
+ public:
+  PartitionedIndex() : ScanVectorIndex(kDimension, {.exact_up_to = 8, .probed_share = 1.0}) {}
+  absl::Status Upsert(IndexedMemory memory, std::span<const float> vector) override {
+    DKI_RETURN_IF_ERROR(ScanVectorIndex::Upsert(std::move(memory), vector));
+    Finish();
+    return absl::OkStatus();
+  }
+  bool Remove(const std::string& memory_id) override {
+    const bool removed = ScanVectorIndex::Remove(memory_id);
+    Finish();
+    return removed;
+  }
+
+ private:
+  // What one step found to do is finished after the next change only.
+  void Finish() {
+    if (finish_) finish_();
+    const Upkeep upkeep = NextUpkeep();
+    finish_ = upkeep ? upkeep() : nullptr;
+  }
+  std::function<void()> finish_;
+};
+
+template <kernels::Isa isa>
+std::unique_ptr<VectorIndex> MakeScan() {
+  return std::make_unique<ScanVectorIndex>(kDimension, ScanVectorIndex::Options{.isa = isa});
 }
 
 class VectorIndexTest : public ::testing::TestWithParam<Implementation> {
@@ -280,7 +311,9 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         Implementation{"InMemory",
                        [] { return std::make_unique<InMemoryVectorIndex>(kDimension); }},
-        Implementation{"Faiss", [] { return std::make_unique<FaissVectorIndex>(kDimension); }}),
+        Implementation{"ScanOnTheReferencePath", MakeScan<kernels::Isa::kReference>},
+        Implementation{"Scan", [] { return std::make_unique<ScanVectorIndex>(kDimension); }},
+        Implementation{"Partitioned", [] { return std::make_unique<PartitionedIndex>(); }}),
     [](const auto& info) { return info.param.name; });
 
 }  // namespace
