@@ -18,7 +18,7 @@ void QuantizedActivations::Resize(int n_tokens, int k_values) {
   if (q.size() >= n) return;
   q.resize(n);
   d.resize(n / kQuantBlock);
-  c.resize(n / kQuantBlock);
+  sum.resize(n / kQuantBlock);
 }
 
 void QuantizeActivations(Isa isa, const float* x, int begin, int end, QuantizedActivations* out) {
@@ -26,20 +26,20 @@ void QuantizeActivations(Isa isa, const float* x, int begin, int end, QuantizedA
   const size_t last = static_cast<size_t>(end) * out->k / kQuantBlock;
   int16_t* q = out->q.data();
   float* d = out->d.data();
-  float* c = out->c.data();
+  float* sum = out->sum.data();
 #if defined(__x86_64__)
-  if (UsesVnni(isa)) return int16_vnni::QuantizeInt16(x, first, last, q, d, c);
-  if (isa == Isa::kAvx512) return int16_avx512::QuantizeInt16(x, first, last, q, d, c);
-  if (isa == Isa::kAvx2) return int16_avx2::QuantizeInt16(x, first, last, q, d, c);
+  if (UsesVnni(isa)) return int16_vnni::QuantizeInt16(x, first, last, q, d, sum);
+  if (isa == Isa::kAvx512) return int16_avx512::QuantizeInt16(x, first, last, q, d, sum);
+  if (isa == Isa::kAvx2) return int16_avx2::QuantizeInt16(x, first, last, q, d, sum);
 #endif
-  reference::QuantizeInt16(x, first, last, q, d, c);
+  reference::QuantizeInt16(x, first, last, q, d, sum);
 }
 
 void MatMulInt16(Isa isa, const WeightMatrix& w, const QuantizedActivations& x, int n_tokens,
                  float* y, int row_begin, int row_end) {
 #if defined(__x86_64__)
   if (isa == Isa::kAvx512 || isa == Isa::kAvx2) {
-    const Int16View view{x.q.data(), x.d.data(), x.c.data()};
+    const Int16View view{x.q.data(), x.d.data(), x.sum.data()};
     char* scratch = unpacked.Get<char>(kUnpackedTiles * kUnpackedBlockBytes * (w.k / kQuantBlock));
     if (UsesVnni(isa))
       return int16_vnni::MatMulInt16(w, view, n_tokens, y, row_begin, row_end, scratch);

@@ -8,19 +8,22 @@ namespace {
 
 constexpr size_t kHalves = kPackedRows * sizeof(uint16_t);  // bytes of one half per row
 
-// Value i of a 4-bit block.
-inline uint16_t Nibble(const uint8_t* q, int i) {
-  return i < 16 ? q[i] & 15 : q[i - 16] >> 4;
+// The low nibbles of four 16-bit words as one word.
+inline uint16_t Gather(uint64_t words) {
+  words &= 0x000F000F000F000F;
+  return static_cast<uint16_t>(words | words >> 12 | words >> 24 | words >> 36);
 }
 
+// Byte i of a 4-bit block holds value i in its low and value i + 16 in its high nibble. Less 8, a
+// nibble is a signed number with its highest bit flipped.
 void PackNibbles(const uint8_t* q, int row, uint8_t* out) {
   for (int v = 0; v < 4; ++v) {
-    for (int i = 0; i < 2; ++i) {
-      uint16_t word = 0;
-      for (int p = 0; p < 4; ++p)
-        word = static_cast<uint16_t>(word | (Nibble(q, 8 * v + 2 * p + i) << (4 * p)));
-      std::memcpy(out + ((v * kPackedRows + row) * 2 + i) * sizeof(word), &word, sizeof(word));
-    }
+    uint64_t eight;
+    std::memcpy(&eight, q + 8 * (v % 2), sizeof(eight));
+    if (v >= 2) eight >>= 4;
+    eight ^= 0x0808080808080808;
+    const uint16_t pair[2] = {Gather(eight), Gather(eight >> 8)};
+    std::memcpy(out + (v * kPackedRows + row) * sizeof(pair), pair, sizeof(pair));
   }
 }
 

@@ -6,9 +6,9 @@
 // A matrix is [tiles][blocks of 32 along k]; a block has, for its 16 rows r,
 //   half d[16]
 //   half m[16]                       Q4_1 alone
-//   Q4_0, Q4_1: uint16 q[4][16][2]   word (v, r, i) holds the values k = 8 v + 2 p + i in its
-//                                    nibbles p = 0..3, so that a shift and a mask give a vector of
-//                                    pairs (k, k + 1) of all rows
+//   Q4_0, Q4_1: uint16 q[4][16][2]   word (v, r, i) holds the values k = 8 v + 2 p + i, less 8 and
+//                                    signed, in its nibbles p = 0..3, so that two shifts give a
+//                                    vector of pairs (k, k + 1) of all rows
 //   Q8_0:       int8 q[16][16][2]    (pair, r, i): k = 2 pair + i
 // Rows beyond n_out are zeros.
 #pragma once

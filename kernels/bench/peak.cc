@@ -49,6 +49,38 @@ __attribute__((target("avx2,fma"))) double MultiplyAdds256() {
   for (int i = 0; i < kChains; ++i) asm volatile("" : "+x"(sums[i]));
   return 2.0 * 8 * kChains * kLoops;
 }
+__attribute__((target("avx512f,avx512vnni"))) double Int8Dots512() {
+  __m512i sums[kChains];
+#pragma GCC unroll 10
+  for (int i = 0; i < kChains; ++i) sums[i] = _mm512_setzero_si512();
+  const __m512i ones = _mm512_set1_epi8(1);
+  for (int loop = 0; loop < kLoops; ++loop) {
+#pragma GCC unroll 10
+    for (int i = 0; i < kChains; ++i) {
+      sums[i] = _mm512_dpbusd_epi32(sums[i], ones, ones);
+      asm volatile("" : "+v"(sums[i]));  // or the compiler multiplies instead
+    }
+  }
+  return 2.0 * 64 * kChains * kLoops;
+}
+__attribute__((target("avx2"))) double Int8Dots256() {
+  __m256i sums[kChains];
+#pragma GCC unroll 10
+  for (int i = 0; i < kChains; ++i) sums[i] = _mm256_setzero_si256();
+  __m256i ones = _mm256_set1_epi8(1);
+  const __m256i pairs = _mm256_set1_epi16(1);
+  for (int loop = 0; loop < kLoops; ++loop) {
+#pragma GCC unroll 10
+    for (int i = 0; i < kChains; ++i) {
+      asm volatile("" : "+x"(ones));
+      const __m256i products = _mm256_madd_epi16(_mm256_maddubs_epi16(ones, ones), pairs);
+      sums[i] = _mm256_add_epi32(sums[i], products);
+    }
+  }
+#pragma GCC unroll 10
+  for (int i = 0; i < kChains; ++i) asm volatile("" : "+x"(sums[i]));
+  return 2.0 * 32 * kChains * kLoops;
+}
 #endif
 
 double MultiplyAddsScalar() {
@@ -79,6 +111,14 @@ double MultiplyAdds() {
   if (IsSupported(Isa::kAvx2)) return MultiplyAdds256();
 #endif
   return MultiplyAddsScalar();
+}
+
+double Int8MultiplyAdds() {
+#if defined(__x86_64__)
+  if (UsesVnni(Isa::kAvx512)) return Int8Dots512();
+  if (IsSupported(Isa::kAvx2)) return Int8Dots256();
+#endif
+  return 0;
 }
 
 }  // namespace dki::kernels

@@ -13,4 +13,9 @@ void ReadAll(const char* data, size_t n);
 // operations done.
 double MultiplyAdds();
 
+// Independent dot products of int8 quadruples (VNNI where the CPU has it, multiply-add pairs of
+// AVX2 otherwise). Returns the operations done, two per product of a pair; 0 where there is
+// neither.
+double Int8MultiplyAdds();
+
 }  // namespace dki::kernels

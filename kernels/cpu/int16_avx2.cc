@@ -19,19 +19,13 @@ struct IntLanes {
   static inline I LoadInt8(const uint8_t* p) {
     return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i*)p));
   }
-  // Nibble p of each 16-bit word.
+  // Nibble p of each 16-bit word, with its sign.
   template <int p>
   static inline I Nibbles(I words) {
-    const I shifted = p == 0 ? words : _mm256_srli_epi16(words, 4 * p);
-    return p == 3 ? shifted : _mm256_and_si256(shifted, _mm256_set1_epi16(15));
+    const I top = p == 3 ? words : _mm256_slli_epi16(words, 12 - 4 * p);
+    return _mm256_srai_epi16(top, 12);
   }
-  static inline I Dot(I sum, I w, I x) { return Add(sum, _mm256_madd_epi16(w, x)); }
-  static inline I Add(I a, I b) { return _mm256_add_epi32(a, b); }
-  static inline int32_t Sum(I v) {
-    const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-    const __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
-    return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)));
-  }
+  static inline I Dot(I sum, I w, I x) { return _mm256_add_epi32(sum, _mm256_madd_epi16(w, x)); }
   static inline I Round(F v) { return _mm256_cvtps_epi32(v); }  // to nearest even
   static inline void StoreInt16(int16_t* p, I v) {
     _mm_storeu_si128((__m128i*)p,
@@ -48,6 +42,13 @@ struct IntLanes {
   static inline F ToFloat(I v) { return _mm256_cvtepi32_ps(v); }
   static inline F Mul(F a, F b) { return _mm256_mul_ps(a, b); }
   static inline F Fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+  static inline F Add(F a, F b) { return _mm256_add_ps(a, b); }
+  // In halves: lane i adds lane i + 4, then i + 2, ...
+  static inline float Sum(F v) {
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+  }
   static inline F Abs(F v) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v); }
   static inline F Max(F a, F b) { return _mm256_max_ps(a, b); }
   static inline float MaxOf(F v) {
@@ -67,8 +68,8 @@ void MatMulInt16(const WeightMatrix& w, const Int16View& x, int n_tokens, float*
                  int row_end, char* scratch) {
   MatMulInt16Any(w, x, n_tokens, y, row_begin, row_end, scratch);
 }
-void QuantizeInt16(const float* x, size_t begin, size_t end, int16_t* q, float* d, float* c) {
-  QuantizeBlocks(x, begin, end, q, d, c);
+void QuantizeInt16(const float* x, size_t begin, size_t end, int16_t* q, float* d, float* sum) {
+  QuantizeBlocks(x, begin, end, q, d, sum);
 }
 
 }  // namespace dki::kernels::int16_avx2

@@ -17,8 +17,8 @@ void MatMulInt16(const WeightMatrix& w, const Int16View& x, int n_tokens, float*
                  int row_end, char* scratch) {
   MatMulInt16Any(w, x, n_tokens, y, row_begin, row_end, scratch);
 }
-void QuantizeInt16(const float* x, size_t begin, size_t end, int16_t* q, float* d, float* c) {
-  QuantizeBlocks(x, begin, end, q, d, c);
+void QuantizeInt16(const float* x, size_t begin, size_t end, int16_t* q, float* d, float* sum) {
+  QuantizeBlocks(x, begin, end, q, d, sum);
 }
 
 }  // namespace dki::kernels::int16_avx512

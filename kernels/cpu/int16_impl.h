@@ -38,7 +38,7 @@ constexpr size_t kUnpackedD = 16 * 64, kUnpackedM = kUnpackedD + 64;
 template <DType kType>
 struct Format {
   static constexpr bool kNibbles = kType != DType::kQ8_0;
-  static constexpr bool kHasMin = kNibbles;  // Q4_0's is -8 d
+  static constexpr bool kHasMin = kType == DType::kQ4_1;  // Q4_0's is what is taken off
   static constexpr size_t kQ = kType == DType::kQ4_1 ? 2 * kHalfBytes : kHalfBytes;
   static constexpr size_t kBlockBytes = kQ + (kNibbles ? 256 : 512);
 };
@@ -68,12 +68,10 @@ template <DType kType>
 DKI_INLINE F LoadD(const uint8_t* block, int vec) {
   return IntLanes::LoadHalf(block + 2 * kLanes * vec);
 }
-template <DType kType>
+// The minimum of Q4_1, and the 8 that was taken off its values.
 DKI_INLINE F LoadM(const uint8_t* block, int vec, F d) {
-  if constexpr (kType == DType::kQ4_1)
-    return IntLanes::LoadHalf(block + kHalfBytes + 2 * kLanes * vec);
-  else
-    return IntLanes::Mul(d, IntLanes::SetFloat(-8.0f));
+  const F m = IntLanes::LoadHalf(block + kHalfBytes + 2 * kLanes * vec);
+  return IntLanes::Fma(d, IntLanes::SetFloat(8.0f), m);
 }
 
 DKI_INLINE I Pair(const int16_t* x) {
@@ -102,13 +100,13 @@ inline void Few(const uint8_t* tile, int n_blocks, const Int16View& x, float (*s
           });
       const F d = LoadD<kType>(block, vec);
       F m;
-      if constexpr (Format<kType>::kHasMin) m = LoadM<kType>(block, vec, d);
+      if constexpr (Format<kType>::kHasMin) m = LoadM(block, vec, d);
       for (int t = 0; t < kTokens; ++t) {
         const size_t at = static_cast<size_t>(t) * n_blocks + b;
         const F scale = IntLanes::Mul(d, IntLanes::SetFloat(x.d[at]));
         total[t] = IntLanes::Fma(IntLanes::ToFloat(dot[t]), scale, total[t]);
         if constexpr (Format<kType>::kHasMin)
-          total[t] = IntLanes::Fma(m, IntLanes::SetFloat(x.c[at]), total[t]);
+          total[t] = IntLanes::Fma(m, IntLanes::SetFloat(x.sum[at]), total[t]);
       }
     }
     for (int t = 0; t < kTokens; ++t) IntLanes::StoreFloat(sums[t] + kLanes * vec, total[t]);
@@ -129,7 +127,7 @@ inline void Unpack(const uint8_t* tile, int n_blocks, char* out) {
       const F d = LoadD<kType>(tile, vec);
       IntLanes::StoreFloat((float*)(to + kUnpackedD), d);
       if constexpr (Format<kType>::kHasMin)
-        IntLanes::StoreFloat((float*)(to + kUnpackedM), LoadM<kType>(tile, vec, d));
+        IntLanes::StoreFloat((float*)(to + kUnpackedM), LoadM(tile, vec, d));
     }
   }
 }
@@ -167,7 +165,7 @@ inline void Many(const char* rows, size_t stride, int n_blocks, const Int16View&
         const F scale = IntLanes::Mul(d, IntLanes::SetFloat(x.d[at]));
         total[t][v] = IntLanes::Fma(IntLanes::ToFloat(dot[t][v]), scale, total[t][v]);
         if constexpr (kHasMin)
-          total[t][v] = IntLanes::Fma(m, IntLanes::SetFloat(x.c[at]), total[t][v]);
+          total[t][v] = IntLanes::Fma(m, IntLanes::SetFloat(x.sum[at]), total[t][v]);
       }
     }
   }
@@ -199,7 +197,7 @@ inline void ManyOf(int n_tokens, const char* rows, size_t stride, int n_blocks, 
 
 inline Int16View From(const Int16View& x, int token, int n_blocks) {
   const size_t first = static_cast<size_t>(token) * n_blocks;
-  return {x.q + first * kQuantBlock, x.d + first, x.c + first};
+  return {x.q + first * kQuantBlock, x.d + first, x.sum + first};
 }
 
 inline void Copy(const float* from, int n, float* to) {
@@ -268,7 +266,7 @@ void MatMulInt16Any(const WeightMatrix& w, const Int16View& x, int n_tokens, flo
     MatMulInt16Of<DType::kQ4_1>(w, x, n_tokens, y, row_begin, row_end, scratch);
 }
 
-void QuantizeBlocks(const float* x, size_t begin, size_t end, int16_t* q, float* d, float* c) {
+void QuantizeBlocks(const float* x, size_t begin, size_t end, int16_t* q, float* d, float* sum) {
   constexpr int kParts = kQuantBlock / kLanes;
   for (size_t b = begin; b < end; ++b) {
     F xs[kParts];
@@ -278,14 +276,14 @@ void QuantizeBlocks(const float* x, size_t begin, size_t end, int16_t* q, float*
     const float largest = IntLanes::MaxOf(magnitude);
     const bool some = largest > dki::kernels::kSmallestActivation;
     const F inverse = IntLanes::SetFloat(some ? 32767.0f / largest : 0.0f);
-    I sum = IntLanes::Zero();
     for (int i = 0; i < kParts; ++i) {
       const I rounded = IntLanes::Round(IntLanes::Mul(xs[i], inverse));
       IntLanes::StoreInt16(q + b * kQuantBlock + i * kLanes, rounded);
-      sum = IntLanes::Add(sum, rounded);
     }
     d[b] = some ? largest / 32767.0f : 0.0f;
-    c[b] = d[b] * static_cast<float>(IntLanes::Sum(sum));
+    for (int half = kParts / 2; half > 0; half /= 2)
+      for (int i = 0; i < half; ++i) xs[i] = IntLanes::Add(xs[i], xs[i + half]);
+    sum[b] = some ? IntLanes::Sum(xs[0]) : 0.0f;
   }
 }
 

@@ -11,7 +11,7 @@ namespace dki::kernels {
 struct Int16View {
   const int16_t* q;
   const float* d;
-  const float* c;
+  const float* sum;
 };
 
 // A block whose largest activation is not above it counts as zeros: its scale has no inverse.
@@ -22,13 +22,13 @@ inline constexpr size_t kUnpackedBlockBytes = 16 * 64 + 2 * 64;
 // Tiles that are unpacked together.
 inline constexpr int kUnpackedTiles = 2;
 
-#define DKI_DECLARE_INT16_KERNELS(path)                                                         \
-  namespace path {                                                                              \
-  /* scratch: [kUnpackedTiles, k / 32, kUnpackedBlockBytes], 64-byte aligned. */                \
-  void MatMulInt16(const WeightMatrix& w, const Int16View& x, int n_tokens, float* y,           \
-                   int row_begin, int row_end, char* scratch);                                  \
-  /* The blocks [begin, end) of x. */                                                           \
-  void QuantizeInt16(const float* x, size_t begin, size_t end, int16_t* q, float* d, float* c); \
+#define DKI_DECLARE_INT16_KERNELS(path)                                                           \
+  namespace path {                                                                                \
+  /* scratch: [kUnpackedTiles, k / 32, kUnpackedBlockBytes], 64-byte aligned. */                  \
+  void MatMulInt16(const WeightMatrix& w, const Int16View& x, int n_tokens, float* y,             \
+                   int row_begin, int row_end, char* scratch);                                    \
+  /* The blocks [begin, end) of x. */                                                             \
+  void QuantizeInt16(const float* x, size_t begin, size_t end, int16_t* q, float* d, float* sum); \
   }
 DKI_DECLARE_INT16_KERNELS(int16_avx2)
 DKI_DECLARE_INT16_KERNELS(int16_avx512)

@@ -19,6 +19,7 @@ class SerializedModel : public model::Model {
 
   const model::ModelConfig& config() const override { return model_->config(); }
   std::string description() const override { return model_->description(); }
+  size_t weight_bytes_per_token() const override { return model_->weight_bytes_per_token(); }
   absl::StatusOr<std::vector<float>> Forward(std::span<model::Chunk> chunks) override {
     MutexLock lock(&mutex_);
     return model_->Forward(chunks);

@@ -29,6 +29,7 @@ class Transformer : public Model {
 
   const ModelConfig& config() const override { return config_; }
   std::string description() const override { return description_; }
+  size_t weight_bytes_per_token() const override { return ProductBytes(weights_); }
 
   absl::StatusOr<std::vector<float>> Forward(std::span<Chunk> chunks) override {
     DKI_RETURN_IF_ERROR(ValidateChunks(chunks, config_));

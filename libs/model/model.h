@@ -79,6 +79,9 @@ class Model {
   KvShape kv_shape() const { return {config().n_layers, config().n_kv_heads, config().head_dim}; }
   // What was picked at start, e.g. "avx512 (vnni), float activations, 2 threads".
   virtual std::string description() const = 0;
+  // Bytes of weights that the products of one token read: with the bandwidth of the memory, the
+  // limit of decoding.
+  virtual size_t weight_bytes_per_token() const = 0;
 
   // Runs the chunks through all layers. Returns the logits [rows wanted, vocab_size] of the chunks
   // in order (none, the last token's, or every token's). The result of a token depends on its own

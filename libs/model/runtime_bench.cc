@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Speed of the runtime alone: load, prefill and decode of one sequence.
+// Speed of the runtime alone: load, prefill and decode of one sequence, and what this machine can
+// do at most in the same moments.
 //   runtime_bench --model FILE [--threads N] [--isa NAME] [--activations auto|float|int16]
-//                 [--prefill N] [--decode N] [--reps N] [--json]
-// Prints the best of the repetitions; with --json a list of {name, value, unit}.
+//                 [--prefill N] [--decode N] [--context N] [--reps N] [--json]
+// Decoding starts behind a context of N tokens. Prints the best of the repetitions; with --json a
+// list of {name, value, unit}.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -11,13 +13,14 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/bench/peak.h"
+#include "kernels/thread_pool.h"
 #include "libs/model/model.h"
 
 namespace {
 
 using dki::model::Chunk;
 using dki::model::KvBuffer;
-using dki::model::LogitsWanted;
 using dki::model::Model;
 
 struct Flags {
@@ -25,6 +28,7 @@ struct Flags {
   dki::model::ModelOptions options;
   int prefill = 512;
   int decode = 128;
+  int context = 32;  // short, as peers measure it
   int reps = 3;
   bool json = false;
 };
@@ -36,10 +40,11 @@ struct Figure {
 };
 
 int Usage(const char* program) {
-  std::fprintf(stderr,
-               "usage: %s --model FILE [--threads N] [--isa NAME] [--activations auto|float|int16]\n"
-               "       [--prefill N] [--decode N] [--reps N] [--json]\n",
-               program);
+  std::fprintf(
+      stderr,
+      "usage: %s --model FILE [--threads N] [--isa NAME] [--activations auto|float|int16]\n"
+      "       [--prefill N] [--decode N] [--context N] [--reps N] [--json]\n",
+      program);
   return 2;
 }
 
@@ -64,12 +69,15 @@ bool Parse(int argc, char** argv, Flags* flags) {
       flags->prefill = std::atoi(value);
     else if (name == "--decode")
       flags->decode = std::atoi(value);
+    else if (name == "--context")
+      flags->context = std::atoi(value);
     else if (name == "--reps")
       flags->reps = std::atoi(value);
     else
       return false;
   }
-  return !flags->model.empty() && flags->prefill > 0 && flags->decode > 0 && flags->reps > 0;
+  return !flags->model.empty() && flags->prefill > 0 && flags->decode > 0 && flags->context > 0 &&
+         flags->reps > 0;
 }
 
 class Stopwatch {
@@ -91,6 +99,23 @@ absl::StatusOr<int32_t> Step(Model* model, std::span<const int32_t> tokens, KvBu
   return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
+// Bytes per second that the team reads from a buffer of `bytes`.
+double ReadBandwidth(dki::kernels::ThreadPool* pool, const std::vector<char>& buffer) {
+  const Stopwatch reading;
+  pool->ForRanges(static_cast<int>(buffer.size()), 4096, [&](int begin, int end) {
+    dki::kernels::ReadAll(buffer.data() + begin, end - begin);
+  });
+  return static_cast<double>(buffer.size()) / reading.Seconds();
+}
+
+// Operations per second of int8 dot products on all threads.
+double Int8Rate(dki::kernels::ThreadPool* pool) {
+  const Stopwatch multiplying;
+  pool->Run([](int) { dki::kernels::Int8MultiplyAdds(); });
+  const double seconds = multiplying.Seconds();
+  return pool->n_threads() * dki::kernels::Int8MultiplyAdds() / seconds;
+}
+
 absl::StatusOr<std::vector<Figure>> Measure(const Flags& flags, std::string* description) {
   const Stopwatch loading;
   DKI_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, Model::Load(flags.model, flags.options));
@@ -106,21 +131,35 @@ absl::StatusOr<std::vector<Figure>> Measure(const Flags& flags, std::string* des
       Step(model.get(), std::span(prompt).first(std::min(flags.prefill, 64)), &warm_up).status());
   double prefill_seconds = 1e30;
   double decode_seconds = 1e30;
+  double read_rate = 0;
+  double int8_rate = 0;
+  dki::kernels::ThreadPool pool(flags.options.n_threads);
+  const std::vector<char> buffer(model->weight_bytes_per_token(), 1);
+  KvBuffer context(model->kv_shape(), std::max(flags.prefill, flags.context) + flags.decode);
   for (int rep = 0; rep < flags.reps; ++rep) {
-    KvBuffer context(model->kv_shape(), flags.prefill + flags.decode);
+    context.Resize(0);
     const Stopwatch prefilling;
     DKI_ASSIGN_OR_RETURN(int32_t token, Step(model.get(), prompt, &context));
     prefill_seconds = std::min(prefill_seconds, prefilling.Seconds());
-    context.Resize(std::min(flags.prefill, 32));  // decode with a short context, as peers do
+    while (context.size() < flags.context) {
+      DKI_ASSIGN_OR_RETURN(token, Step(model.get(), prompt, &context));
+    }
+    context.Resize(flags.context);
     const Stopwatch decoding;
     for (int i = 0; i < flags.decode; ++i) {
       DKI_ASSIGN_OR_RETURN(token, Step(model.get(), {&token, 1}, &context));
     }
     decode_seconds = std::min(decode_seconds, decoding.Seconds());
+    read_rate = std::max(read_rate, ReadBandwidth(&pool, buffer));
+    int8_rate = std::max(int8_rate, Int8Rate(&pool));
   }
+  const double weight_bytes = static_cast<double>(model->weight_bytes_per_token());
   return std::vector<Figure>{{"load", load_seconds * 1e3, "ms"},
                              {"prefill", flags.prefill / prefill_seconds, "tokens/s"},
-                             {"decode", flags.decode / decode_seconds, "tokens/s"}};
+                             {"decode", flags.decode / decode_seconds, "tokens/s"},
+                             {"weights", weight_bytes / 1e6, "MB"},
+                             {"read", read_rate / 1e9, "GB/s"},
+                             {"int8", int8_rate / 1e12, "Top/s"}};
 }
 
 }  // namespace

@@ -39,6 +39,10 @@ struct Weights {
 absl::StatusOr<Weights> ReadWeights(const GgufFile& file, const Architecture& architecture,
                                     const ModelConfig& config);
 
+// Bytes of all matrices that the products of a token read: not the table of embeddings, unless it
+// is the output as well.
+size_t ProductBytes(const Weights& weights);
+
 // Hexadecimal SHA-256 of the whole file (weights, tokenizer, hyperparameters) and of the version of
 // the runtime's arithmetic.
 std::string Fingerprint(const GgufFile& file);

@@ -28,6 +28,7 @@ class CountingModel : public model::Model {
   explicit CountingModel(model::Model* model) : model_(model) {}
   const model::ModelConfig& config() const override { return model_->config(); }
   std::string description() const override { return model_->description(); }
+  size_t weight_bytes_per_token() const override { return model_->weight_bytes_per_token(); }
   absl::StatusOr<std::vector<float>> Forward(std::span<model::Chunk> chunks) override {
     EXPECT_FALSE(running_.exchange(true)) << "two calls at once";
     ++calls;
