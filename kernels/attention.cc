@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/attention.h"
 
-#include "kernels/cpu/dispatch.h"
+#include "kernels/cpu/attention_kernels.h"
 #include "kernels/reference/reference.h"
 
 namespace dki::kernels {
 
-bool IsSupportedKvFormat(DType format) {
-  return !IsQuantized(format);
-}
-
 void Attention(Isa isa, const AttentionOp& op, int begin, int step) {
   if (isa == Isa::kReference) return reference::Attention(op, begin, step);
-  DKI_CALL_CPU(isa, Attention, op, begin, step);
+  DKI_CALL_KV(isa, Attention, op, begin, step);
 }
 
 }  // namespace dki::kernels

@@ -6,31 +6,40 @@
 // frame; the segment's tokens are taken in tiles of 64 at absolute multiples of 64 of the buffer
 // index, and the tiles' states are merged in order. So a row's result depends on nothing but its
 // own keys and their place in their buffers (P11), and a segment may be cut at a multiple of 64
-// without changing a bit.
+// without changing a bit. Several rows share the work of preparing a tile; that changes no bit
+// either, as every row keeps its own order of operations.
 #pragma once
 
 #include <cstdint>
 
-#include "kernels/dtype.h"
 #include "kernels/isa.h"
+#include "kernels/kv_format.h"
 #include "kernels/rope.h"
 
 namespace dki::kernels {
 
-inline constexpr int kAttentionTile = 64;  // tokens
-inline constexpr int kMaxHeadDim = 256;    // channels
+inline constexpr int kAttentionTile = 64;     // tokens
+inline constexpr int kAttentionRowBlock = 8;  // rows that are taken together
+inline constexpr int kMaxHeadDim = 256;       // channels
 
 struct KvSegment {
-  // Number format of keys and values: F32, F16 or BF16.
-  DType format = DType::kF32;
-  const void* keys = nullptr;    // [n_buffer_tokens, n_kv_heads, head_dim], key j rotated by j
-  const void* values = nullptr;  // the same shape
-  int begin = 0;                 // first token attended to
-  int n_tokens = 0;              // row r sees tokens [begin, begin + n_tokens), and
-  bool causal = false;           // where causal, r more: the rows' own tokens
+  // Keys and values may have different formats, and every segment its own.
+  KvFormat key_format = KvFormat::kF32;
+  KvFormat value_format = KvFormat::kF32;
+  KeyGroups key_groups = KeyGroups::kChannel;  // of quantised keys
+  // F32, F16, BF16: [n_buffer_tokens, n_kv_heads, head_dim], key j rotated by j. Quantised formats:
+  // groups of 32 tokens (kv_codec.h), [n_buffer_groups, n_kv_heads, bytes of a group].
+  const void* keys = nullptr;
+  const void* values = nullptr;
+  // For keys that were quantised before their rotation: the rotations of the buffer's tokens, see
+  // KeyRotations in kv_codec.h. [n_buffer_tiles, n_rot / 2, 2, 64]
+  const float* key_rotations = nullptr;
+  int begin = 0;        // first token attended to
+  int n_tokens = 0;     // row r sees tokens [begin, begin + n_tokens), and
+  bool causal = false;  // where causal, r more: the rows' own tokens
   // A sliding window: row r sees no token before first_visible[r], or null for none. [n_rows]
   const int* first_visible = nullptr;
-  float log_alpha = 0.0f;        // bias of all logits; -infinity: the segment is skipped
+  float log_alpha = 0.0f;  // bias of all logits; -infinity: the segment is skipped
   // Bias of each token and K/V head, or null. [n_buffer_tokens, n_kv_heads]
   const float* log_gates = nullptr;
   // The rows' rotations into this segment's frame (RopeTable), or null for none. [n_rows, n_rot]
@@ -53,15 +62,14 @@ struct AttentionOp {
   // and as if every alpha were 1 (0 for a skipped segment, whose logits are not computed).
   double* mass = nullptr;
 
-  // Independent pieces of work: a row and a K/V head with the query heads that share it.
-  int n_items() const { return n_rows * n_kv_heads; }
+  // Independent pieces of work: a block of rows and a K/V head with the query heads that share it.
+  int n_items() const {
+    return (n_rows + kAttentionRowBlock - 1) / kAttentionRowBlock * n_kv_heads;
+  }
 };
 
-// False for a segment that no path can read.
-bool IsSupportedKvFormat(DType format);
-
 // Computes the items begin, begin + step, ... below op.n_items(): threads take interleaved items,
-// since later rows of a causal segment have more to do. REQUIRES: supported formats.
+// since later rows of a causal segment have more to do.
 void Attention(Isa isa, const AttentionOp& op, int begin, int step);
 
 }  // namespace dki::kernels

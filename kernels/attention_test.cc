@@ -4,8 +4,10 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <list>
 
 #include "kernels/attention_state.h"
+#include "kernels/kv_codec.h"
 #include "kernels/test_paths.h"
 
 namespace dki::kernels {
@@ -55,9 +57,14 @@ TEST(AttentionStateTest, TheEmptyStateIsNeutralAndNeverNan) {
 }
 
 // Three heads a K/V head, channels that no lane count divides, rotated heads, two buffers.
+constexpr KvFormat kAllKvFormats[] = {KvFormat::kF32,  KvFormat::kF16,  KvFormat::kBF16,
+                                      KvFormat::kInt8, KvFormat::kInt4, KvFormat::kInt2};
+constexpr KeyGroups kAllKeyGroups[] = {KeyGroups::kChannel, KeyGroups::kChannelFirst,
+                                       KeyGroups::kToken};
+
 class AttentionTest : public PathTest {
  protected:
-  static constexpr int kHeads = 6, kKvHeads = 2, kDim = 36, kRot = 32, kTokens = 200, kRows = 3;
+  static constexpr int kHeads = 6, kKvHeads = 2, kDim = 36, kRot = 32, kTokens = 200, kRows = 11;
   static constexpr int kRow = kKvHeads * kDim;
 
   AttentionTest()
@@ -87,6 +94,24 @@ class AttentionTest : public PathTest {
   Result Run(Isa isa, const std::vector<KvSegment>& segments, int n_threads = 1) const {
     Result r{std::vector<float>(q.size(), NAN),
              std::vector<double>(kRows * kHeads * segments.size() * 2, NAN)};
+    const AttentionOp op = Op(segments, &r);
+    for (int t = 0; t < n_threads; ++t) Attention(isa, op, t, n_threads);
+    return r;
+  }
+  Result Run(const std::vector<KvSegment>& segments) const { return Run(GetParam(), segments); }
+  // One row alone.
+  Result Run(std::vector<KvSegment> segments, int row) const {
+    for (KvSegment& s : segments) s.rotations += row * kRot;
+    Result r{std::vector<float>(q.size(), NAN), {}};
+    AttentionOp op = Op(segments, &r);
+    op.n_rows = 1;
+    op.mass = nullptr;
+    op.q += row * kHeads * kDim;
+    op.out += row * kHeads * kDim;
+    Attention(GetParam(), op, 0, 1);
+    return r;
+  }
+  AttentionOp Op(const std::vector<KvSegment>& segments, Result* r) const {
     AttentionOp op;
     op.n_rows = kRows;
     op.n_heads = kHeads;
@@ -95,40 +120,104 @@ class AttentionTest : public PathTest {
     op.n_rot = kRot;
     op.scale = 1 / std::sqrt(static_cast<float>(kDim));
     op.q = q.data();
-    op.out = r.out.data();
+    op.out = r->out.data();
     op.segments = segments.data();
     op.n_segments = static_cast<int>(segments.size());
-    op.mass = r.mass.data();
-    for (int t = 0; t < n_threads; ++t) Attention(isa, op, t, n_threads);
-    return r;
+    op.mass = r->mass.data();
+    return op;
   }
-  Result Run(const std::vector<KvSegment>& segments) const { return Run(GetParam(), segments); }
+
+  // Stores the keys and values in other formats and points the segment at them.
+  void Convert(KvFormat key_format, KvFormat value_format, KeyGroups groups, KvSegment* s) {
+    s->key_format = key_format;
+    s->value_format = value_format;
+    s->key_groups = groups;
+    s->keys = Store(key_format, groups, true);
+    s->values = Store(value_format, groups, false);
+    s->key_rotations = key_rotations.data();
+  }
+  const void* Store(KvFormat format, KeyGroups groups, bool is_keys) {
+    const std::vector<float>& from = is_keys ? keys : values;
+    if (format == KvFormat::kF32) return from.data();
+    const KvGroupShape shape{format, groups, kKvHeads, kDim, RopePairs::kInterleaved, kRot};
+    const size_t bytes =
+        IsQuantized(format) ? KvGroups(kTokens) * kKvHeads * KvGroupBytes(shape) : 2 * from.size();
+    planes.emplace_back(bytes / 64 + 1);
+    auto* to = reinterpret_cast<uint8_t*>(planes.back().data());
+    if (!IsQuantized(format))
+      QuantizeRow(format == KvFormat::kF16 ? DType::kF16 : DType::kBF16, from.data(), from.size(),
+                  to);
+    else if (is_keys)
+      EncodeKeys(GetParam(), shape, from.data(), kTokens, key_rotations.data(), to);
+    else
+      EncodeValues(GetParam(), shape, from.data(), kTokens, to);
+    return to;
+  }
+  struct alignas(64) Line {
+    uint8_t bytes[64];
+  };
 
   std::vector<float> q, keys, values, rotations;
+  std::vector<float> key_rotations = KeyRotations(RopeFrequencies(1e4, kRot, nullptr), 4);
+  std::list<std::vector<Line>> planes;
 };
 
 TEST_P(AttentionTest, EqualsTheReference) {
   std::vector<float> gates = RandomFloats(kTokens * kKvHeads, 5);
   gates[3] = -INFINITY;
-  std::vector<uint16_t> half_keys(keys.size()), half_values(keys.size());
-  for (DType format : {DType::kF32, DType::kF16, DType::kBF16}) {
-    std::vector<KvSegment> segments = {Segment(3, 100, 0.5), Segment(70, 0), Segment(120, 1, 7.0),
-                                       Segment(0, 61), Segment(0, 9, 0.0)};
-    segments[0].log_gates = gates.data();
-    segments[3].causal = true;
-    if (format != DType::kF32) {
-      QuantizeRow(format, keys.data(), keys.size(), half_keys.data());
-      QuantizeRow(format, values.data(), values.size(), half_values.data());
-      for (KvSegment& s : segments) {
-        s.format = format;
-        s.keys = half_keys.data();
-        s.values = half_values.data();
+  for (KvFormat format : kAllKvFormats) {
+    for (KeyGroups groups : kAllKeyGroups) {
+      if (groups != KeyGroups::kChannel && !IsQuantized(format)) continue;
+      std::vector<KvSegment> segments = {Segment(3, 100, 0.5), Segment(70, 0), Segment(120, 1, 7.0),
+                                         Segment(0, 61), Segment(0, 9, 0.0)};
+      segments[0].log_gates = gates.data();
+      segments[3].causal = true;
+      for (KvSegment& s : segments) Convert(format, format, groups, &s);
+      const Result got = Run(segments);
+      const Result want = Run(Isa::kReference, segments);
+      // Weights of 16 bits where codes are met directly.
+      const double tolerance = IsQuantized(format) ? 1e-4 : 3e-6;
+      EXPECT_THAT(got.out, Pointwise(FloatNear(tolerance), want.out))
+          << Name(format) << " " << Name(groups);
+      EXPECT_THAT(got.mass, Pointwise(::testing::DoubleNear(tolerance), want.mass))
+          << Name(format) << " " << Name(groups);
+    }
+  }
+}
+
+TEST_P(AttentionTest, FormatsMixInOneCall) {
+  std::vector<KvSegment> segments = {Segment(0, 64), Segment(64, 40, 2.0), Segment(32, 50),
+                                     Segment(100, 30), Segment(7, 150)};
+  Convert(KvFormat::kInt8, KvFormat::kF16, KeyGroups::kChannel, &segments[0]);
+  Convert(KvFormat::kF32, KvFormat::kInt4, KeyGroups::kChannel, &segments[1]);
+  Convert(KvFormat::kInt2, KvFormat::kInt8, KeyGroups::kToken, &segments[2]);
+  Convert(KvFormat::kInt4, KvFormat::kBF16, KeyGroups::kChannelFirst, &segments[3]);
+  const Result got = Run(segments);
+  const Result want = Run(Isa::kReference, segments);
+  EXPECT_THAT(got.out, Pointwise(FloatNear(1e-4f), want.out));
+  EXPECT_THAT(got.mass, Pointwise(::testing::DoubleNear(1e-4), want.mass));
+}
+
+// P11: rows that are taken together, and how a segment is cut, change no bit, in any format.
+TEST_P(AttentionTest, ARowAloneIsTheSameToTheBit) {
+  for (KvFormat format : kAllKvFormats) {
+    for (KeyGroups groups : kAllKeyGroups) {
+      KvSegment whole = Segment(7, 150, 3.0);
+      whole.causal = true;
+      Convert(format, format, groups, &whole);
+      const Result together = Run({whole, Segment(0, 40)});
+      for (int row = 0; row < kRows; ++row) {
+        KvSegment first = whole, rest = whole;
+        first.causal = false;
+        first.n_tokens = 128 - 7;
+        rest.begin = 128;
+        rest.n_tokens = 150 + 7 - 128 + row;
+        rest.causal = false;
+        const Result alone = Run({first, rest, Segment(0, 40)}, row);
+        for (int i = row * kHeads * kDim; i < (row + 1) * kHeads * kDim; ++i)
+          ASSERT_EQ(alone.out[i], together.out[i]) << Name(format) << " " << Name(groups);
       }
     }
-    const Result got = Run(segments);
-    const Result want = Run(Isa::kReference, segments);
-    EXPECT_THAT(got.out, Pointwise(FloatNear(3e-6f), want.out)) << Name(format);
-    EXPECT_THAT(got.mass, Pointwise(::testing::DoubleNear(3e-6), want.mass)) << Name(format);
   }
 }
 
@@ -197,7 +286,8 @@ TEST_P(AttentionTest, AlphaZeroIsAbsenceToTheBit) {
 }
 
 TEST_P(AttentionTest, AWindowIsTheSegmentFromThereOnForEachRow) {
-  const int first_visible[] = {5, 100, 1000};  // before the segment, within it, beyond it
+  // Before the segment, within it, beyond it.
+  const int first_visible[kRows] = {5, 100, 1000, 64, 65, 7, 0, 128, 190, 100, 100};
   KvSegment windowed = Segment(7, 190, 3.0);
   windowed.first_visible = first_visible;
   const Result got = Run({windowed, Segment(0, 40)});
@@ -215,11 +305,6 @@ TEST_P(AttentionTest, AWindowIsTheSegmentFromThereOnForEachRow) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Paths, AttentionTest, ::testing::ValuesIn(kAllPaths), PathName);
-
-TEST(KvFormatTest, QuantisedFormatsAreNotReadYet) {
-  EXPECT_TRUE(IsSupportedKvFormat(DType::kBF16));
-  EXPECT_FALSE(IsSupportedKvFormat(DType::kQ8_0));
-}
 
 }  // namespace
 }  // namespace dki::kernels

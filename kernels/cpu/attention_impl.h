@@ -1,205 +1,246 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention over segments, over Lanes; included once by the file of each instruction set after
-// rows_impl.h. The order of tiles and merges is that of kernels/reference/attention.cc.
+// Attention over segments, over Lanes; included once by the file of each instruction set. The order
+// of tiles and merges is that of kernels/reference/attention.cc. A block of rows is taken together
+// with the query heads that share a K/V head: a tile is read and prepared once for all of them, and
+// each then does with it what it would do alone.
 #pragma once
 
 #include <math.h>
 
 #include "kernels/attention_state.h"
-#include "kernels/cpu/cpu_kernels.h"
-#include "kernels/cpu/rows_impl.h"
+#include "kernels/cpu/attention_tile.h"
+#include "kernels/cpu/exp.h"
+#include "kernels/cpu/quantised_tile.h"
 
 namespace {
 
-using dki::kernels::AttentionOp;
-using dki::kernels::kAttentionTile;
-using dki::kernels::kMaxHeadDim;
-using dki::kernels::KvSegment;
+using dki::kernels::kAttentionRowBlock;
 using dki::kernels::MergeScales;
 using dki::kernels::SoftmaxState;
 
-// Query heads that share a K/V head and are taken together, so that a tile is read from memory
-// once.
-constexpr int kGroup = 8;
+constexpr int kGroup = 8;  // query heads of a K/V head that are taken together
+constexpr int kMaxQueries = kAttentionRowBlock * kGroup;
 
-// The tile of one K/V head as floats: in place for F32, converted otherwise.
-struct TileView {
-  const float* keys;
-  const float* values;
-  size_t stride;  // floats between tokens
-};
+// Query r * n_heads + h is head first_head + h of row first_row + r.
+struct QueryBlock {
+  int first_row;
+  int n_rows;
+  int kv_head;
+  int first_head;
+  int n_heads;
+  int stride;  // head_dim, padded
+  int n() const { return n_rows * n_heads; }
 
-struct TileBuffers {
-  alignas(64) float keys[kAttentionTile * kMaxHeadDim];
+  alignas(64) float q[kMaxQueries * kMaxHeadDim];
+  alignas(64) float o[kMaxQueries * kMaxHeadDim];
+  alignas(64) float p[kMaxQueries * kAttentionTile];
+  alignas(64) float keys[kMaxHeadDim * kAttentionTile];
   alignas(64) float values[kAttentionTile * kMaxHeadDim];
+  MergeScales scales[kMaxQueries];
+  SoftmaxState part[kMaxQueries];  // of the segment at hand
+  SoftmaxState all[kMaxQueries];
+  SoftmaxState all_unbiased[kMaxQueries];
 };
 
-inline TileView ViewTile(const AttentionOp& op, const KvSegment& segment, int kv_head, int begin,
-                         int n, TileBuffers* buffers) {
-  const size_t first = static_cast<size_t>(begin) * op.n_kv_heads + kv_head;
-  if (segment.format == dki::kernels::DType::kF32) {
-    return {static_cast<const float*>(segment.keys) + first * op.head_dim,
-            static_cast<const float*>(segment.values) + first * op.head_dim,
-            static_cast<size_t>(op.n_kv_heads) * op.head_dim};
-  }
-  const size_t bytes = 2 * static_cast<size_t>(op.head_dim);  // of F16 and BF16
-  for (int j = 0; j < n; ++j) {
-    const size_t at = (first + static_cast<size_t>(j) * op.n_kv_heads) * bytes;
-    dki::kernels::DequantizeRow(segment.format, static_cast<const char*>(segment.keys) + at,
-                                op.head_dim, buffers->keys + static_cast<size_t>(j) * op.head_dim);
-    dki::kernels::DequantizeRow(segment.format, static_cast<const char*>(segment.values) + at,
-                                op.head_dim,
-                                buffers->values + static_cast<size_t>(j) * op.head_dim);
-  }
-  return {buffers->keys, buffers->values, static_cast<size_t>(op.head_dim)};
+inline size_t HeadIndex(const AttentionOp& op, const QueryBlock& block, int query) {
+  const int row = block.first_row + query / block.n_heads;
+  return static_cast<size_t>(row) * op.n_heads + block.first_head + query % block.n_heads;
 }
 
-inline float Dot(const float* a, const float* b, int n) {
-  Lanes::F sum = Lanes::Zero();
-  int i = 0;
-  for (; i + Lanes::kCount <= n; i += Lanes::kCount)
-    sum = Lanes::Fma(Lanes::Load(a + i), Lanes::Load(b + i), sum);
-  if (i < n) sum = Lanes::Fma(Lanes::LoadFirst(a + i, n - i), Lanes::LoadFirst(b + i, n - i), sum);
-  return Lanes::Sum(sum);
+// The queries in the segment's frame, times op.scale.
+void RotateQueries(const AttentionOp& op, const KvSegment& segment, QueryBlock* block) {
+  for (int i = 0; i < block->n(); ++i) {
+    const float* from = op.q + HeadIndex(op, *block, i) * op.head_dim;
+    float* q = block->q + i * block->stride;
+    const int row = block->first_row + i / block->n_heads;
+    if (segment.rotations == nullptr) {
+      for (int c = 0; c < op.head_dim; ++c) q[c] = from[c];
+    } else {
+      dki::kernels::ApplyRope(op.pairs, segment.rotations + static_cast<size_t>(row) * op.n_rot,
+                              op.n_rot, 1, op.head_dim, from, q);
+    }
+    for (int c = 0; c < op.head_dim; ++c) q[c] *= op.scale;
+    for (int c = op.head_dim; c < block->stride; ++c) q[c] = 0.0f;
+  }
 }
 
-// The tile's logits into p[n], then exp(logit - m) in their place. Returns (m, d).
-inline SoftmaxState TileSoftmax(const AttentionOp& op, const TileView& tile, const float* gates,
-                                const float* q, int n, float* p) {
-  for (int j = 0; j < n; ++j) p[j] = Dot(q, tile.keys + j * tile.stride, op.head_dim) * op.scale;
+// The logits p[64] of the tokens [begin, end) into exp(logit - m), zeros elsewhere. Returns (m, d).
+inline SoftmaxState TileSoftmax(const float* gates, int gate_stride, int begin, int end, float* p) {
   if (gates != nullptr)
-    for (int j = 0; j < n; ++j) p[j] += gates[static_cast<size_t>(j) * op.n_kv_heads];
-  const int padded = (n + Lanes::kCount - 1) / Lanes::kCount * Lanes::kCount;
-  for (int j = n; j < padded; ++j) p[j] = -INFINITY;
-  Lanes::F max = Lanes::Load(p);
-  for (int j = Lanes::kCount; j < padded; j += Lanes::kCount)
+    for (int j = begin; j < end; ++j) p[j] += gates[static_cast<size_t>(j) * gate_stride];
+  const int first = begin / Lanes::kCount * Lanes::kCount;
+  const int last = (end + Lanes::kCount - 1) / Lanes::kCount * Lanes::kCount;
+  for (int j = first; j < begin; ++j) p[j] = -INFINITY;
+  for (int j = end; j < last; ++j) p[j] = -INFINITY;
+  Lanes::F max = Lanes::Load(p + first);
+  for (int j = first + Lanes::kCount; j < last; j += Lanes::kCount)
     max = Lanes::Max(max, Lanes::Load(p + j));
   const float m = Lanes::MaxOf(max);
-  if (m == -INFINITY) return {};  // every gate is closed
-  for (int j = 0; j < padded; j += Lanes::kCount)
+  SoftmaxState state;
+  if (m == -INFINITY) {  // every gate is closed
+    for (int j = 0; j < kAttentionTile; ++j) p[j] = 0.0f;
+    return state;
+  }
+  for (int j = first; j < last; j += Lanes::kCount)
     Lanes::Store(p + j, Exp(Lanes::Sub(Lanes::Load(p + j), Lanes::Set(m))));
-  for (int j = n; j < padded; ++j) p[j] = 0.0f;
+  for (int j = 0; j < begin; ++j) p[j] = 0.0f;
+  for (int j = end; j < kAttentionTile; ++j) p[j] = 0.0f;
   Lanes::F sum = Lanes::Zero();
-  for (int j = 0; j < padded; j += Lanes::kCount) sum = Lanes::Add(sum, Lanes::Load(p + j));
-  return {m, Lanes::Sum(sum)};
+  for (int j = first; j < last; j += Lanes::kCount) sum = Lanes::Add(sum, Lanes::Load(p + j));
+  state.m = m;
+  state.d = Lanes::Sum(sum);
+  return state;
 }
 
-// o = o * scales.into + (sum_j p_j v_j) * scales.other. o: [head_dim, rounded up to lanes].
-inline void AddValues(const AttentionOp& op, const TileView& tile, const float* p, int n,
-                      MergeScales scales, float* o) {
-  constexpr int kTogether = 4;  // independent sums, to hide the latency of the additions
-  const Lanes::F into = Lanes::Set(scales.into);
-  const Lanes::F other = Lanes::Set(scales.other);
-  int c = 0;
-  for (; c + kTogether * Lanes::kCount <= op.head_dim; c += kTogether * Lanes::kCount) {
-    Lanes::F sum[kTogether];
-    for (int i = 0; i < kTogether; ++i) sum[i] = Lanes::Zero();
-    for (int j = 0; j < n; ++j) {
-      const Lanes::F weight = Lanes::Set(p[j]);
-      const float* v = tile.values + j * tile.stride + c;
-      for (int i = 0; i < kTogether; ++i)
-        sum[i] = Lanes::Fma(weight, Lanes::Load(v + i * Lanes::kCount), sum[i]);
-    }
-    for (int i = 0; i < kTogether; ++i) {
-      float* at = o + c + i * Lanes::kCount;
-      Lanes::Store(at, Lanes::Fma(Lanes::Load(at), into, Lanes::Mul(sum[i], other)));
-    }
+// What the queries need of a tile, prepared for all of them.
+struct Tile {
+  const float* keys;  // or null: codes
+  ValueRows values;   // rows null: codes
+};
+
+// The queries first, ..., first + n - 1, which see the same tokens of the tile.
+void AttendRun(const AttentionOp& op, const KvSegment& segment, const TileRange& range,
+               const Tile& tile, int first, int n, QueryBlock* block) {
+  Queries queries;
+  queries.stride = block->stride;
+  queries.q = block->q + first * block->stride;
+  queries.p = block->p + first * kAttentionTile;
+  queries.o = block->o + first * block->stride;
+  queries.scales = block->scales + first;
+  if (tile.keys == nullptr) {
+    QuantisedLogits(op, segment, block->kv_head, range, n, queries);
+  } else {
+    ForQueries<KvLanes::kQueries, FloatLogits>(n, queries, tile.keys, op.head_dim,
+                                               range.begin / Lanes::kCount,
+                                               (range.end + Lanes::kCount - 1) / Lanes::kCount);
   }
-  for (; c < op.head_dim; c += Lanes::kCount) {
-    const int left = op.head_dim - c;
-    Lanes::F sum = Lanes::Zero();
-    for (int j = 0; j < n; ++j) {
-      const float* v = tile.values + j * tile.stride + c;
-      const Lanes::F value = left < Lanes::kCount ? Lanes::LoadFirst(v, left) : Lanes::Load(v);
-      sum = Lanes::Fma(Lanes::Set(p[j]), value, sum);
-    }
-    Lanes::Store(o + c, Lanes::Fma(Lanes::Load(o + c), into, Lanes::Mul(sum, other)));
+  const float* gates =
+      segment.log_gates == nullptr
+          ? nullptr
+          : segment.log_gates + static_cast<size_t>(range.first) * op.n_kv_heads + block->kv_head;
+  for (int i = 0; i < n; ++i) {
+    SoftmaxState state =
+        TileSoftmax(gates, op.n_kv_heads, range.begin, range.end, queries.p + i * kAttentionTile);
+    if (op.mass != nullptr) Merge(state, &block->part[first + i]);
+    state.m += segment.log_alpha;
+    block->scales[first + i] = Merge(state, &block->all[first + i]);
+  }
+  if (tile.values.rows == nullptr) {
+    AddQuantisedValues(op, segment, block->kv_head, range, n, queries);
+  } else {
+    ForQueries<KvLanes::kQueries, AddFloatValues>(n, queries, tile.values, op.head_dim, range.begin,
+                                                  range.end);
   }
 }
 
-// The query heads [head, head + n_group) of a row; they share kv_head.
-void AttendGroup(const AttentionOp& op, int row, int kv_head, int head, int n_group) {
-  alignas(64) float q[kGroup][kMaxHeadDim];
-  alignas(64) float o[kGroup][kMaxHeadDim];
-  alignas(64) float p[kAttentionTile];
-  TileBuffers buffers;  // touched for converted formats only
-  SoftmaxState all[kGroup];
-  SoftmaxState all_unbiased[kGroup];
+void AttendSegment(const AttentionOp& op, const KvSegment& segment, QueryBlock* block) {
+  // The tokens of each row, and of any.
+  int begin[kAttentionRowBlock];
+  int end[kAttentionRowBlock];
+  int first = 0;
+  int last = 0;
+  for (int r = 0; r < block->n_rows; ++r) {
+    const int row = block->first_row + r;
+    begin[r] = segment.begin;
+    if (segment.first_visible != nullptr && segment.first_visible[row] > begin[r])
+      begin[r] = segment.first_visible[row];
+    end[r] = segment.begin + segment.n_tokens + (segment.causal ? row : 0);
+    if (begin[r] >= end[r]) begin[r] = end[r] = 0;
+    if (begin[r] == end[r]) continue;
+    if (first == last || begin[r] < first) first = begin[r];
+    if (end[r] > last) last = end[r];
+  }
+  for (int at = first / kAttentionTile * kAttentionTile; at < last; at += kAttentionTile) {
+    TileRange of_row[kAttentionRowBlock];
+    TileRange any = {at, kAttentionTile, 0};
+    for (int r = 0; r < block->n_rows; ++r) {
+      const int from = begin[r] > at ? begin[r] - at : 0;
+      const int to = end[r] < at + kAttentionTile ? end[r] - at : kAttentionTile;
+      of_row[r] = {at, from, to};
+      if (from >= to) continue;
+      if (from < any.begin) any.begin = from;
+      if (to > any.end) any.end = to;
+    }
+    if (any.begin >= any.end) continue;
+    Tile tile = {nullptr, {nullptr, 0}};
+    if (!ReadsKeyCodes(segment)) {
+      FloatKeys(op, segment, block->kv_head, any, block->keys);
+      tile.keys = block->keys;
+    }
+    if (!ReadsValueCodes(segment))
+      tile.values = FloatValues(op, segment, block->kv_head, any, block->values);
+    for (int r = 0; r < block->n_rows;) {
+      const TileRange& range = of_row[r];
+      int run = r + 1;
+      while (run < block->n_rows && of_row[run].begin == range.begin &&
+             of_row[run].end == range.end)
+        ++run;
+      if (range.begin < range.end)
+        AttendRun(op, segment, range, tile, r * block->n_heads, (run - r) * block->n_heads, block);
+      r = run;
+    }
+  }
+}
+
+void AttendBlock(const AttentionOp& op, QueryBlock* block) {
   const size_t n_segments = op.n_segments;
-  const size_t first = static_cast<size_t>(row) * op.n_heads + head;
-
-  for (int g = 0; g < n_group; ++g)
-    for (int c = 0; c < kMaxHeadDim && c < op.head_dim + Lanes::kCount; ++c) o[g][c] = 0.0f;
+  for (int i = 0; i < block->n(); ++i) {
+    block->all[i] = SoftmaxState();
+    block->all_unbiased[i] = SoftmaxState();
+  }
+  for (int i = 0; i < block->n() * block->stride; ++i) block->o[i] = 0.0f;
+  const KvSegment* rotated = nullptr;
   for (size_t s = 0; s < n_segments; ++s) {
     const KvSegment& segment = op.segments[s];
-    SoftmaxState part[kGroup];
+    for (int i = 0; i < block->n(); ++i) block->part[i] = SoftmaxState();
     if (segment.log_alpha != -INFINITY) {
-      const float* from = op.q + first * op.head_dim;
-      for (int g = 0; g < n_group; ++g, from += op.head_dim) {
-        if (segment.rotations == nullptr) {
-          for (int c = 0; c < op.head_dim; ++c) q[g][c] = from[c];
-        } else {
-          dki::kernels::ApplyRope(op.pairs, segment.rotations + static_cast<size_t>(row) * op.n_rot,
-                                  op.n_rot, 1, op.head_dim, from, q[g]);
-        }
-      }
-      const int end = segment.begin + segment.n_tokens + (segment.causal ? row : 0);
-      int at = segment.begin;
-      if (segment.first_visible != nullptr && segment.first_visible[row] > at)
-        at = segment.first_visible[row];
-      while (at < end) {
-        int tile_end = (at / kAttentionTile + 1) * kAttentionTile;
-        if (tile_end > end) tile_end = end;
-        const int n = tile_end - at;
-        const TileView tile = ViewTile(op, segment, kv_head, at, n, &buffers);
-        const float* gates =
-            segment.log_gates == nullptr
-                ? nullptr
-                : segment.log_gates + static_cast<size_t>(at) * op.n_kv_heads + kv_head;
-        for (int g = 0; g < n_group; ++g) {
-          SoftmaxState state = TileSoftmax(op, tile, gates, q[g], n, p);
-          if (op.mass != nullptr) Merge(state, &part[g]);
-          state.m += segment.log_alpha;
-          AddValues(op, tile, p, n, Merge(state, &all[g]), o[g]);
-        }
-        at = tile_end;
-      }
+      if (rotated == nullptr || rotated->rotations != segment.rotations)
+        RotateQueries(op, segment, block);
+      rotated = &segment;
+      AttendSegment(op, segment, block);
     }
     if (op.mass == nullptr) continue;
-    for (int g = 0; g < n_group; ++g) {
-      Merge(part[g], &all_unbiased[g]);
+    for (int i = 0; i < block->n(); ++i) {
+      Merge(block->part[i], &block->all_unbiased[i]);
       // The totals are not known yet: keep the part where its shares will go.
-      double* mass = op.mass + ((first + g) * n_segments + s) * 2;
-      mass[0] = part[g].m;
-      mass[1] = part[g].d;
+      double* mass = op.mass + (HeadIndex(op, *block, i) * n_segments + s) * 2;
+      mass[0] = block->part[i].m;
+      mass[1] = block->part[i].d;
     }
   }
-
-  for (int g = 0; g < n_group; ++g) {
-    float* out = op.out + (first + g) * op.head_dim;
-    const float d = all[g].d;
-    for (int c = 0; c < op.head_dim; ++c) out[c] = d == 0.0f ? 0.0f : o[g][c] / d;
+  for (int i = 0; i < block->n(); ++i) {
+    const size_t index = HeadIndex(op, *block, i);
+    float* out = op.out + index * op.head_dim;
+    const float* o = block->o + i * block->stride;
+    const float d = block->all[i].d;
+    for (int c = 0; c < op.head_dim; ++c) out[c] = d == 0.0f ? 0.0f : o[c] / d;
     if (op.mass == nullptr) continue;
     for (size_t s = 0; s < n_segments; ++s) {
-      double* mass = op.mass + ((first + g) * n_segments + s) * 2;
+      double* mass = op.mass + (index * n_segments + s) * 2;
       SoftmaxState part;
       part.m = static_cast<float>(mass[0]);
       part.d = static_cast<float>(mass[1]);
-      mass[1] = Share(part, all_unbiased[g]);
+      mass[1] = Share(part, block->all_unbiased[i]);
       part.m += op.segments[s].log_alpha;
-      mass[0] = Share(part, all[g]);
+      mass[0] = Share(part, block->all[i]);
     }
   }
 }
 
 void AttentionItems(const AttentionOp& op, int begin, int step) {
   const int group = op.n_heads / op.n_kv_heads;
-  for (int item = begin; item < op.n_rows * op.n_kv_heads; item += step) {
-    const int row = item / op.n_kv_heads;
-    const int kv_head = item % op.n_kv_heads;
-    for (int g = 0; g < group; g += kGroup) {
-      const int n = group - g < kGroup ? group - g : kGroup;
-      AttendGroup(op, row, kv_head, kv_head * group + g, n);
+  const int n_blocks = (op.n_rows + kAttentionRowBlock - 1) / kAttentionRowBlock;
+  QueryBlock block;
+  block.stride = (op.head_dim + 31) / 32 * 32;
+  for (int item = begin; item < n_blocks * op.n_kv_heads; item += step) {
+    block.first_row = item / op.n_kv_heads * kAttentionRowBlock;
+    const int left = op.n_rows - block.first_row;
+    block.n_rows = left < kAttentionRowBlock ? left : kAttentionRowBlock;
+    block.kv_head = item % op.n_kv_heads;
+    for (int head = 0; head < group; head += kGroup) {
+      block.first_head = block.kv_head * group + head;
+      block.n_heads = group - head < kGroup ? group - head : kGroup;
+      AttendBlock(op, &block);
     }
   }
 }

@@ -2,7 +2,7 @@
 // Lanes first: the templates below are written in them.
 #include "kernels/cpu/lanes_avx512.h"
 
-#include "kernels/cpu/attention_impl.h"
+#include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/dense_impl.h"
 #include "kernels/cpu/matmul_impl.h"
 #include "kernels/cpu/rows_impl.h"
@@ -29,9 +29,6 @@ void LayerNorm(const float* x, const float* weight, const float* bias, float eps
 void Dense(const DenseView& m, const float* x, int n_tokens, float* y, int panel_begin,
            int panel_end) {
   DensePanels(m, x, n_tokens, y, panel_begin, panel_end);
-}
-void Attention(const AttentionOp& op, int begin, int step) {
-  AttentionItems(op, begin, step);
 }
 
 }  // namespace dki::kernels::avx512

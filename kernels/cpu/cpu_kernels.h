@@ -9,7 +9,6 @@
 
 #include <cstdint>
 
-#include "kernels/attention.h"
 #include "kernels/dense.h"
 #include "kernels/matmul.h"
 
@@ -36,7 +35,6 @@ struct DenseView {
                  int n_rows, int n, float* y);                                                   \
   void Dense(const DenseView& m, const float* x, int n_tokens, float* y, int panel_begin,        \
              int panel_end);                                                                     \
-  void Attention(const AttentionOp& op, int begin, int step);                                    \
   }
 DKI_DECLARE_CPU_KERNELS(plain)
 DKI_DECLARE_CPU_KERNELS(avx2)

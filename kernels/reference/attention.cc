@@ -6,26 +6,59 @@
 #include <vector>
 
 #include "kernels/attention_state.h"
+#include "kernels/dtype.h"
 #include "kernels/reference/reference.h"
 
 namespace dki::kernels::reference {
 namespace {
 
-// One token's key or value of one K/V head, as floats.
-void LoadHead(const KvSegment& segment, const void* plane, size_t index, int head_dim, float* out) {
-  const size_t bytes = RowBytes(segment.format, head_dim);
-  DequantizeRow(segment.format, static_cast<const char*>(plane) + index * bytes, head_dim, out);
+// A segment's tokens up to the last that a row sees, as floats. [n_tokens, n_kv_heads, head_dim]
+struct Planes {
+  std::vector<float> keys;
+  std::vector<float> values;
+};
+
+void DecodePlane(const AttentionOp& op, const KvSegment& segment, bool is_keys, int n_tokens,
+                 std::vector<float>* plane) {
+  const KvFormat format = is_keys ? segment.key_format : segment.value_format;
+  const void* from = is_keys ? segment.keys : segment.values;
+  plane->resize(static_cast<size_t>(n_tokens) * op.n_kv_heads * op.head_dim);
+  switch (format) {
+    case KvFormat::kF32:
+      return DequantizeRow(DType::kF32, from, plane->size(), plane->data());
+    case KvFormat::kF16:
+      return DequantizeRow(DType::kF16, from, plane->size(), plane->data());
+    case KvFormat::kBF16:
+      return DequantizeRow(DType::kBF16, from, plane->size(), plane->data());
+    default:
+      break;
+  }
+  const KvGroupShape shape{format,      segment.key_groups, op.n_kv_heads,
+                           op.head_dim, op.pairs,           op.n_rot};
+  const auto* groups = static_cast<const uint8_t*>(from);
+  if (is_keys)
+    DecodeKeys(shape, groups, n_tokens, segment.key_rotations, plane->data());
+  else
+    DecodeValues(shape, groups, n_tokens, plane->data());
+}
+
+Planes Decode(const AttentionOp& op, const KvSegment& segment) {
+  Planes planes;
+  if (std::isinf(segment.log_alpha)) return planes;
+  const int n_tokens = segment.begin + segment.n_tokens + (segment.causal ? op.n_rows - 1 : 0);
+  DecodePlane(op, segment, true, n_tokens, &planes.keys);
+  DecodePlane(op, segment, false, n_tokens, &planes.values);
+  return planes;
 }
 
 // The state of one tile [begin, end) for a rotated query, without the segment's own bias.
-AttentionState Tile(const AttentionOp& op, const KvSegment& segment, const float* q, int kv_head,
-                    int begin, int end) {
+AttentionState Tile(const AttentionOp& op, const KvSegment& segment, const Planes& planes,
+                    const float* q, int kv_head, int begin, int end) {
   AttentionState state(op.head_dim);
-  std::vector<float> row(op.head_dim);
   std::vector<float> logits;
   for (int j = begin; j < end; ++j) {
     const size_t index = static_cast<size_t>(j) * op.n_kv_heads + kv_head;
-    LoadHead(segment, segment.keys, index, op.head_dim, row.data());
+    const float* row = planes.keys.data() + index * op.head_dim;
     double dot = 0;
     for (int c = 0; c < op.head_dim; ++c) dot += static_cast<double>(q[c]) * row[c];
     const float gate = segment.log_gates == nullptr ? 0.0f : segment.log_gates[index];
@@ -37,7 +70,7 @@ AttentionState Tile(const AttentionOp& op, const KvSegment& segment, const float
   double d = 0;
   for (int j = begin; j < end; ++j) {
     const size_t index = static_cast<size_t>(j) * op.n_kv_heads + kv_head;
-    LoadHead(segment, segment.values, index, op.head_dim, row.data());
+    const float* row = planes.values.data() + index * op.head_dim;
     const double p = std::exp(static_cast<double>(logits[j - begin]) - state.softmax.m);
     d += p;
     for (int c = 0; c < op.head_dim; ++c) o[c] += p * row[c];
@@ -47,7 +80,7 @@ AttentionState Tile(const AttentionOp& op, const KvSegment& segment, const float
   return state;
 }
 
-void Head(const AttentionOp& op, int row, int head) {
+void Head(const AttentionOp& op, const std::vector<Planes>& planes, int row, int head) {
   const size_t n_segments = op.n_segments;
   const int kv_head = head / (op.n_heads / op.n_kv_heads);
   const size_t at = static_cast<size_t>(row) * op.n_heads + head;
@@ -68,7 +101,7 @@ void Head(const AttentionOp& op, int row, int head) {
     const int visible = segment.first_visible == nullptr ? 0 : segment.first_visible[row];
     for (int tile = std::max(segment.begin, visible); tile < end;) {
       const int tile_end = std::min(end, (tile / kAttentionTile + 1) * kAttentionTile);
-      AttentionState state = Tile(op, segment, q.data(), kv_head, tile, tile_end);
+      AttentionState state = Tile(op, segment, planes[s], q.data(), kv_head, tile, tile_end);
       Merge(state.softmax, &parts[s]);
       state.softmax.m += segment.log_alpha;
       all.MergeFrom(state);
@@ -91,10 +124,13 @@ void Head(const AttentionOp& op, int row, int head) {
 
 void Attention(const AttentionOp& op, int begin, int step) {
   const int group = op.n_heads / op.n_kv_heads;
+  std::vector<Planes> planes;
+  for (int s = 0; s < op.n_segments; ++s) planes.push_back(Decode(op, op.segments[s]));
   for (int item = begin; item < op.n_items(); item += step) {
-    const int row = item / op.n_kv_heads;
+    const int first_row = item / op.n_kv_heads * kAttentionRowBlock;
     const int first = item % op.n_kv_heads * group;
-    for (int head = first; head < first + group; ++head) Head(op, row, head);
+    for (int row = first_row; row < std::min(op.n_rows, first_row + kAttentionRowBlock); ++row)
+      for (int head = first; head < first + group; ++head) Head(op, planes, row, head);
   }
 }
 

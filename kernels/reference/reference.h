@@ -5,6 +5,7 @@
 
 #include "kernels/attention.h"
 #include "kernels/dense.h"
+#include "kernels/kv_codec.h"
 #include "kernels/matmul.h"
 #include "kernels/matmul_int16.h"
 
@@ -25,5 +26,8 @@ void Dense(const DenseMatrix& matrix, const float* x, int n_tokens, float* y, in
 void Attention(const AttentionOp& op, int begin, int step);
 void Int8Dots(const int8_t* query, const int8_t* const* rows, int n_rows, int n, int32_t* dots);
 float Dot(const float* a, const float* b, int n);
+void DecodeKeys(const KvGroupShape& shape, const uint8_t* groups, int n_tokens,
+                const float* rotations, float* keys);
+void DecodeValues(const KvGroupShape& shape, const uint8_t* groups, int n_tokens, float* values);
 
 }  // namespace dki::kernels::reference
