@@ -10,7 +10,8 @@
 namespace dki::model {
 namespace {
 
-using kernels::kMatMulTileRows;
+// Rows of W that a thread takes at a time: two tiles, which are unpacked together.
+constexpr int kRowsTogether = 2 * kernels::kMatMulTileRows;
 // Rows that are worth waking a thread for, in row-wise functions.
 constexpr int kRowGrain = 8;
 
@@ -94,7 +95,7 @@ void ForwardPass::FeedForward(const LayerWeights& w) {
   const Product gate_up[] = {{&w.gate, nullptr, gate_.data()}, {&w.up, nullptr, up_.data()}};
   QuantizeFor(gate_up, xn_.data(), n_rows_);
   const int ffn = config_.ffn_dim;
-  pool_.ForRanges(ffn, kMatMulTileRows, [&](int begin, int end) {
+  pool_.ForRanges(ffn, kRowsTogether, [&](int begin, int end) {
     for (const Product& product : gate_up) MultiplyRows(product, xn_.data(), n_rows_, begin, end);
     for (int row = 0; row < n_rows_; ++row) {
       const size_t at = static_cast<size_t>(row) * ffn + begin;
@@ -166,17 +167,24 @@ void ForwardPass::MultiplyRows(const Product& product, const float* x, int n_row
                    product.y + static_cast<size_t>(row) * w.n_out + begin);
 }
 
-// One visit of the team for all products of the group: waking it costs more than a small product.
+// One job of the team for all products of the group: waking it costs more than a small product.
 void ForwardPass::Multiply(std::span<const Product> products, const float* x, int n_rows) {
   QuantizeFor(products, x, n_rows);
-  const int n_threads = pool_.n_threads();
-  pool_.Run([&](int thread) {
+  const auto units = [](const Product& p) {
+    return (p.w->n_out + kRowsTogether - 1) / kRowsTogether;
+  };
+  int total = 0;
+  for (const Product& product : products) total += units(product);
+  pool_.ForRanges(total, 1, [&](int begin, int end) {
     for (const Product& product : products) {
-      const int n_out = product.w->n_out;
-      const int64_t tiles = (n_out + kMatMulTileRows - 1) / kMatMulTileRows;
-      const int begin = static_cast<int>(tiles * thread / n_threads) * kMatMulTileRows;
-      const int end = static_cast<int>(tiles * (thread + 1) / n_threads) * kMatMulTileRows;
-      if (begin < n_out) MultiplyRows(product, x, n_rows, begin, std::min(end, n_out));
+      const int n = units(product);
+      const int first = std::clamp(begin, 0, n);
+      const int last = std::clamp(end, 0, n);
+      if (first < last)
+        MultiplyRows(product, x, n_rows, first * kRowsTogether,
+                     std::min(last * kRowsTogether, product.w->n_out));
+      begin -= n;
+      end -= n;
     }
   });
 }
