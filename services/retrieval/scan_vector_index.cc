@@ -17,7 +17,7 @@ namespace {
 
 using vectors::VectorTable;
 
-constexpr size_t kTogether = 256;   // rows of a look
+constexpr size_t kTogether = 256;      // rows of a look
 constexpr size_t kAssignAtOnce = 500;  // a few milliseconds
 constexpr size_t kSamplesPerList = 40;
 constexpr size_t kMinLists = 4;
