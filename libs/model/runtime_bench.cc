@@ -116,6 +116,12 @@ double Int8Rate(dki::kernels::ThreadPool* pool) {
   return pool->n_threads() * dki::kernels::Int8MultiplyAdds() / seconds;
 }
 
+// Multiply-adds of a token in the matrices of all layers; the output is computed for few tokens.
+double BodyProducts(const dki::model::ModelConfig& c) {
+  const double attention = (2.0 * c.n_heads + 2.0 * c.n_kv_heads) * c.head_dim;
+  return c.n_layers * static_cast<double>(c.hidden_dim) * (attention + 3.0 * c.ffn_dim);
+}
+
 absl::StatusOr<std::vector<Figure>> Measure(const Flags& flags, std::string* description) {
   const Stopwatch loading;
   DKI_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, Model::Load(flags.model, flags.options));
@@ -158,6 +164,7 @@ absl::StatusOr<std::vector<Figure>> Measure(const Flags& flags, std::string* des
                              {"prefill", flags.prefill / prefill_seconds, "tokens/s"},
                              {"decode", flags.decode / decode_seconds, "tokens/s"},
                              {"weights", weight_bytes / 1e6, "MB"},
+                             {"products", BodyProducts(model->config()) / 1e6, "M"},
                              {"read", read_rate / 1e9, "GB/s"},
                              {"int8", int8_rate / 1e12, "Top/s"}};
 }

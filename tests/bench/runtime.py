@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 
-from report import Report, progress
+from report import ROOT, Report, progress
 
 MODEL = pathlib.Path(os.environ["DKI_MODELS"]) / "SmolLM2-135M-Instruct.Q4_1.gguf"
 BIN = pathlib.Path(os.environ["DKI_BUILD"]) / "bin"
@@ -33,16 +33,48 @@ print(json.dumps({"prefill": prefill / prefilled, "decode": decode / decoded}))
 """
 
 
-def ours(threads, prefill, decode, activations):
-    out = subprocess.run([BIN / "runtime_bench", "--model", MODEL, "--threads", str(threads), "--prefill", str(prefill), "--decode",
-                          str(decode), "--reps", "1", "--activations", activations, "--json"], check=True, capture_output=True,
-                         text=True).stdout
+def ours(model, args, activations="auto", context=32, extra=()):
+    out = subprocess.run([BIN / "runtime_bench", "--model", model, "--threads", str(args.threads), "--prefill", str(args.prefill),
+                          "--decode", str(args.decode), "--context", str(context), "--reps", "1", "--activations", activations,
+                          "--json", *extra], check=True, capture_output=True, text=True).stdout
     return {row["name"]: row["value"] for row in json.loads(out)}
 
 
-def peer(threads, prefill, decode):
-    return json.loads(subprocess.run([sys.executable, "-c", PEER, MODEL, str(threads), str(prefill), str(decode)], check=True,
-                                     capture_output=True, text=True).stdout)
+def peer(model, args):
+    return json.loads(subprocess.run([sys.executable, "-c", PEER, model, str(args.threads), str(args.prefill), str(args.decode)],
+                                     check=True, capture_output=True, text=True).stdout)
+
+
+def converted(kind):
+    """The same weights in another format, written once beside the models."""
+    path = MODEL.with_name(MODEL.name.replace("Q4_1", kind.upper()))
+    if not path.exists():
+        progress(f"writing {path.name}")
+        subprocess.run([sys.executable, ROOT / "tools/convert_gguf.py", "--type", kind, MODEL, path], check=True)
+    return path
+
+
+def interleaved(reps, kinds):
+    """Runs the functions of `kinds` in turn, `reps` times. Returns their samples by name."""
+    runs = {kind: [] for kind in kinds}
+    for i in range(reps):
+        for kind, run in kinds.items():
+            progress(f"run {i + 1} of {reps}: {kind}")
+            runs[kind].append(run())
+    return runs
+
+
+def against_peer(report, label, runs, bounds):
+    """bounds: {figure: (must, aim)} of the ratio."""
+    for figure, (must, aim) in bounds.items():
+        report.add(f"{figure}, {label}, against llama-cpp-python", [r[figure] for r in runs["ours"]], "tokens/s",
+                   peer=[r[figure] for r in runs["peer"]], must=must, aim=aim)
+
+
+def share_of_bandwidth(report, label, runs, must=None, aim=None):
+    """Bytes of weights that decoding read, against those that plain reading reached in the same runs."""
+    report.add(f"decode, {label}, share of read bandwidth",
+               [r["decode"] * r["weights"] / 1e3 / r["read"] for r in runs["ours"]], "", must=must, aim=aim)
 
 
 def first_token(report, reps):
@@ -87,18 +119,27 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     args = parser.parse_args()
     report = Report()
-    runs = {"float": [], "int16": [], "peer": []}
-    for i in range(args.reps):
-        for kind, samples in runs.items():
-            progress(f"run {i + 1} of {args.reps}: {kind}")
-            samples.append(peer(args.threads, args.prefill, args.decode) if kind == "peer"
-                           else ours(args.threads, args.prefill, args.decode, kind))
-    for kind in ["float", "int16"]:
-        report.add(f"load, {kind}", [r["load"] for r in runs[kind]], "ms")
-        for what, must in [("prefill", 150), ("decode", 40)]:
-            figures = [r[what] for r in runs[kind]]
-            report.add(f"{what}, {kind}", figures, "tokens/s", must=must)
-            report.add(f"{what}, {kind}, against llama-cpp-python", figures, "tokens/s", peer=[r[what] for r in runs["peer"]])
+
+    runs = interleaved(args.reps, {
+        "ours": lambda: ours(MODEL, args), "peer": lambda: peer(MODEL, args), "float": lambda: ours(MODEL, args, "float"),
+        "context 2048": lambda: ours(MODEL, args, context=2048, extra=["--kv", "int8"])})
+    report.add("load, Q4_1", [r["load"] for r in runs["ours"]], "ms", must=1000, aim=400, lower_is_better=True)
+    against_peer(report, "Q4_1", runs, {"decode": (2, 3), "prefill": (4, 8)})
+    share_of_bandwidth(report, "Q4_1", runs, 0.65, 0.85)
+    report.add("prefill, Q4_1, share of int8 peak",
+               [2e6 * r["prefill"] * r["products"] / (r["int8"] * 1e12) for r in runs["ours"]], "", must=0.25, aim=0.45)
+    for figure in ["decode", "prefill"]:
+        report.add(f"{figure}, Q4_1, float activations", [r[figure] for r in runs["float"]], "tokens/s",
+                   must={"decode": 40, "prefill": 150}[figure])
+    report.add("decode at context 2,048, int8 K/V, against context 32", [r["decode"] for r in runs["context 2048"]], "tokens/s",
+               peer=[r["decode"] for r in runs["ours"]], must=0.65, aim=0.75)
+
+    for kind, bounds in [("q8_0", {"decode": (1.3, 1.6), "prefill": (2, 4)}), ("f16", {"decode": (None, None), "prefill": (1.5, 3)})]:
+        model = converted(kind)
+        runs = interleaved(args.reps, {"ours": lambda m=model: ours(m, args), "peer": lambda m=model: peer(m, args)})
+        against_peer(report, kind.upper(), runs, bounds)
+        share_of_bandwidth(report, kind.upper(), runs, *((0.65, 0.85) if kind == "f16" else ()))
+
     progress("first token in a warm cluster")
     first_token(report, args.reps)
     return report.finish(args.json)
