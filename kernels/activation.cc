@@ -14,6 +14,11 @@ void SiluMul(Isa isa, const float* up, int n, float* gate) {
   DKI_CALL_CPU(isa, SiluMul, up, n, gate);
 }
 
+void GeluTanhMul(Isa isa, const float* up, int n, float* gate) {
+  if (isa == Isa::kReference) return reference::GeluTanhMul(up, n, gate);
+  DKI_CALL_CPU(isa, GeluTanhMul, up, n, gate);
+}
+
 void Gelu(Isa isa, int n, float* x) {
   if (isa == Isa::kReference) return reference::Gelu(n, x);
   DKI_CALL_CPU(isa, Gelu, n, x);

@@ -88,16 +88,23 @@ TEST_P(RowsTest, RmsNormEqualsTheReference) {
   }
 }
 
-TEST_P(RowsTest, SiluMulEqualsTheReferenceAlsoAtItsEnds) {
+TEST_P(RowsTest, GatedUnitsEqualTheReferenceAlsoAtTheirEnds) {
   for (int n : {1, 7, 16, 45}) {
     std::vector<float> gate = RandomFloats(n, 3);
     for (float& g : gate) g *= 20;
     gate[0] = n == 1 ? -200.0f : 200.0f;
-    const std::vector<float> up = RandomFloats(n, 4);
-    std::vector<float> want = gate;
-    SiluMul(GetParam(), up.data(), n, gate.data());
-    reference::SiluMul(up.data(), n, want.data());
-    for (int i = 0; i < n; ++i) EXPECT_NEAR(gate[i], want[i], 1e-6 * (1 + std::fabs(want[i])));
+    const std::vector<float> random = RandomFloats(n, 4);
+    for (const float* up : {random.data(), static_cast<const float*>(nullptr)}) {
+      std::vector<float> silu = gate, want_silu = gate, gelu = gate, want_gelu = gate;
+      SiluMul(GetParam(), up, n, silu.data());
+      reference::SiluMul(up, n, want_silu.data());
+      GeluTanhMul(GetParam(), up, n, gelu.data());
+      reference::GeluTanhMul(up, n, want_gelu.data());
+      for (int i = 0; i < n; ++i) {
+        EXPECT_NEAR(silu[i], want_silu[i], 1e-6 * (1 + std::fabs(want_silu[i])));
+        EXPECT_NEAR(gelu[i], want_gelu[i], 1e-6 * (1 + std::fabs(want_gelu[i])));
+      }
+    }
   }
 }
 
@@ -134,6 +141,12 @@ TEST_P(RowsTest, GeluIsTheExactForm) {
   reference::Gelu(static_cast<int>(want.size()), want.data());
   for (size_t i = 0; i < many.size(); ++i)
     EXPECT_NEAR(many[i], want[i], 1e-6 * (1 + std::fabs(want[i]))) << i;
+}
+
+TEST(ActivationTest, TheApproximateGeluIsTheUsualOne) {
+  std::vector<float> x = {-1, 0, 2};  // torch.nn.functional.gelu(x, approximate="tanh")
+  GeluTanhMul(Isa::kReference, nullptr, 3, x.data());
+  EXPECT_THAT(x, Pointwise(FloatNear(1e-6f), {-0.15880801f, 0.0f, 1.9545977f}));
 }
 
 TEST(ActivationTest, SoftmaxOfLargeLogits) {

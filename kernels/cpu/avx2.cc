@@ -17,7 +17,10 @@ void RmsNorm(const float* x, const float* weight, float epsilon, int n_rows, int
   RmsNormRows(x, weight, epsilon, n_rows, n, y);
 }
 void SiluMul(const float* up, int n, float* gate) {
-  SiluMulRow(up, n, gate);
+  GatedRow<false>(up, n, gate);
+}
+void GeluTanhMul(const float* up, int n, float* gate) {
+  GatedRow<true>(up, n, gate);
 }
 void Gelu(int n, float* x) {
   GeluRow(n, x);

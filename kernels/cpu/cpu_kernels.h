@@ -30,6 +30,7 @@ struct DenseView {
               int row_begin, int row_end, float* scratch);                                       \
   void RmsNorm(const float* x, const float* weight, float epsilon, int n_rows, int n, float* y); \
   void SiluMul(const float* up, int n, float* gate);                                             \
+  void GeluTanhMul(const float* up, int n, float* gate);                                         \
   void Gelu(int n, float* x);                                                                    \
   void LayerNorm(const float* x, const float* weight, const float* bias, float epsilon,          \
                  int n_rows, int n, float* y);                                                   \

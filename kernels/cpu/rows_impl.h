@@ -26,20 +26,33 @@ void RmsNormRows(const float* x, const float* weight, float epsilon, int n_rows,
   }
 }
 
-void SiluMulRow(const float* up, int n, float* gate) {
-  const Lanes::F one = Lanes::Set(1.0f);
+// gate = gate * sigmoid(z) * up with z = gate (silu), or the polynomial of gelu's approximation:
+// (1 + tanh(y)) / 2 is sigmoid(2 y).
+template <bool kGeluTanh>
+inline Lanes::F Gated(Lanes::F x, Lanes::F up) {
+  Lanes::F z = x;
+  if constexpr (kGeluTanh) {
+    constexpr float kTwoSqrt2OverPi = 1.5957691216057308f;
+    const Lanes::F cubic = Lanes::Set(0.044715f * kTwoSqrt2OverPi);
+    z = Lanes::Mul(x, Lanes::Fma(Lanes::Mul(x, x), cubic, Lanes::Set(kTwoSqrt2OverPi)));
+  }
+  const Lanes::F e = Exp(Lanes::Sub(Lanes::Zero(), z));
+  return Lanes::Mul(Lanes::Div(x, Lanes::Add(Lanes::Set(1.0f), e)), up);
+}
+
+// up may be null.
+template <bool kGeluTanh>
+void GatedRow(const float* up, int n, float* gate) {
+  Lanes::F u = Lanes::Set(1.0f);
   int i = 0;
   for (; i + Lanes::kCount <= n; i += Lanes::kCount) {
-    const Lanes::F x = Lanes::Load(gate + i);
-    const Lanes::F e = Exp(Lanes::Sub(Lanes::Zero(), x));
-    Lanes::Store(gate + i, Lanes::Mul(Lanes::Div(x, Lanes::Add(one, e)), Lanes::Load(up + i)));
+    if (up != nullptr) u = Lanes::Load(up + i);
+    Lanes::Store(gate + i, Gated<kGeluTanh>(Lanes::Load(gate + i), u));
   }
   if (i < n) {
     float rest[Lanes::kCount];
-    const Lanes::F x = Lanes::LoadFirst(gate + i, n - i);
-    const Lanes::F e = Exp(Lanes::Sub(Lanes::Zero(), x));
-    const Lanes::F u = Lanes::LoadFirst(up + i, n - i);
-    Lanes::Store(rest, Lanes::Mul(Lanes::Div(x, Lanes::Add(one, e)), u));
+    if (up != nullptr) u = Lanes::LoadFirst(up + i, n - i);
+    Lanes::Store(rest, Gated<kGeluTanh>(Lanes::LoadFirst(gate + i, n - i), u));
     for (int j = 0; i + j < n; ++j) gate[i + j] = rest[j];
   }
 }

@@ -35,7 +35,16 @@ void RmsNorm(const float* x, const float* weight, float epsilon, int n_rows, int
 void SiluMul(const float* up, int n, float* gate) {
   for (int i = 0; i < n; ++i) {
     const double x = gate[i];
-    gate[i] = static_cast<float>(x / (1.0 + std::exp(-x)) * up[i]);
+    gate[i] = static_cast<float>(x / (1.0 + std::exp(-x)) * (up == nullptr ? 1.0f : up[i]));
+  }
+}
+
+void GeluTanhMul(const float* up, int n, float* gate) {
+  constexpr double kSqrt2OverPi = 0.79788456080286535588;
+  for (int i = 0; i < n; ++i) {
+    const double x = gate[i];
+    const double y = x / 2 * (1.0 + std::tanh(kSqrt2OverPi * (x + 0.044715 * x * x * x)));
+    gate[i] = static_cast<float>(y * (up == nullptr ? 1.0f : up[i]));
   }
 }
 

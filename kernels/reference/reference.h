@@ -18,6 +18,7 @@ void MatMulInt16(const WeightMatrix& w, const QuantizedActivations& x, int n_tok
 void QuantizeInt16(const float* x, size_t begin, size_t end, int16_t* q, float* d, float* sum);
 void RmsNorm(const float* x, const float* weight, float epsilon, int n_rows, int n, float* y);
 void SiluMul(const float* up, int n, float* gate);
+void GeluTanhMul(const float* up, int n, float* gate);
 void Gelu(int n, float* x);
 void LayerNorm(const float* x, const float* weight, const float* bias, float epsilon, int n_rows,
                int n, float* y);

@@ -5,21 +5,34 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace dki::model {
 
 // Which channels of a head a rotary position turns together.
 enum class RopePairing {
   kInterleaved,  // (0,1), (2,3), ... : Llama-family GGUF files, whose q and k rows are stored
-                 // permuted for it
-  kHalves,       // (i, i + n_rot/2)  : the NeoX form, used by safetensors checkpoints
+                 // permuted for it, and GLM
+  kHalves,       // (i, i + n_rot/2)  : the NeoX form, used by most safetensors checkpoints
 };
 
 struct RopeConfig {
   RopePairing pairing = RopePairing::kInterleaved;
   double theta = 10000.0;
   int n_rot = 0;  // rotated channels of each head; the others pass through
+  // [n_rot / 2]: the frequency of a pair is divided by its factor. Empty: all ones. Scaling that
+  // depends on positions alone (linear, Llama 3) is such factors.
+  std::vector<float> factors;
+  bool operator==(const RopeConfig&) const = default;
 };
+
+enum class NormKind {
+  kRms,    // x / rms(x) * weight
+  kLayer,  // (x - mean) / deviation * weight + bias
+};
+
+// Of the feed-forward block.
+enum class ActivationKind { kSilu, kGeluTanh, kGelu };
 
 struct ModelConfig {
   std::string architecture;  // the family's name, e.g. "llama"
@@ -31,10 +44,27 @@ struct ModelConfig {
   int hidden_dim = 0;
   int ffn_dim = 0;
   int vocab_size = 0;
-  int context_length = 0;  // the window, in tokens
+  int context_length = 0;  // in tokens
+  NormKind norm = NormKind::kRms;
   float norm_epsilon = 1e-5f;
-  RopeConfig rope;
+  ActivationKind activation = ActivationKind::kSilu;
+  // Attention and feed-forward both read the stream as it was before the layer.
+  bool parallel_residual = false;
+  float embedding_scale = 1.0f;  // of a token's embedding
+  float attention_scale = 0.0f;  // of the logits of attention, usually 1 / sqrt(head_dim)
+  RopeConfig rope;               // of all layers but the windowed ones
+  // A windowed layer sees the `window` last positions, the row's own included, and has rotary
+  // positions of its own. 0: there are none.
+  int window = 0;
+  RopeConfig window_rope;
+  std::vector<bool> windowed;  // [n_layers], or empty
   bool tied_embeddings = false;
+
+  bool is_windowed(int layer) const { return window > 0 && windowed[layer]; }
+  const RopeConfig& rope_of(int layer) const { return is_windowed(layer) ? window_rope : rope; }
+  // Whether K/V may be placed elsewhere than where it was computed: keys carry their position as a
+  // rotation, and as nothing else. Where not, memory can only be a true prefix.
+  bool supports_placement() const { return rope.n_rot > 0; }
 
   // Hexadecimal SHA-256 over weights, tokenizer, rotary parameters and architecture: K/V computed
   // with one model is never served to another (design: block keys).

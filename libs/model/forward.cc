@@ -15,6 +15,24 @@ constexpr int kRowsTogether = 2 * kernels::kMatMulTileRows;
 // Rows that are worth waking a thread for, in row-wise functions.
 constexpr int kRowGrain = 8;
 
+std::vector<double> Frequencies(const RopeConfig& rope) {
+  return kernels::RopeFrequencies(rope.theta, rope.n_rot,
+                                  rope.factors.empty() ? nullptr : rope.factors.data());
+}
+
+// gate = activation(gate) * up, or without up where that is null.
+void Activate(kernels::Isa isa, ActivationKind activation, const float* up, int n, float* gate) {
+  switch (activation) {
+    case ActivationKind::kSilu:
+      return kernels::SiluMul(isa, up, n, gate);
+    case ActivationKind::kGeluTanh:
+      return kernels::GeluTanhMul(isa, up, n, gate);
+    case ActivationKind::kGelu:
+      kernels::Gelu(isa, n, gate);
+      for (int i = 0; up != nullptr && i < n; ++i) gate[i] *= up[i];
+  }
+}
+
 }  // namespace
 
 ForwardPass::ForwardPass(const ModelConfig* config, const Weights* weights, kernels::Isa isa,
@@ -22,26 +40,35 @@ ForwardPass::ForwardPass(const ModelConfig* config, const Weights* weights, kern
     : config_(*config),
       weights_(*weights),
       isa_(isa),
-      frequencies_(
-          kernels::RopeFrequencies(config->rope.theta, config->rope.n_rot, weights->rope_factors)),
+      frequencies_{Frequencies(config->rope), Frequencies(config->window_rope)},
       pool_(n_threads) {}
 
 std::vector<float> ForwardPass::Run(std::span<Chunk> chunks) {
   Prepare(chunks);
   if (n_rows_ == 0) return {};
   Embed();
+  const int hidden = config_.hidden_dim;
   for (int layer = 0; layer < config_.n_layers; ++layer) {
     const LayerWeights& w = weights_.layers[layer];
-    Normalize(x_.data(), w.attention_norm, n_rows_);
+    Normalize(x_.data(), w.attention_norm, n_rows_, hidden, xn_.data());
     const Product qkv[] = {
         {&w.q, w.q_bias, q_.data()}, {&w.k, w.k_bias, k_.data()}, {&w.v, w.v_bias, v_.data()}};
     Multiply(qkv, xn_.data(), n_rows_);
+    const int head_dim = config_.head_dim;
+    Normalize(q_.data(), w.q_norm, n_rows_ * config_.n_heads, head_dim, q_.data());
+    Normalize(k_.data(), w.k_norm, n_rows_ * config_.n_kv_heads, head_dim, k_.data());
     StoreKv(layer);
     Attend(layer);
-    const Product output{&w.attention_output, nullptr, y_.data()};
+    const Product output{&w.attention_output, w.attention_output_bias, y_.data()};
     Multiply({&output, 1}, attended_.data(), n_rows_);
-    AddResidual();
+    Normalize(y_.data(), w.attention_post_norm, n_rows_, hidden, y_.data());
+    // In parallel, the feed-forward block reads the stream as it was.
+    if (!config_.parallel_residual) AddResidual();
+    Normalize(x_.data(), w.ffn_norm, n_rows_, hidden, xn_.data());
+    if (config_.parallel_residual) AddResidual();
     FeedForward(w);
+    Normalize(y_.data(), w.ffn_post_norm, n_rows_, hidden, y_.data());
+    AddResidual();
   }
   std::vector<float> logits = Logits();
   for (Piece& piece : pieces_) {
@@ -88,23 +115,30 @@ void ForwardPass::Embed() {
                              w.k, x_.data() + static_cast<size_t>(piece.first_row + i) * w.k);
     }
   }
+  if (config_.embedding_scale != 1.0f) {
+    const size_t n = static_cast<size_t>(n_rows_) * w.k;
+    for (size_t i = 0; i < n; ++i) x_[i] *= config_.embedding_scale;
+  }
 }
 
+// From xn_ to y_. Without a gate, up is what is activated.
 void ForwardPass::FeedForward(const LayerWeights& w) {
-  Normalize(x_.data(), w.ffn_norm, n_rows_);
-  const Product gate_up[] = {{&w.gate, nullptr, gate_.data()}, {&w.up, nullptr, up_.data()}};
-  QuantizeFor(gate_up, xn_.data(), n_rows_);
+  const bool gated = w.gate.data != nullptr;
+  const Product gate_up[] = {{gated ? &w.gate : &w.up, gated ? nullptr : w.up_bias, gate_.data()},
+                             {&w.up, w.up_bias, up_.data()}};
+  const std::span<const Product> products(gate_up, gated ? 2 : 1);
+  QuantizeFor(products, xn_.data(), n_rows_);
   const int ffn = config_.ffn_dim;
   pool_.ForRanges(ffn, kRowsTogether, [&](int begin, int end) {
-    for (const Product& product : gate_up) MultiplyRows(product, xn_.data(), n_rows_, begin, end);
+    for (const Product& product : products) MultiplyRows(product, xn_.data(), n_rows_, begin, end);
     for (int row = 0; row < n_rows_; ++row) {
       const size_t at = static_cast<size_t>(row) * ffn + begin;
-      kernels::SiluMul(isa_, up_.data() + at, end - begin, gate_.data() + at);
+      Activate(isa_, config_.activation, gated ? up_.data() + at : nullptr, end - begin,
+               gate_.data() + at);
     }
   });
-  const Product down{&w.down, nullptr, y_.data()};
+  const Product down{&w.down, w.down_bias, y_.data()};
   Multiply({&down, 1}, gate_.data(), n_rows_);
-  AddResidual();
 }
 
 std::vector<float> ForwardPass::Logits() {
@@ -122,17 +156,23 @@ std::vector<float> ForwardPass::Logits() {
   }
   std::vector<float> logits(static_cast<size_t>(n_wanted) * config_.vocab_size);
   if (n_wanted == 0) return logits;
-  Normalize(x_.data(), weights_.output_norm, n_wanted);
+  Normalize(x_.data(), weights_.output_norm, n_wanted, config_.hidden_dim, xn_.data());
   const Product output{&weights_.output, nullptr, logits.data()};
   Multiply({&output, 1}, xn_.data(), n_wanted);
   return logits;
 }
 
-void ForwardPass::Normalize(const float* x, const float* weight, int n_rows) {
-  const int n = config_.hidden_dim;
+void ForwardPass::Normalize(const float* x, const NormWeights& norm, int n_rows, int n,
+                            float* out) {
+  if (norm.weight == nullptr) return;
   pool_.ForRanges(n_rows, kRowGrain, [&](int begin, int end) {
     const size_t at = static_cast<size_t>(begin) * n;
-    kernels::RmsNorm(isa_, x + at, weight, config_.norm_epsilon, end - begin, n, xn_.data() + at);
+    if (config_.norm == NormKind::kRms) {
+      kernels::RmsNorm(isa_, x + at, norm.weight, config_.norm_epsilon, end - begin, n, out + at);
+    } else {
+      kernels::LayerNorm(isa_, x + at, norm.weight, norm.bias, config_.norm_epsilon, end - begin, n,
+                         out + at);
+    }
   });
 }
 

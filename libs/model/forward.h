@@ -35,23 +35,30 @@ class ForwardPass {
   int n_threads() const { return pool_.n_threads(); }
 
  private:
-  // Rows of a chunk whose own tokens lie in one page of the context, and their attention as the
-  // kernels take it: a segment a page, the last of them causal.
-  struct Rows {
-    int first = 0;  // in the chunk
-    int n = 0;
+  // What some rows see in the layers of one kind, as the kernels take it: a segment a page, the
+  // last of them causal.
+  struct View {
     std::vector<kernels::KvSegment> segments;
     std::vector<const KvPage*> pages;  // of `segments`
     std::vector<int> columns;  // of `segments`: the chunk's segment that the page belongs to
+    // [segments.size(), n] where the layers are windowed: the first token of a page that a row sees
+    std::vector<int> first_visible;
     std::vector<double> mass;  // [n, n_heads, segments.size(), 2]
+  };
+  // Rows of a chunk whose own tokens lie in one page of the context.
+  struct Rows {
+    int first = 0;  // in the chunk
+    int n = 0;
+    View views[2];  // of full and of windowed layers
   };
   // A chunk's place in the batch.
   struct Piece {
     Chunk* chunk = nullptr;
     int first_row = 0;
     int n_rows = 0;
-    int first_index = 0;           // of its first token in the context
-    std::vector<float> rotations;  // [n_segments + 1, n_rows, n_rot]; the context's come last
+    int first_index = 0;  // of its first token in the context
+    // Of full and of windowed layers: [n_segments + 1, n_rows, n_rot]; the context's come last.
+    std::vector<float> rotations[2];
     std::vector<Rows> rows;
   };
   // One product of a group that shares its input.
@@ -63,15 +70,19 @@ class ForwardPass {
 
   void Prepare(std::span<Chunk> chunks);
   void PrepareAttention(Piece* piece);
-  void PrepareRows(const Piece& piece, Rows* rows);
+  void Rotate(int kind, Piece* piece);
+  void PrepareView(const Piece& piece, const Rows& rows, int kind, View* view);
+  static void Window(double position, int window, int n_rows, View* view);
   void Embed();
   void Attend(int layer);
   void StoreKv(int layer);
   void FeedForward(const LayerWeights& w);
   std::vector<float> Logits();
 
-  // Rows of x normalised into xn_.
-  void Normalize(const float* x, const float* weight, int n_rows);
+  // Rows of x, [n_rows, n], normalised into `out`, which may be x. No weight: nothing is done.
+  void Normalize(const float* x, const NormWeights& norm, int n_rows, int n, float* out);
+  const RopeConfig& rope(int kind) const { return kind == 0 ? config_.rope : config_.window_rope; }
+  int kind_of(int layer) const { return config_.is_windowed(layer) ? 1 : 0; }
   // x_ += y_ for all rows.
   void AddResidual();
   void Multiply(std::span<const Product> products, const float* x, int n_rows);
@@ -82,7 +93,7 @@ class ForwardPass {
   const ModelConfig& config_;
   const Weights& weights_;
   const kernels::Isa isa_;
-  const std::vector<double> frequencies_;
+  const std::vector<double> frequencies_[2];  // of full and of windowed layers
   kernels::ThreadPool pool_;
 
   std::vector<Piece> pieces_;

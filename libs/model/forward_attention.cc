@@ -35,14 +35,38 @@ void Accumulate(const std::vector<double>& shares, int n_rows, int n_heads,
 
 }  // namespace
 
-// Rotations depend on positions alone, so one table serves all layers and heads. The context's is
-// computed from the token's index, without its offset: it is the very rotation of the key.
 void ForwardPass::PrepareAttention(Piece* piece) {
+  const int n_kinds = config_.window > 0 ? 2 : 1;
+  for (int kind = 0; kind < n_kinds; ++kind) Rotate(kind, piece);
+  for (int first = 0; first < piece->n_rows;) {
+    const int left_in_page = kPageTokens - (piece->first_index + first) % kPageTokens;
+    Rows rows;
+    rows.first = first;
+    rows.n = std::min(left_in_page, piece->n_rows - first);
+    for (int kind = 0; kind < n_kinds; ++kind) PrepareView(*piece, rows, kind, &rows.views[kind]);
+    first += rows.n;
+    piece->rows.push_back(std::move(rows));
+  }
+  AttentionMass* mass = piece->chunk->mass;
+  if (mass != nullptr && mass->n_columns == 0) {
+    mass->n_layers = config_.n_layers;
+    mass->n_columns = static_cast<int>(piece->chunk->segments.size()) + 1;
+    const size_t size = static_cast<size_t>(mass->n_columns) * config_.n_layers;
+    mass->biased.assign(size, 0.0);
+    mass->unbiased.assign(size, 0.0);
+  }
+}
+
+// Rotations depend on positions alone, so one table serves all heads and the layers of a kind. The
+// context's is computed from the token's index, without its offset: it is the very rotation of the
+// key.
+void ForwardPass::Rotate(int kind, Piece* piece) {
   const Chunk& chunk = *piece->chunk;
-  const int n_rot = config_.rope.n_rot;
+  const int n_rot = rope(kind).n_rot;
   const size_t table = static_cast<size_t>(piece->n_rows) * n_rot;
   const size_t n_columns = chunk.segments.size() + 1;
-  piece->rotations.resize(n_columns * table);
+  std::vector<float>& rotations = piece->rotations[kind];
+  rotations.resize(n_columns * table);
   for (size_t s = 0; s < n_columns; ++s) {
     const bool own = s + 1 == n_columns;
     if (!own && chunk.segments[s].alpha == 0) continue;
@@ -51,34 +75,25 @@ void ForwardPass::PrepareAttention(Piece* piece) {
         const double index = piece->first_index + row;
         const double position =
             own ? index : chunk.context_offset + index - chunk.segments[s].offset;
-        kernels::RopeTable(position, frequencies_,
-                           piece->rotations.data() + s * table + static_cast<size_t>(row) * n_rot);
+        kernels::RopeTable(position, frequencies_[kind],
+                           rotations.data() + s * table + static_cast<size_t>(row) * n_rot);
       }
     });
   }
-  for (int first = 0; first < piece->n_rows;) {
-    const int left_in_page = kPageTokens - (piece->first_index + first) % kPageTokens;
-    Rows rows;
-    rows.first = first;
-    rows.n = std::min(left_in_page, piece->n_rows - first);
-    PrepareRows(*piece, &rows);
-    first += rows.n;
-    piece->rows.push_back(std::move(rows));
-  }
-  if (chunk.mass != nullptr && chunk.mass->n_columns == 0) {
-    chunk.mass->n_layers = config_.n_layers;
-    chunk.mass->n_columns = static_cast<int>(n_columns);
-    chunk.mass->biased.assign(n_columns * config_.n_layers, 0.0);
-    chunk.mass->unbiased.assign(n_columns * config_.n_layers, 0.0);
-  }
 }
 
-void ForwardPass::PrepareRows(const Piece& piece, Rows* rows) {
+void ForwardPass::PrepareView(const Piece& piece, const Rows& rows, int kind, View* view) {
   const Chunk& chunk = *piece.chunk;
-  const size_t n_rot = config_.rope.n_rot;
-  // Tokens [begin, end) of `kv`; of the last page, row r sees r more where `causal`.
-  const auto add = [&](const KvBuffer& kv, int column, int begin, int end, float log_alpha,
-                       bool causal) {
+  const size_t n_rot = rope(kind).n_rot;
+  const int window = kind == 0 ? 0 : config_.window;
+  // Tokens [begin, end) of `kv`, in whose frame the first row stands at `position`; of the last
+  // page, row r sees r more where `causal`.
+  const auto add = [&](const KvBuffer& kv, int column, int begin, int end, double position,
+                       float log_alpha, bool causal) {
+    if (window > 0) {  // pages that not even the first row sees are left out
+      const double first_visible = std::floor(position - window) + 1;
+      begin = static_cast<int>(std::clamp<double>(first_visible, begin, end));
+    }
     while (begin < end) {
       const int first = begin / kPageTokens * kPageTokens;
       kernels::KvSegment segment;
@@ -86,41 +101,56 @@ void ForwardPass::PrepareRows(const Piece& piece, Rows* rows) {
       segment.n_tokens = std::min(end, first + kPageTokens) - begin;
       segment.causal = causal && begin + segment.n_tokens == end;
       segment.log_alpha = log_alpha;
-      segment.rotations = piece.rotations.data() +
-                          (static_cast<size_t>(column) * piece.n_rows + rows->first) * n_rot;
-      rows->segments.push_back(segment);
-      rows->pages.push_back(kv.pages()[first / kPageTokens].get());
-      rows->columns.push_back(column);
+      segment.rotations = piece.rotations[kind].data() +
+                          (static_cast<size_t>(column) * piece.n_rows + rows.first) * n_rot;
+      view->segments.push_back(segment);
+      view->pages.push_back(kv.pages()[first / kPageTokens].get());
+      view->columns.push_back(column);
+      if (window > 0) Window(position - first, window, rows.n, view);
       begin += segment.n_tokens;
     }
   };
+  const int first_index = piece.first_index + rows.first;
   int column = 0;
   for (const Segment& segment : chunk.segments) {
     if (segment.alpha != 0) {
       add(*segment.kv, column, segment.begin, segment.begin + segment.n_tokens,
+          chunk.context_offset + first_index - segment.offset,
           static_cast<float>(std::log(segment.alpha)), false);
     }
     ++column;
   }
-  add(*chunk.context, column, 0, piece.first_index + rows->first + 1, 0.0f, true);
+  add(*chunk.context, column, 0, first_index + 1, first_index, 0.0f, true);
+  for (size_t s = 0; window > 0 && s < view->segments.size(); ++s)
+    view->segments[s].first_visible = view->first_visible.data() + s * rows.n;
   if (chunk.mass != nullptr) {
-    rows->mass.resize(static_cast<size_t>(rows->n) * config_.n_heads * rows->segments.size() * 2);
+    view->mass.resize(static_cast<size_t>(rows.n) * config_.n_heads * view->segments.size() * 2);
+  }
+}
+
+// Appends what each row sees of a page, in whose frame the first row stands at `position`: a token
+// at a distance of `window` positions and more is out of sight. Positions are real numbers.
+void ForwardPass::Window(double position, int window, int n_rows, View* view) {
+  for (int row = 0; row < n_rows; ++row) {
+    const double first = std::floor(position + row - window) + 1;
+    view->first_visible.push_back(static_cast<int>(std::clamp<double>(first, 0, kPageTokens)));
   }
 }
 
 void ForwardPass::StoreKv(int layer) {
   const int n_kv = config_.n_kv_heads;
   const int head_dim = config_.head_dim;
-  const int n_rot = config_.rope.n_rot;
+  const int kind = kind_of(layer);
+  const int n_rot = rope(kind).n_rot;
   const size_t row_size = static_cast<size_t>(n_kv) * head_dim;
   for (Piece& piece : pieces_) {
     KvBuffer& context = *piece.chunk->context;
     const float* rotations =
-        piece.rotations.data() + piece.chunk->segments.size() * piece.n_rows * n_rot;
+        piece.rotations[kind].data() + piece.chunk->segments.size() * piece.n_rows * n_rot;
     pool_.ForRanges(piece.n_rows, 4 * kRowGrain, [&](int begin, int end) {
       for (int i = begin; i < end; ++i) {
         const size_t from = (piece.first_row + i) * row_size;
-        kernels::ApplyRope(ToPairs(config_.rope.pairing), rotations + size_t{1} * i * n_rot, n_rot,
+        kernels::ApplyRope(ToPairs(rope(kind).pairing), rotations + size_t{1} * i * n_rot, n_rot,
                            n_kv, head_dim, k_.data() + from,
                            context.keys(layer, piece.first_index + i));
         std::copy_n(v_.data() + from, row_size, context.values(layer, piece.first_index + i));
@@ -131,11 +161,13 @@ void ForwardPass::StoreKv(int layer) {
 
 void ForwardPass::Attend(int layer) {
   const size_t row_size = static_cast<size_t>(config_.n_heads) * config_.head_dim;
+  const int kind = kind_of(layer);
   for (Piece& piece : pieces_) {
     for (Rows& rows : piece.rows) {
-      for (size_t s = 0; s < rows.segments.size(); ++s) {
-        rows.segments[s].keys = rows.pages[s]->keys(layer);
-        rows.segments[s].values = rows.pages[s]->values(layer);
+      View& view = rows.views[kind];
+      for (size_t s = 0; s < view.segments.size(); ++s) {
+        view.segments[s].keys = view.pages[s]->keys(layer);
+        view.segments[s].values = view.pages[s]->values(layer);
       }
     }
   }
@@ -149,14 +181,15 @@ void ForwardPass::Attend(int layer) {
         op.n_heads = config_.n_heads;
         op.n_kv_heads = config_.n_kv_heads;
         op.head_dim = config_.head_dim;
-        op.n_rot = config_.rope.n_rot;
-        op.pairs = ToPairs(config_.rope.pairing);
-        op.scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim));
+        op.n_rot = rope(kind).n_rot;
+        op.pairs = ToPairs(rope(kind).pairing);
+        op.scale = config_.attention_scale;
         op.q = q_.data() + (piece.first_row + rows.first) * row_size;
         op.out = attended_.data() + (piece.first_row + rows.first) * row_size;
-        op.segments = rows.segments.data();
-        op.n_segments = static_cast<int>(rows.segments.size());
-        op.mass = rows.mass.empty() ? nullptr : rows.mass.data();
+        View& view = rows.views[kind];
+        op.segments = view.segments.data();
+        op.n_segments = static_cast<int>(view.segments.size());
+        op.mass = view.mass.empty() ? nullptr : view.mass.data();
         const int begin = (thread - dealt % n_threads + n_threads) % n_threads;
         kernels::Attention(isa_, op, begin, n_threads);
         dealt += op.n_items();
@@ -166,7 +199,8 @@ void ForwardPass::Attend(int layer) {
   for (Piece& piece : pieces_) {
     if (piece.chunk->mass == nullptr) continue;
     for (const Rows& rows : piece.rows) {
-      Accumulate(rows.mass, rows.n, config_.n_heads, rows.columns, layer, piece.chunk->mass);
+      const View& view = rows.views[kind];
+      Accumulate(view.mass, rows.n, config_.n_heads, view.columns, layer, piece.chunk->mass);
     }
   }
 }

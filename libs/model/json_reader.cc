@@ -94,6 +94,22 @@ absl::StatusOr<std::string> JsonReader::ReadString() {
   return out;
 }
 
+char JsonReader::Peek() {
+  SkipSpace();
+  return position_ < text_.size() ? text_[position_] : '\0';
+}
+
+absl::StatusOr<bool> JsonReader::ReadBool() {
+  SkipSpace();
+  for (const bool value : {true, false}) {
+    const std::string_view word = value ? "true" : "false";
+    if (text_.substr(position_, word.size()) != word) continue;
+    position_ += word.size();
+    return value;
+  }
+  return Error("expected true or false");
+}
+
 absl::StatusOr<double> JsonReader::ReadNumber() {
   SkipSpace();
   const char* begin = text_.data() + position_;
@@ -139,12 +155,7 @@ absl::Status JsonReader::SkipValue(int depth) {
     case '{':
       return ReadObject([&](const std::string&) { return SkipValue(depth + 1); });
     case '[':
-      ++position_;
-      if (Accept(']')) return absl::OkStatus();
-      do {
-        DKI_RETURN_IF_ERROR(SkipValue(depth + 1));
-      } while (Accept(','));
-      return Expect(']');
+      return ReadArray([&] { return SkipValue(depth + 1); });
     case '"':
       return ReadString().status();
   }

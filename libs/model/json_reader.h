@@ -32,7 +32,21 @@ class JsonReader {
     return Expect('}');
   }
 
+  // Calls `element`, which must read or skip it, for each element of an array.
+  template <typename F>
+  absl::Status ReadArray(F&& element) {
+    DKI_RETURN_IF_ERROR(Expect('['));
+    if (Accept(']')) return absl::OkStatus();
+    do {
+      DKI_RETURN_IF_ERROR(element());
+    } while (Accept(','));
+    return Expect(']');
+  }
+
+  // The first byte of the next value, which tells its kind; 0 at the end.
+  char Peek();
   absl::StatusOr<std::string> ReadString();  // at most 64 KiB
+  absl::StatusOr<bool> ReadBool();
   absl::StatusOr<double> ReadNumber();
   absl::StatusOr<std::vector<uint64_t>> ReadUints();  // [1, 2, ...], at most 64 of them
   // Any value, at most 16 levels deep.

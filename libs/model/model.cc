@@ -3,9 +3,8 @@
 
 #include <utility>
 
-#include "libs/model/architecture.h"
 #include "libs/model/forward.h"
-#include "libs/model/gguf.h"
+#include "libs/model/model_files.h"
 #include "libs/model/packed_weights.h"
 #include "libs/model/weights.h"
 
@@ -16,9 +15,9 @@ constexpr int kMaxThreads = 1024;
 
 class Transformer : public Model {
  public:
-  Transformer(GgufFile file, ModelConfig config, Weights weights, PackedWeights packed,
-              kernels::Isa isa, int n_threads)
-      : file_(std::move(file)),
+  Transformer(std::unique_ptr<ModelFiles> files, ModelConfig config, Weights weights,
+              PackedWeights packed, kernels::Isa isa, int n_threads)
+      : files_(std::move(files)),
         config_(std::move(config)),
         weights_(std::move(weights)),
         packed_(std::move(packed)),
@@ -37,7 +36,7 @@ class Transformer : public Model {
   }
 
  private:
-  GgufFile file_;  // the weights look into it
+  std::unique_ptr<ModelFiles> files_;  // the weights look into them
   ModelConfig config_;
   Weights weights_;
   PackedWeights packed_;
@@ -47,7 +46,7 @@ class Transformer : public Model {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& gguf_path,
+absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& path,
                                                    const ModelOptions& options) {
   const std::optional<kernels::Isa> isa = kernels::ChooseIsa(options.isa);
   if (!isa.has_value()) {
@@ -64,24 +63,19 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& gguf_path,
     return InvalidArgument("n_threads is %d, it must be between 0 and %d", options.n_threads,
                            kMaxThreads);
   }
-  DKI_ASSIGN_OR_RETURN(GgufFile file, GgufFile::Open(gguf_path));
-  const auto annotate = [&](const absl::Status& status) { return Annotate(status, gguf_path); };
-  absl::StatusOr<std::string_view> family = file.GetString("general.architecture");
-  if (!family.ok()) return InvalidArgument("%s: general.architecture is missing", gguf_path);
-  absl::StatusOr<const Architecture*> architecture = FindArchitecture(*family);
-  if (!architecture.ok()) return annotate(architecture.status());
-  absl::StatusOr<ModelConfig> config = ReadConfig(file, **architecture);
-  if (!config.ok()) return annotate(config.status());
-  absl::StatusOr<Weights> weights = ReadWeights(file, **architecture, *config);
-  if (!weights.ok()) return annotate(weights.status());
-  config->fingerprint = Fingerprint(file);
+  DKI_ASSIGN_OR_RETURN(std::unique_ptr<ModelFiles> files, ModelFiles::Open(path));
+  absl::StatusOr<ModelConfig> config = files->ReadConfig();
+  if (!config.ok()) return Annotate(config.status(), path);
+  absl::StatusOr<Weights> weights = ReadWeights(files->tensors(), files->form(), *config);
+  if (!weights.ok()) return Annotate(weights.status(), path);
+  config->fingerprint = files->Fingerprint();
   PackedWeights packed;
   if (options.activations == "int16" ||
       (options.activations == "auto" && kernels::HasInt16Products(*isa))) {
     kernels::ThreadPool pool(options.n_threads);
     packed = PackedWeights::Pack(&pool, &*weights);
   }
-  return std::make_unique<Transformer>(std::move(file), *std::move(config), *std::move(weights),
+  return std::make_unique<Transformer>(std::move(files), *std::move(config), *std::move(weights),
                                        std::move(packed), *isa, options.n_threads);
 }
 

@@ -69,9 +69,9 @@ struct ModelOptions {
 
 class Model {
  public:
-  // Maps a GGUF file and checks all of it that is used. INVALID_ARGUMENT for a malformed or
-  // unsupported file.
-  static absl::StatusOr<std::unique_ptr<Model>> Load(const std::string& gguf_path,
+  // Maps a GGUF file, or a folder as Hugging Face writes it, and checks all of it that is used.
+  // INVALID_ARGUMENT for a malformed or unsupported file.
+  static absl::StatusOr<std::unique_ptr<Model>> Load(const std::string& path,
                                                      const ModelOptions& options);
   virtual ~Model() = default;
 

@@ -1,149 +1,160 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libs/model/weights.h"
 
-#include <optional>
-
-#include "libs/base/sha256.h"
+#include <cstring>
+#include <string>
 
 namespace dki::model {
 namespace {
 
-using kernels::DType;
 using kernels::WeightMatrix;
-
-// To be changed whenever the same file begins to give other K/V than rounding explains.
-constexpr std::string_view kArithmeticVersion = "dki-model-2";
-
-std::optional<DType> ToDType(GgmlType type) {
-  switch (type) {
-    case GgmlType::kF32:
-      return DType::kF32;
-    case GgmlType::kF16:
-      return DType::kF16;
-    case GgmlType::kBF16:
-      return DType::kBF16;
-    case GgmlType::kQ8_0:
-      return DType::kQ8_0;
-    case GgmlType::kQ4_0:
-      return DType::kQ4_0;
-    case GgmlType::kQ4_1:
-      return DType::kQ4_1;
-    case GgmlType::kQ5_0:
-      return DType::kQ5_0;
-    case GgmlType::kQ5_1:
-      return DType::kQ5_1;
-    case GgmlType::kQ4_K:
-      return DType::kQ4_K;
-    case GgmlType::kQ5_K:
-      return DType::kQ5_K;
-    case GgmlType::kQ6_K:
-      return DType::kQ6_K;
-  }
-  return std::nullopt;
-}
 
 // Reads tensors and remembers the first failure, so that a table of reads stays a table.
 class TensorReader {
  public:
-  explicit TensorReader(const GgufFile& file) : file_(file) {}
+  TensorReader(const TensorSource& tensors, const FileForm& form, int head_dim, Weights* weights)
+      : tensors_(tensors), form_(form), head_dim_(head_dim), weights_(*weights) {}
 
-  WeightMatrix Matrix(const std::string& name, int n_out, int n_in) {
-    const std::optional<GgufTensor> tensor = Find(name, 2, n_in, n_out);
-    if (!tensor.has_value()) return {};
-    const std::optional<DType> dtype = ToDType(tensor->type);
-    if (!dtype.has_value() || n_in % kernels::BlockValues(*dtype) != 0 ||
-        tensor->n_bytes != kernels::RowBytes(*dtype, n_in) * n_out) {
-      Fail(InvalidArgument("tensor %s: format %s does not fit rows of %d values", name,
-                           NameOf(tensor->type), n_in));
-      return {};
-    }
-    return {.dtype = *dtype, .n_out = n_out, .k = n_in, .data = tensor->data};
+  // Names of the next reads stand behind the prefix of this layer; without a layer behind none.
+  void SetLayer(int layer) {
+    prefix_ = std::string(form_.names.layer) + std::to_string(layer) + ".";
   }
 
-  const float* Vector(const std::string& name, int n) {
-    const std::optional<GgufTensor> tensor = Find(name, 1, n, 1);
-    if (!tensor.has_value()) return nullptr;
-    if (tensor->type != GgmlType::kF32) {
-      Fail(InvalidArgument("tensor %s must be F32, it is %s", name, NameOf(tensor->type)));
-      return nullptr;
+  WeightMatrix Matrix(const TensorName& name, int n_out, int n_in) {
+    const TensorView view = Part(name, n_out, n_in);
+    if (view.data == nullptr) return {};
+    return {.dtype = view.dtype, .n_out = n_out, .k = n_in, .data = view.data};
+  }
+
+  // As floats.
+  const float* Vector(const TensorName& name, int n) {
+    const TensorView view = Part(name, n, 1);
+    if (view.data == nullptr) return nullptr;
+    float* values = reinterpret_cast<float*>(Own(static_cast<size_t>(n) * sizeof(float)));
+    kernels::DequantizeRow(view.dtype, view.data, n, values);
+    return values;
+  }
+
+  NormWeights Norm(const TensorName& weight, const TensorName& bias, int n) {
+    NormWeights norm{Vector(weight, n), Vector(bias, n)};
+    if (norm.weight != nullptr && form_.norm_offset != 0) {
+      float* values = const_cast<float*>(norm.weight);  // just made
+      for (int i = 0; i < n; ++i) values[i] += form_.norm_offset;
     }
-    return reinterpret_cast<const float*>(tensor->data);
+    return norm;
   }
 
   const absl::Status& status() const { return status_; }
 
  private:
-  std::optional<GgufTensor> Find(const std::string& name, int n_dims, int64_t d0, int64_t d1) {
-    absl::StatusOr<GgufTensor> tensor = file_.GetTensor(name);
-    if (!tensor.ok()) {
-      Fail(InvalidArgument("tensor %s: %s", name, ToStd(tensor.status().message())));
-      return std::nullopt;
+  // The named rows, of `n_columns` values; a vector counts as rows of one value. No data: the
+  // family has no such tensor, or the reading failed.
+  TensorView Part(const TensorName& name, int n_rows, int n_columns) {
+    if (name.name.empty() || !status_.ok()) return {};
+    const std::string full = prefix_ + std::string(name.name);
+    if (name.optional && !tensors_.Has(full)) return {};
+    absl::StatusOr<TensorView> whole = tensors_.Get(full);
+    if (!whole.ok()) return Fail(whole.status());
+    if (n_columns == 1 && whole->n_rows == 1) {
+      if (kernels::IsQuantized(whole->dtype))
+        return Fail(InvalidArgument("tensor %s: a vector of format %s is not supported", full,
+                                    kernels::Name(whole->dtype)));
+      std::swap(whole->n_rows, whole->n_columns);
     }
-    if (tensor->n_dims > n_dims || tensor->dims[0] != d0 || tensor->dims[1] != d1) {
-      Fail(InvalidArgument("tensor %s is [%d, %d], it must be [%d, %d]", name, tensor->dims[1],
-                           tensor->dims[0], d1, d0));
-      return std::nullopt;
+    const int64_t all_rows = int64_t{n_rows} * name.n_parts;
+    if (whole->n_rows != all_rows || whole->n_columns != n_columns) {
+      return Fail(InvalidArgument("tensor %s is [%d, %d], it must be [%d, %d]", full, whole->n_rows,
+                                  whole->n_columns, all_rows, n_columns));
     }
-    return *tensor;
-  }
-  void Fail(const absl::Status& status) {
-    if (status_.ok()) status_ = status;
+    if (n_columns % kernels::BlockValues(whole->dtype) != 0) {
+      return Fail(InvalidArgument("tensor %s: format %s does not fit rows of %d values", full,
+                                  kernels::Name(whole->dtype), n_columns));
+    }
+    return name.per_head ? Gather(*whole, name, n_rows) : Slice(*whole, name, n_rows);
   }
 
-  const GgufFile& file_;
+  static TensorView Slice(TensorView view, const TensorName& name, int n_rows) {
+    view.data += view.row_bytes() * n_rows * name.part;
+    view.n_rows = n_rows;
+    return view;
+  }
+
+  // A part whose heads lie between those of the others.
+  TensorView Gather(TensorView view, const TensorName& name, int n_rows) {
+    if (n_rows % head_dim_ != 0)
+      return Fail(InvalidArgument("tensor %s has no whole heads", name.name));
+    const size_t head_bytes = view.row_bytes() * head_dim_;
+    char* rows = Own(view.row_bytes() * n_rows);
+    for (int head = 0; head < n_rows / head_dim_; ++head) {
+      std::memcpy(rows + head * head_bytes,
+                  view.data + (size_t{1} * head * name.n_parts + name.part) * head_bytes,
+                  head_bytes);
+    }
+    view.data = rows;
+    view.n_rows = n_rows;
+    return view;
+  }
+
+  char* Own(size_t n_bytes) {
+    return weights_.owned.emplace_back(std::make_unique<char[]>(n_bytes)).get();
+  }
+  TensorView Fail(const absl::Status& status) {
+    if (status_.ok()) status_ = status;
+    return {};
+  }
+
+  const TensorSource& tensors_;
+  const FileForm& form_;
+  const int head_dim_;
+  Weights& weights_;
+  std::string prefix_;
   absl::Status status_;
 };
 
-LayerWeights ReadLayer(TensorReader& read, const Architecture& architecture,
-                       const ModelConfig& config, int layer) {
-  const auto name = [layer](std::string_view suffix) {
-    return absl::StrFormat("blk.%d.%s", layer, suffix);
-  };
-  const TensorNames& names = kTensorNames;
+LayerWeights ReadLayer(TensorReader& read, const TensorNames& names, const ModelConfig& config) {
   const int hidden = config.hidden_dim;
+  const int ffn = config.ffn_dim;
   const int q_dim = config.n_heads * config.head_dim;
   const int kv_dim = config.n_kv_heads * config.head_dim;
   LayerWeights w;
-  w.attention_norm = read.Vector(name(names.attention_norm), hidden);
-  w.q = read.Matrix(name(names.q), q_dim, hidden);
-  w.k = read.Matrix(name(names.k), kv_dim, hidden);
-  w.v = read.Matrix(name(names.v), kv_dim, hidden);
-  if (architecture.qkv_bias) {
-    w.q_bias = read.Vector(name(names.q_bias), q_dim);
-    w.k_bias = read.Vector(name(names.k_bias), kv_dim);
-    w.v_bias = read.Vector(name(names.v_bias), kv_dim);
-  }
-  w.attention_output = read.Matrix(name(names.attention_output), hidden, q_dim);
-  w.ffn_norm = read.Vector(name(names.ffn_norm), hidden);
-  w.gate = read.Matrix(name(names.ffn_gate), config.ffn_dim, hidden);
-  w.up = read.Matrix(name(names.ffn_up), config.ffn_dim, hidden);
-  w.down = read.Matrix(name(names.ffn_down), hidden, config.ffn_dim);
+  w.attention_norm = read.Norm(names.attention_norm, names.attention_norm_bias, hidden);
+  w.q = read.Matrix(names.q, q_dim, hidden);
+  w.k = read.Matrix(names.k, kv_dim, hidden);
+  w.v = read.Matrix(names.v, kv_dim, hidden);
+  w.q_bias = read.Vector(names.q_bias, q_dim);
+  w.k_bias = read.Vector(names.k_bias, kv_dim);
+  w.v_bias = read.Vector(names.v_bias, kv_dim);
+  w.q_norm = read.Norm(names.q_norm, {}, config.head_dim);
+  w.k_norm = read.Norm(names.k_norm, {}, config.head_dim);
+  w.attention_output = read.Matrix(names.attention_output, hidden, q_dim);
+  w.attention_output_bias = read.Vector(names.attention_output_bias, hidden);
+  w.attention_post_norm = read.Norm(names.attention_post_norm, {}, hidden);
+  w.ffn_norm = read.Norm(names.ffn_norm, names.ffn_norm_bias, hidden);
+  w.gate = read.Matrix(names.gate, ffn, hidden);
+  w.up = read.Matrix(names.up, ffn, hidden);
+  w.up_bias = read.Vector(names.up_bias, ffn);
+  w.down = read.Matrix(names.down, hidden, ffn);
+  w.down_bias = read.Vector(names.down_bias, hidden);
+  w.ffn_post_norm = read.Norm(names.ffn_post_norm, {}, hidden);
   return w;
 }
 
 }  // namespace
 
-absl::StatusOr<Weights> ReadWeights(const GgufFile& file, const Architecture& architecture,
+absl::StatusOr<Weights> ReadWeights(const TensorSource& tensors, const FileForm& form,
                                     const ModelConfig& config) {
-  TensorReader read(file);
+  const TensorNames& names = form.names;
   Weights w;
-  w.embeddings =
-      read.Matrix(std::string(kTensorNames.embeddings), config.vocab_size, config.hidden_dim);
-  w.output = config.tied_embeddings ? w.embeddings
-                                    : read.Matrix(std::string(kTensorNames.output),
-                                                  config.vocab_size, config.hidden_dim);
-  w.output_norm = read.Vector(std::string(kTensorNames.output_norm), config.hidden_dim);
-  if (file.HasTensor(kTensorNames.rope_factors)) {
-    const int n = config.rope.n_rot / 2;
-    w.rope_factors = read.Vector(std::string(kTensorNames.rope_factors), n);
-    for (int i = 0; w.rope_factors != nullptr && i < n; ++i) {
-      if (!(w.rope_factors[i] >= 1e-6f && w.rope_factors[i] <= 1e6f))
-        return InvalidArgument("tensor %s: factor %d is %g", kTensorNames.rope_factors, i,
-                               w.rope_factors[i]);
-    }
+  TensorReader read(tensors, form, config.head_dim, &w);
+  w.embeddings = read.Matrix({names.embeddings}, config.vocab_size, config.hidden_dim);
+  w.output = config.tied_embeddings
+                 ? w.embeddings
+                 : read.Matrix({names.output}, config.vocab_size, config.hidden_dim);
+  w.output_norm = read.Norm({names.output_norm}, {names.output_norm_bias}, config.hidden_dim);
+  for (int layer = 0; layer < config.n_layers && read.status().ok(); ++layer) {
+    read.SetLayer(layer);
+    w.layers.push_back(ReadLayer(read, names, config));
   }
-  for (int layer = 0; layer < config.n_layers && read.status().ok(); ++layer)
-    w.layers.push_back(ReadLayer(read, architecture, config, layer));
   DKI_RETURN_IF_ERROR(read.status());
   return w;
 }
@@ -159,13 +170,6 @@ size_t ProductBytes(const Weights& weights) {
       total += bytes(*w);
   }
   return total;
-}
-
-std::string Fingerprint(const GgufFile& file) {
-  Sha256 hash;
-  hash.Update(kArithmeticVersion);
-  hash.Update(file.bytes());
-  return hash.FinishHex();
 }
 
 }  // namespace dki::model
