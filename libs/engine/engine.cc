@@ -34,7 +34,13 @@ Engine::Engine(Options options, model::Model* model, const model::Tokenizer* tok
       model_(model),
       language_{&model->config(), tokenizer, format},
       packs_(packs),
-      cache_(options_.prefix_cache_bytes) {
+      page_bytes_(static_cast<int64_t>(model->kv_shape().bytes_per_token()) * model::kPageTokens),
+      meter_(std::make_shared<model::KvMeter>(0)),
+      cache_({.budget_bytes = std::min(options_.prefix_cache_bytes, options_.kv_cache_bytes),
+              .shared_prefix = options_.shared_system_prompt.empty()
+                                   ? std::vector<int32_t>()
+                                   : format->RenderPrefix(options_.shared_system_prompt)}),
+      pacer_({.max_tokens = options_.prefill_chunk, .slowdown = options_.decode_slowdown}) {
   thread_ = std::thread([this] { Loop(); });
 }
 
@@ -80,15 +86,27 @@ absl::StatusOr<Engine::TicketPtr> Engine::Prepare(
   const Ticket::Clock::time_point created = Ticket::Clock::now();
   {
     MutexLock lock(&mutex_);
-    DKI_RETURN_IF_ERROR(CheckRoom());
+    DKI_RETURN_IF_ERROR(CheckRoom(context.tenant_id, 0));
   }
+  std::vector<std::string> degraded;
   const int answer_tokens =
       continuation ? static_cast<int>(continuation->size()) : options.max_tokens;
   DKI_ASSIGN_OR_RETURN(PromptPlan plan,
                        PlanPrompt(language_, context.tenant_id, prompt, answer_tokens));
+  if (plan.pack && MostBytes(plan, answer_tokens) > options_.kv_cache_bytes) {
+    prompt.place = MemoryPlace::kNone;
+    degraded.push_back("kv_cache_bytes");
+    DKI_ASSIGN_OR_RETURN(plan, PlanPrompt(language_, context.tenant_id, prompt, answer_tokens));
+  }
+  if (const int64_t bytes = MostBytes(plan, answer_tokens); bytes > options_.kv_cache_bytes) {
+    return OutOfRange(
+        "prompt: %d tokens and an answer of %d take up to %d bytes of K/V, more than "
+        "kv_cache_bytes "
+        "of %d",
+        plan.n_tokens(), answer_tokens, bytes, options_.kv_cache_bytes);
+  }
 
   std::vector<LoadedBlock> blocks;
-  std::vector<std::string> degraded;
   int64_t pack_us = 0;
   if (plan.pack) {
     PackRequest request{.tenant_id = context.tenant_id,
@@ -123,27 +141,49 @@ absl::StatusOr<Engine::TicketPtr> Engine::Prepare(
                                                   .blocks = std::move(blocks),
                                                   .options = options,
                                                   .continuation = std::move(continuation)},
-                                                 language_, model_->kv_shape()));
+                                                 language_, model_->kv_shape(), meter_));
   ticket->degraded = std::move(degraded);
   ticket->created = created;
   ticket->pack_us = pack_us;
+  ticket->memory_bytes = ticket->sequence.memory_bytes();
   return ticket;
 }
 
-absl::Status Engine::CheckRoom() {
+int64_t Engine::MostBytes(const PromptPlan& plan, int answer_tokens) const {
+  const int n_memory = plan.pack ? plan.pack->n_tokens : 0;
+  return page_bytes_ * Sequence::MostPages(plan, answer_tokens) +
+         page_bytes_ / model::kPageTokens * n_memory;
+}
+
+// A full queue is shared out: who waits for less than another tenant takes a place of that one's,
+// which the engine's thread then sends away (Sweep).
+absl::Status Engine::CheckRoom(const std::string& tenant_id, int64_t memory_bytes) {
   if (stopping_) return Unavailable("generation is shutting down");
-  if (static_cast<int>(waiting_.size()) < options_.max_waiting) return absl::OkStatus();
-  ++stats_.rejected;
-  return ResourceExhausted("%d requests are waiting, the limit of max_waiting", waiting_.size());
+  const int n_waiting = static_cast<int>(waiting_.size());
+  const bool gives_way = n_waiting < 2 * options_.max_waiting &&
+                         waiting_.Longest() > waiting_.WaitingOf(tenant_id) + 1;
+  if (n_waiting >= options_.max_waiting && !gives_way) {
+    ++stats_.rejected;
+    return ResourceExhausted("%d requests are waiting, the limit of max_waiting", n_waiting);
+  }
+  for (const TicketPtr& waiting : waiting_.All()) memory_bytes += waiting->memory_bytes;
+  if (memory_bytes > options_.max_waiting_bytes) {
+    ++stats_.rejected;
+    return ResourceExhausted(
+        "the memories of waiting requests would hold %d bytes of K/V, the limit of "
+        "max_waiting_bytes is %d",
+        memory_bytes, options_.max_waiting_bytes);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Engine::Submit(const TicketPtr& ticket) {
   MutexLock lock(&mutex_);
-  DKI_RETURN_IF_ERROR(CheckRoom());
+  DKI_RETURN_IF_ERROR(CheckRoom(ticket->context.tenant_id, ticket->memory_bytes));
   ++stats_.requests;
   if (!ticket->degraded.empty()) ++stats_.degraded;
   ticket->submitted = Ticket::Clock::now();
-  waiting_.push_back(ticket);
+  waiting_.Push(ticket->context.tenant_id, ticket);
   idle_ = false;
   changed_.NotifyAll();
   return absl::OkStatus();

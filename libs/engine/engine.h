@@ -2,8 +2,13 @@
 // Purpose: serves many requests with one model: continuous batching (each step runs a token of
 //   every answer being written, and a piece of the prompts that wait to be read), streaming,
 //   cancellation and deadlines within a token, back-pressure, the prefix cache, and `fresh`
-//   history: after an injected answer, turn and answer are encoded again without memory while
-//   nothing else runs, so that the conversation's next request finds them.
+//   history: after an answer, turn and answer are encoded without memory, as the next request will
+//   render them, while nothing else runs, so that the conversation's next request finds them.
+//
+//   K/V has a budget. A request is admitted when what its prompt needs is free or can be freed from
+//   the prefix cache; tenants take turns by what they have been served. Answers then grow page by
+//   page; when nothing is left, the newest request of the tenant that holds most gives its K/V up,
+//   waits, and computes it again later: its answer goes on with the same bytes (P11).
 // Thread-safety: thread-safe. Generate and Score block their caller; one thread of the engine runs
 //   the model. Ownership: what is passed to the constructor must outlive it.
 #pragma once
@@ -21,7 +26,9 @@
 
 #include "libs/base/mutex.h"
 #include "libs/base/status.h"
+#include "libs/engine/fair_queue.h"
 #include "libs/engine/pack_source.h"
+#include "libs/engine/prefill_pacer.h"
 #include "libs/engine/prefix_cache.h"
 #include "libs/engine/prompt_plan.h"
 #include "libs/engine/request.h"
@@ -35,17 +42,20 @@ struct EngineStats {
   int waiting = 0;
   int background = 0;  // conversations to be encoded again
   int64_t requests = 0;
-  int64_t rejected = 0;  // queue full
+  int64_t rejected = 0;   // queue full
+  int64_t preempted = 0;  // times that a running request gave its K/V up
   int64_t cancelled = 0;
   int64_t degraded = 0;        // answered without the memory asked for
   int64_t prefill_tokens = 0;  // prompt tokens computed
   int64_t cached_tokens = 0;   // prompt tokens found in the prefix cache
   int64_t decode_tokens = 0;   // rows of answers
   int64_t background_tokens = 0;
-  double prefill_seconds = 0.0;  // of steps that read prompt tokens, whatever else was in them
-  double decode_seconds = 0.0;   // of the others
-  int64_t prefix_cache_bytes = 0;
-  int prefix_cache_entries = 0;
+  double prefill_seconds = 0.0;    // of steps that read prompt tokens, whatever else was in them
+  double decode_seconds = 0.0;     // of the others
+  int64_t kv_bytes = 0;            // of all pages and of the running requests' memories
+  int64_t kv_reserved_bytes = 0;   // the same, with what running requests will need at least
+  int64_t prefix_cache_bytes = 0;  // of kv_bytes
+  int prefix_cache_pages = 0;
 };
 
 class Engine {
@@ -54,7 +64,16 @@ class Engine {
     int max_running = 8;      // requests that decode together
     int max_waiting = 64;     // requests that may wait; more get RESOURCE_EXHAUSTED
     int prefill_chunk = 256;  // prompt tokens that one step may read
-    int64_t prefix_cache_bytes = int64_t{512} << 20;
+    // A step that reads prompts beside answers being written may take this many times as long as
+    // one that does not. > 1.
+    double decode_slowdown = 2.0;
+    // K/V of running requests, their memories included, and the prefix cache.
+    int64_t kv_cache_bytes = int64_t{1} << 30;
+    int64_t prefix_cache_bytes = int64_t{512} << 20;  // of those, at most
+    // K/V of memories that waiting requests may hold; more get RESOURCE_EXHAUSTED.
+    int64_t max_waiting_bytes = int64_t{256} << 20;
+    // The K/V of this system prompt is shared by all tenants. Empty: nothing is.
+    std::string shared_system_prompt = {};
     // Called by the engine's thread after each step. Must be quick.
     std::function<void(const EngineStats&)> stats_listener;
   };
@@ -66,7 +85,8 @@ class Engine {
   ~Engine();
   Engine(const Engine&) = delete;
 
-  // INVALID_ARGUMENT, OUT_OF_RANGE (does not fit the window even without memory),
+  // INVALID_ARGUMENT, OUT_OF_RANGE (does not fit the window, or kv_cache_bytes, even without
+  // memory),
   // RESOURCE_EXHAUSTED (queue full; RetryAfter says when to come back), DEADLINE_EXCEEDED,
   // UNAVAILABLE (memory_required and its K/V cannot be had; shutting down). A cancelled answer is
   // an answer, with that finish reason. `sink` may be null.
@@ -95,31 +115,47 @@ class Engine {
                                     const AnswerOptions& options,
                                     std::optional<std::vector<int32_t>> continuation);
   absl::Status Submit(const TicketPtr& ticket);
-  absl::Status CheckRoom() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether a request of this tenant, whose memories hold so much, may wait.
+  absl::Status CheckRoom(const std::string& tenant_id, int64_t memory_bytes)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Bytes that `plan` and its memories take at most.
+  int64_t MostBytes(const PromptPlan& plan, int answer_tokens) const;
 
-  // The engine's thread.
+  // The engine's thread. engine_loop.cc:
   void Loop();
   bool AwaitWork();  // false: stop
-  void Admit();
   void Sweep();
-  void Step();
   void BackgroundStep();
   bool EndIfUnwanted(Ticket& ticket);
   void End(Ticket& ticket, absl::Status status);
   void PublishStats();
+  // engine_room.cc:
+  void Admit();
+  bool StartIfItFits(const TicketPtr& ticket);
+  int64_t CommittedBytes() const;
+  bool FreeRoom(int64_t bytes);
+  void MakeRoomToWrite();
+  void Preempt(const TicketPtr& ticket);
+  // engine_step.cc:
+  void Step();
+  std::vector<Ticket*> StepOrder(int* n_writing) const;
 
   const Options options_;
   model::Model* const model_;
   const PromptLanguage language_;
   PackSource* const packs_;
+  const int64_t page_bytes_;
+  const std::shared_ptr<model::KvMeter> meter_;  // of all pages but the memories'
 
   // Of the engine's thread alone.
   PrefixCache cache_;
-  std::vector<TicketPtr> running_;
+  PrefillPacer pacer_;
+  std::vector<TicketPtr> running_;  // in the order of admission
 
   mutable Mutex mutex_;
   CondVar changed_;
-  std::deque<TicketPtr> waiting_ ABSL_GUARDED_BY(mutex_);
+  // Anybody pushes, the engine's thread alone takes.
+  FairQueue<TicketPtr> waiting_ ABSL_GUARDED_BY(mutex_);
   std::deque<Conversation> background_ ABSL_GUARDED_BY(mutex_);
   bool background_enabled_ ABSL_GUARDED_BY(mutex_) = true;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

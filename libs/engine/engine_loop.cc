@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The engine's thread: admission, steps, endings, work in the background.
+// The engine's thread: endings, and work in the background.
 #include <algorithm>
 #include <utility>
 
@@ -11,10 +11,6 @@ namespace {
 // Small, because a request that arrives meanwhile waits for it.
 constexpr int kBackgroundChunk = 32;
 constexpr size_t kMaxBackground = 64;  // the oldest conversations are abandoned
-
-double SecondsSince(Ticket::Clock::time_point from) {
-  return std::chrono::duration<double>(Ticket::Clock::now() - from).count();
-}
 
 }  // namespace
 
@@ -29,44 +25,24 @@ void Engine::Loop() {
     }
     PublishStats();
   }
-  Admit();
-  for (const TicketPtr& ticket : running_) {
-    End(*ticket, Unavailable("generation is shutting down"));
+  std::deque<TicketPtr> all(running_.begin(), running_.end());
+  {
+    MutexLock lock(&mutex_);
+    const std::deque<TicketPtr> waiting = waiting_.All();
+    all.insert(all.end(), waiting.begin(), waiting.end());
   }
+  for (const TicketPtr& ticket : all) End(*ticket, Unavailable("generation is shutting down"));
 }
 
 bool Engine::AwaitWork() {
   MutexLock lock(&mutex_);
-  while (!stopping_ && waiting_.empty() && running_.empty() && background_.empty()) {
+  while (!stopping_ && waiting_.size() == 0 && running_.empty() && background_.empty()) {
     idle_ = true;
     changed_.NotifyAll();
     changed_.Wait(&mutex_);
   }
   idle_ = false;
   return !stopping_;
-}
-
-void Engine::Admit() {
-  std::vector<TicketPtr> admitted;
-  {
-    MutexLock lock(&mutex_);
-    // When stopping, all of them: they are ended together.
-    while (!waiting_.empty() && (stopping_ || static_cast<int>(running_.size() + admitted.size()) <
-                                                  options_.max_running)) {
-      admitted.push_back(std::move(waiting_.front()));
-      waiting_.pop_front();
-    }
-  }
-  for (TicketPtr& ticket : admitted) {
-    ticket->admitted = Ticket::Clock::now();
-    ticket->sequence.Start(&cache_);
-    ticket->PostStarted({ticket->sequence.usage(), ticket->sequence.Outcomes(), ticket->degraded});
-    {
-      MutexLock lock(&mutex_);
-      stats_.cached_tokens += ticket->sequence.cached_tokens();
-    }
-    running_.push_back(std::move(ticket));
-  }
 }
 
 bool Engine::EndIfUnwanted(Ticket& ticket) {
@@ -85,91 +61,57 @@ bool Engine::EndIfUnwanted(Ticket& ticket) {
 
 // Those that nobody waits for leave before the step, whether they run or wait.
 void Engine::Sweep() {
-  std::erase_if(running_, [this](const TicketPtr& ticket) { return EndIfUnwanted(*ticket); });
-  std::vector<TicketPtr> waiting;
+  std::erase_if(running_, [this](const TicketPtr& ticket) {
+    if (!EndIfUnwanted(*ticket)) return false;
+    MutexLock lock(&mutex_);
+    waiting_.Leave(ticket->context.tenant_id);
+    return true;
+  });
+  std::deque<TicketPtr> waiting, dropped;
   {
     MutexLock lock(&mutex_);
-    waiting.assign(waiting_.begin(), waiting_.end());
+    while (static_cast<int>(waiting_.size()) > options_.max_waiting) {
+      std::optional<TicketPtr> newest =
+          waiting_.DropNewestOfLongest(1, [](const TicketPtr& ticket) { return !ticket->started; });
+      if (!newest) break;
+      ++stats_.rejected;
+      dropped.push_back(*std::move(newest));
+    }
+    waiting = waiting_.All();
+  }
+  for (const TicketPtr& ticket : dropped) {
+    End(*ticket, ResourceExhausted("max_waiting requests are waiting, most of them this tenant's"));
   }
   for (const TicketPtr& ticket : waiting) {
     if (!EndIfUnwanted(*ticket)) continue;
     MutexLock lock(&mutex_);
-    std::erase(waiting_, ticket);
+    waiting_.Erase(ticket);
   }
-}
-
-void Engine::Step() {
-  std::vector<model::Chunk> chunks;
-  std::vector<Ticket*> owners;
-  int budget = options_.prefill_chunk;
-  int64_t answer_rows = 0;
-  for (const TicketPtr& ticket : running_) {
-    const bool prefilling = ticket->sequence.prefilling();
-    std::optional<model::Chunk> chunk = ticket->sequence.NextChunk(&budget);
-    if (!chunk) continue;
-    if (!prefilling) answer_rows += static_cast<int64_t>(chunk->tokens.size());
-    chunks.push_back(*std::move(chunk));
-    owners.push_back(ticket.get());
-  }
-
-  const Ticket::Clock::time_point began = Ticket::Clock::now();
-  const absl::StatusOr<std::vector<float>> logits = model_->Forward(chunks);
-  const double seconds = SecondsSince(began);
-  if (!logits.ok()) {
-    // Input was checked before, so this is a failure of the whole step.
-    for (const TicketPtr& ticket : running_) End(*ticket, Annotate(logits.status(), "forward"));
-    running_.clear();
-    return;
-  }
-  int64_t prompt_rows = -answer_rows;
-  for (const model::Chunk& chunk : chunks) prompt_rows += static_cast<int64_t>(chunk.tokens.size());
-  {
-    MutexLock lock(&mutex_);
-    stats_.prefill_tokens += prompt_rows;
-    stats_.decode_tokens += answer_rows;
-    (prompt_rows > 0 ? stats_.prefill_seconds : stats_.decode_seconds) += seconds;
-  }
-
-  std::span<const float> rest(*logits);
-  for (size_t i = 0; i < chunks.size(); ++i) {
-    const size_t rows = chunks[i].logits == model::LogitsWanted::kNone   ? 0
-                        : chunks[i].logits == model::LogitsWanted::kLast ? 1
-                                                                         : chunks[i].tokens.size();
-    const size_t n_floats = rows * language_.config->vocab_size;
-    Sequence& sequence = owners[i]->sequence;
-    const bool was_prefilling = sequence.prefilling();
-    const std::string text = sequence.Absorb(chunks[i], rest.first(n_floats), &cache_);
-    rest = rest.subspan(n_floats);
-    if (was_prefilling && !sequence.prefilling()) owners[i]->prefilled = Ticket::Clock::now();
-    owners[i]->PostText(text);
-  }
-  std::erase_if(running_, [this](const TicketPtr& ticket) {
-    if (ticket->sequence.finish_reason().empty()) return false;
-    End(*ticket, absl::OkStatus());
-    return true;
-  });
 }
 
 void Engine::End(Ticket& ticket, absl::Status status) {
-  const Sequence& sequence = ticket.sequence;
+  Sequence& sequence = ticket.sequence;
   sequence.Keep(&cache_);
+  sequence.Release();
   const bool cancelled = sequence.finish_reason() == "cancelled";
-  std::optional<Conversation> fresh;
-  if (status.ok() && !cancelled && sequence.input().plan.pack && !sequence.input().continuation) {
+  std::optional<Conversation> next;
+  if (status.ok() && !cancelled && !sequence.input().continuation) {
     absl::StatusOr<std::vector<int32_t>> tokens =
         RenderNextHistory(language_, sequence.input().prompt, sequence.answer_text());
     if (tokens.ok() && static_cast<int>(tokens->size()) <= language_.config->context_length) {
-      fresh = Conversation{ticket.context.tenant_id, *std::move(tokens)};
+      next = Conversation{ticket.context.tenant_id, *std::move(tokens)};
     }
   }
   {
     MutexLock lock(&mutex_);
     if (cancelled) ++stats_.cancelled;
-    if (ticket.admitted >= ticket.submitted) {
-      mean_request_seconds_ = 0.9 * mean_request_seconds_ + 0.1 * SecondsSince(ticket.admitted);
+    if (ticket.started) {
+      const double seconds =
+          std::chrono::duration<double>(Ticket::Clock::now() - ticket.admitted).count();
+      mean_request_seconds_ = 0.9 * mean_request_seconds_ + 0.1 * seconds;
     }
-    if (fresh && background_enabled_) {
-      background_.push_back(*std::move(fresh));
+    if (next && background_enabled_) {
+      background_.push_back(*std::move(next));
       if (background_.size() > kMaxBackground) background_.pop_front();
     }
   }
@@ -186,25 +128,25 @@ void Engine::BackgroundStep() {
     conversation = std::move(background_.front());
     background_.pop_front();
   }
-  const PrefixCache::Match match = cache_.Find(conversation.tenant_id, conversation.tokens);
-  const int n_tokens = static_cast<int>(conversation.tokens.size());
-  const int until = std::min(n_tokens, match.n_tokens + kBackgroundChunk);
-  if (match.n_tokens == n_tokens) return;
-  auto kv = std::make_shared<model::KvBuffer>(match.kv ? match.kv->Share(match.n_tokens)
-                                                       : model::KvBuffer(model_->kv_shape(), 0));
   const std::span<const int32_t> all = conversation.tokens;
-  model::Chunk chunk{.tokens = all.subspan(match.n_tokens, until - match.n_tokens),
-                     .context = kv.get(),
+  PrefixCache::Match match = cache_.Find(conversation.tenant_id, all);
+  const int begin = match.n_tokens;
+  const int end = std::min(static_cast<int>(all.size()), begin + kBackgroundChunk);
+  if (begin == end) return;
+  model::KvBuffer kv(model_->kv_shape(), std::move(match.pages), begin, meter_);
+  if (!FreeRoom(page_bytes_ * kv.PagesToReserve(end))) return;
+  model::Chunk chunk{.tokens = all.subspan(begin, end - begin),
+                     .context = &kv,
                      .segments = {},
                      .logits = model::LogitsWanted::kNone};
   if (!model_->Forward(std::span(&chunk, 1)).ok()) return;
-  std::vector<int32_t> done(all.begin(), all.begin() + until);
-  const bool kept = cache_.Insert(conversation.tenant_id, std::move(done), std::move(kv));
+  cache_.Insert(conversation.tenant_id, all.first(end), kv);
+  // Abandoned when the cache is too small for it.
+  const bool kept = cache_.Find(conversation.tenant_id, all).n_tokens >= end;
 
   MutexLock lock(&mutex_);
-  stats_.background_tokens += until - match.n_tokens;
-  // Abandoned when the cache is too small for it.
-  if (kept && until < n_tokens && background_enabled_) {
+  stats_.background_tokens += end - begin;
+  if (kept && end < static_cast<int>(all.size()) && background_enabled_) {
     background_.push_front(std::move(conversation));
   }
 }
@@ -214,8 +156,11 @@ void Engine::PublishStats() {
   {
     MutexLock lock(&mutex_);
     stats_.running = static_cast<int>(running_.size());
+    stats_.kv_bytes = *meter_;
+    for (const TicketPtr& ticket : running_) stats_.kv_bytes += ticket->memory_bytes;
+    stats_.kv_reserved_bytes = CommittedBytes();
     stats_.prefix_cache_bytes = cache_.size_bytes();
-    stats_.prefix_cache_entries = cache_.n_entries();
+    stats_.prefix_cache_pages = cache_.n_pages();
     stats = stats_;
     stats.waiting = static_cast<int>(waiting_.size());
     stats.background = static_cast<int>(background_.size());

@@ -3,67 +3,115 @@
 
 #include <gmock/gmock.h>
 
+#include <numeric>
+
 namespace dki::engine {
 namespace {
 
+using Tokens = std::vector<int32_t>;
 constexpr model::KvShape kShape{.n_layers = 1, .n_kv_heads = 1, .head_dim = 2};
+constexpr int64_t kPage = int64_t{64} * 4 * sizeof(float);  // bytes
 
-std::shared_ptr<const model::KvBuffer> Kv(int n_tokens) {
-  auto kv = std::make_shared<model::KvBuffer>(kShape, n_tokens);
-  kv->Resize(n_tokens);
+model::KvBuffer Kv(int n_tokens) {
+  model::KvBuffer kv(kShape, 0);
+  kv.Reserve(n_tokens);
+  kv.Resize(n_tokens);
   return kv;
 }
-bool Insert(PrefixCache& cache, const std::string& tenant, const std::vector<int32_t>& tokens) {
-  return cache.Insert(tenant, tokens, Kv(static_cast<int>(tokens.size())));
+void Insert(PrefixCache& cache, const std::string& tenant, const Tokens& tokens) {
+  cache.Insert(tenant, tokens, Kv(static_cast<int>(tokens.size())));
 }
-int Found(PrefixCache& cache, const std::string& tenant, const std::vector<int32_t>& tokens) {
+int Found(PrefixCache& cache, const std::string& tenant, const Tokens& tokens) {
   return cache.Find(tenant, tokens).n_tokens;
 }
-int64_t Bytes(int n_tokens) {
-  return static_cast<int64_t>(Kv(n_tokens)->size_bytes());
+// n tokens from `first` on, then `last`.
+Tokens Ids(int first, int n, const Tokens& last = {}) {
+  Tokens tokens(n);
+  std::iota(tokens.begin(), tokens.end(), first);
+  tokens.insert(tokens.end(), last.begin(), last.end());
+  return tokens;
 }
 
-TEST(PrefixCacheTest, FindsTheLongestCommonBeginning) {
-  PrefixCache cache(Bytes(100));
+TEST(PrefixCacheTest, FindsTheLongestCommonBeginningWithinAPage) {
+  PrefixCache cache({.budget_bytes = 100 * kPage});
   Insert(cache, "t", {1, 2, 3, 9});
   Insert(cache, "t", {1, 2, 4});
+  Insert(cache, "t", {1, 2, 4, 5});  // replaces the one before
+  EXPECT_EQ(cache.n_pages(), 2);
   EXPECT_EQ(Found(cache, "t", {1, 2, 3, 4}), 3);
   EXPECT_EQ(Found(cache, "t", {1, 2, 4, 4}), 3);
   EXPECT_EQ(Found(cache, "t", {1}), 1);
-  EXPECT_EQ(cache.Find("t", std::vector<int32_t>{2, 3}).kv, nullptr);
+  EXPECT_EQ(Found(cache, "t", {2, 3}), 0);
+  EXPECT_TRUE(cache.Find("t", Tokens{2, 3}).pages.empty());
+}
+
+TEST(PrefixCacheTest, ConversationsShareTheirPages) {
+  PrefixCache cache({.budget_bytes = 100 * kPage});
+  const model::KvBuffer first = Kv(150);
+  cache.Insert("t", Ids(0, 150), first);
+  EXPECT_EQ(cache.size_bytes(), 3 * kPage);
+  Insert(cache, "t", Ids(0, 128, {7, 8, 9}));
+  EXPECT_EQ(cache.size_bytes(), 4 * kPage);
+  PrefixCache::Match match = cache.Find("t", Ids(0, 128, {7, 8, 1}));
+  EXPECT_EQ(match.n_tokens, 130);
+  ASSERT_EQ(match.pages.size(), 3u);
+  EXPECT_EQ(match.pages[1], first.pages()[1]);
+  match.Truncate(70);
+  EXPECT_EQ(match.pages.size(), 2u);
+  Insert(cache, "t", Ids(0, 140));  // held already
+  EXPECT_EQ(cache.n_pages(), 4);
 }
 
 TEST(PrefixCacheTest, TenantsNeverShare) {
-  PrefixCache cache(Bytes(100));
-  Insert(cache, "a", {1, 2, 3});
-  EXPECT_EQ(Found(cache, "b", {1, 2, 3}), 0);
-  Insert(cache, "b", {1, 2, 3, 4});
-  EXPECT_EQ(cache.n_entries(), 2);
-  EXPECT_EQ(Found(cache, "a", {1, 2, 3, 4}), 3);
+  PrefixCache cache({.budget_bytes = 100 * kPage});
+  Insert(cache, "a", Ids(0, 100));
+  EXPECT_EQ(Found(cache, "b", Ids(0, 100)), 0);
+  Insert(cache, "b", Ids(0, 110));
+  EXPECT_EQ(cache.n_pages(), 4);
+  EXPECT_EQ(Found(cache, "a", Ids(0, 110)), 100);
 }
 
-TEST(PrefixCacheTest, ALongerEntryReplacesItsBeginnings) {
-  PrefixCache cache(Bytes(100));
-  Insert(cache, "t", {1, 2});
-  Insert(cache, "t", {1, 2, 3});
-  EXPECT_TRUE(Insert(cache, "t", {1}));  // held already
-  EXPECT_EQ(cache.n_entries(), 1);
-  EXPECT_EQ(cache.size_bytes(), Bytes(3));
+TEST(PrefixCacheTest, WholePagesOfANamedPrefixAreSharedByTenants) {
+  PrefixCache cache({.budget_bytes = 100 * kPage, .shared_prefix = Ids(0, 130)});
+  Insert(cache, "a", Ids(0, 200));
+  EXPECT_EQ(Found(cache, "b", Ids(0, 200)), 128);
+  EXPECT_EQ(Found(cache, "b", Ids(0, 100)), 64);
+  EXPECT_EQ(Found(cache, "b", Ids(1, 64)), 0);
+  Insert(cache, "b", Ids(0, 130));
+  EXPECT_EQ(cache.n_pages(), 5);
 }
 
 TEST(PrefixCacheTest, TheLeastRecentlyUsedMakesRoom) {
-  PrefixCache cache(Bytes(6));
-  Insert(cache, "t", {1, 1, 1});
-  Insert(cache, "t", {2, 2, 2});
-  const PrefixCache::Match held = cache.Find("t", std::vector<int32_t>{1, 1, 1});
-  Insert(cache, "t", {3, 3});
-  EXPECT_EQ(Found(cache, "t", {2, 2, 2}), 0);
-  EXPECT_EQ(Found(cache, "t", {1, 1, 1}), 3);
-  Insert(cache, "t", {4, 4, 4, 4, 4, 4});
-  EXPECT_EQ(cache.n_entries(), 1);
-  EXPECT_EQ(held.kv->size(), 3);  // lives on with who attends to it
-  EXPECT_FALSE(Insert(cache, "t", {5, 5, 5, 5, 5, 5, 5}));
-  EXPECT_EQ(Found(cache, "t", {4}), 1);  // a refused entry evicts nothing
+  PrefixCache cache({.budget_bytes = 4 * kPage});
+  Insert(cache, "t", Ids(0, 128));
+  Insert(cache, "t", Ids(1000, 128));
+  const PrefixCache::Match held = cache.Find("t", Ids(0, 128));
+  Insert(cache, "t", Ids(2000, 64));
+  EXPECT_EQ(Found(cache, "t", Ids(1000, 128)), 64);  // the end goes first
+  EXPECT_EQ(Found(cache, "t", Ids(0, 128)), 128);
+  Insert(cache, "t", Ids(3000, 1000));  // more than the budget: its beginning is kept
+  EXPECT_EQ(Found(cache, "t", Ids(3000, 1000)), 256);
+  EXPECT_EQ(cache.size_bytes(), 4 * kPage);
+  EXPECT_EQ(held.pages[1].use_count(), 1);  // lives on with who attends to it
+}
+
+TEST(PrefixCacheTest, WhatIsAttendedToIsNotEvictedForItsMemory) {
+  PrefixCache cache({.budget_bytes = 100 * kPage});
+  Insert(cache, "t", Ids(0, 128));
+  Insert(cache, "t", Ids(1000, 128));
+  const PrefixCache::Match held = cache.Find("t", Ids(0, 64));
+  EXPECT_EQ(cache.UnusedBytes(), 3 * kPage);
+  while (cache.EvictUnused()) {
+  }
+  EXPECT_EQ(cache.n_pages(), 1);
+  EXPECT_EQ(Found(cache, "t", Ids(0, 128)), 64);
+}
+
+TEST(PrefixCacheTest, NoBudgetKeepsNothing) {
+  PrefixCache cache({.budget_bytes = 0});
+  Insert(cache, "t", Ids(0, 128));
+  EXPECT_EQ(cache.size_bytes(), 0);
+  EXPECT_EQ(Found(cache, "t", Ids(0, 128)), 0);
 }
 
 }  // namespace

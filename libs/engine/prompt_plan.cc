@@ -14,15 +14,23 @@ void Append(const std::vector<int32_t>& tokens, std::vector<int32_t>* to) {
   to->insert(to->end(), tokens.begin(), tokens.end());
 }
 
-absl::StatusOr<std::vector<int32_t>> RenderHistory(const model::ChatFormat& format,
-                                                   const Prompt& prompt,
-                                                   const std::string& system_prompt) {
-  std::vector<int32_t> tokens = format.RenderPrefix(system_prompt);
+struct RenderedHistory {
+  std::vector<int32_t> tokens;
+  std::vector<std::pair<int, int>> answers;  // see PromptPlan
+};
+
+absl::StatusOr<RenderedHistory> RenderHistory(const model::ChatFormat& format, const Prompt& prompt,
+                                              const std::string& system_prompt) {
+  RenderedHistory history{.tokens = format.RenderPrefix(system_prompt), .answers = {}};
   for (const model::Message& message : prompt.history) {
+    const int begin = static_cast<int>(history.tokens.size());
     DKI_ASSIGN_OR_RETURN(const std::vector<int32_t> rendered, format.RenderMessage(message));
-    Append(rendered, &tokens);
+    Append(rendered, &history.tokens);
+    if (message.role == "assistant") {
+      history.answers.emplace_back(begin, static_cast<int>(history.tokens.size()));
+    }
   }
-  return tokens;
+  return history;
 }
 
 absl::StatusOr<std::vector<int32_t>> RenderTurn(const PromptLanguage& language,
@@ -76,10 +84,11 @@ absl::Status AddMemories(const PromptLanguage& language, const std::string& tena
     case MemoryPlace::kPromptSystem: {
       const std::string system = SystemPromptOrDefault(*language.format, prompt.system_prompt);
       DKI_ASSIGN_OR_RETURN(
-          std::vector<int32_t> history,
+          RenderedHistory history,
           RenderHistory(*language.format, prompt, system + "\n\n" + NotesText(prompt, kept)));
-      plan->memory_free = CommonBeginning(plan->history, history);
-      plan->history = std::move(history);
+      plan->memory_free = CommonBeginning(plan->history, history.tokens);
+      plan->history = std::move(history.tokens);
+      plan->answers = std::move(history.answers);
       break;
     }
     case MemoryPlace::kPromptUser: {
@@ -130,9 +139,12 @@ std::string SystemPromptOrDefault(const model::ChatFormat& format, const std::st
 absl::StatusOr<PromptPlan> PlanPrompt(const PromptLanguage& language, const std::string& tenant_id,
                                       const Prompt& prompt, int answer_tokens) {
   PromptPlan vanilla;
-  DKI_ASSIGN_OR_RETURN(vanilla.history, RenderHistory(*language.format, prompt,
-                                                      SystemPromptOrDefault(*language.format,
-                                                                            prompt.system_prompt)));
+  DKI_ASSIGN_OR_RETURN(
+      RenderedHistory history,
+      RenderHistory(*language.format, prompt,
+                    SystemPromptOrDefault(*language.format, prompt.system_prompt)));
+  vanilla.history = std::move(history.tokens);
+  vanilla.answers = std::move(history.answers);
   DKI_ASSIGN_OR_RETURN(vanilla.turn, RenderTurn(language, prompt, prompt.turn.content));
   vanilla.memory_free = vanilla.n_tokens();
   const int window = language.config->context_length;
@@ -168,14 +180,27 @@ absl::StatusOr<PromptPlan> PlanPrompt(const PromptLanguage& language, const std:
   return vanilla;
 }
 
+int ReusableTokens(const PromptPlan& plan, int n_common) {
+  constexpr int kLeastOfTurn = 64;
+  const int n_history = static_cast<int>(plan.history.size());
+  if (n_common >= n_history) return n_common - n_history < kLeastOfTurn ? n_history : n_common;
+  for (const auto& [begin, end] : plan.answers) {
+    if (n_common > begin && n_common < end) return begin;
+  }
+  return n_common;
+}
+
 absl::StatusOr<std::vector<int32_t>> RenderNextHistory(const PromptLanguage& language,
                                                        const Prompt& prompt,
                                                        const std::string& answer_text) {
   Prompt next = prompt;
   next.history.push_back(prompt.turn);
   next.history.push_back({"assistant", prompt.answer_prefix + answer_text});
-  return RenderHistory(*language.format, next,
-                       SystemPromptOrDefault(*language.format, prompt.system_prompt));
+  DKI_ASSIGN_OR_RETURN(
+      RenderedHistory history,
+      RenderHistory(*language.format, next,
+                    SystemPromptOrDefault(*language.format, prompt.system_prompt)));
+  return std::move(history.tokens);
 }
 
 }  // namespace dki::engine

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "libs/base/status.h"
@@ -28,6 +29,8 @@ struct PromptPlan {
   std::vector<int32_t> turn;     // user's message, answer header, answer prefix
   // Leading tokens of the above whose K/V no memory text has touched: what may be cached.
   int memory_free = 0;
+  // [begin, end) of the assistant's messages in `history`.
+  std::vector<std::pair<int, int>> answers;
   int memory_prompt_tokens = 0;
   int pack_tokens = 0;  // of the kept memories, wherever they go
 
@@ -53,6 +56,12 @@ struct PromptLanguage {
 // REQUIRES: ValidatePrompt(prompt) is OK.
 absl::StatusOr<PromptPlan> PlanPrompt(const PromptLanguage& language, const std::string& tenant_id,
                                       const Prompt& prompt, int answer_tokens);
+
+// How many of `n_common` leading tokens, whose K/V is cached, a request with this plan may take.
+// What happens to be equal by chance is not taken: of an answer in the history all or nothing, of
+// the turn nothing below 64 tokens. So how many tokens are served from the cache does not depend on
+// how the words of some earlier answer, with or without memory, begin (P4).
+int ReusableTokens(const PromptPlan& plan, int n_common);
 
 // The conversation after `answer_text`, as its next request will render it as history.
 absl::StatusOr<std::vector<int32_t>> RenderNextHistory(const PromptLanguage& language,

@@ -12,6 +12,9 @@ namespace {
 // Rows of a scored continuation at once: each brings a whole row of logits.
 constexpr int kScoreRows = 32;
 
+// Of history and context, what is not a whole page yet, and one to write into.
+constexpr int kPartialPages = 3;
+
 int CountSegments(const SequenceInput& input) {
   return (input.plan.history.empty() ? 0 : 1) + static_cast<int>(input.blocks.size());
 }
@@ -26,13 +29,16 @@ std::vector<int32_t> ContextTokens(const PromptPlan& plan) {
 
 }  // namespace
 
-Sequence::Sequence(SequenceInput input, const PromptLanguage& language, const model::KvShape& shape)
+Sequence::Sequence(SequenceInput input, const PromptLanguage& language, const model::KvShape& shape,
+                   std::shared_ptr<model::KvMeter> meter)
     : input_(std::move(input)),
       language_(language),
       shape_(shape),
+      meter_(std::move(meter)),
       has_pack_(input_.plan.pack.has_value()),
+      history_(shape, 0, meter_),
       context_tokens_(ContextTokens(input_.plan)),
-      context_(shape, 0),
+      context_(shape, 0, meter_),
       mass_(MakeAttentionMass(shape.n_layers, CountSegments(input_))),
       sampler_(input_.options.sampling),
       text_(input_.options.stop),
@@ -42,25 +48,80 @@ Sequence::Sequence(SequenceInput input, const PromptLanguage& language, const mo
 }
 
 void Sequence::Start(PrefixCache* cache) {
-  if (has_pack_) {
-    const int n_tokens = static_cast<int>(input_.plan.history.size());
-    const PrefixCache::Match match = cache->Find(input_.tenant_id, input_.plan.history);
-    cached_tokens_ = match.n_tokens;
-    if (match.n_tokens == n_tokens) {
-      history_ = match.kv;  // attended to where it lies; null when there is no history
-    } else {
-      own_history_ = std::make_unique<model::KvBuffer>(match.kv ? match.kv->Share(match.n_tokens)
-                                                                : model::KvBuffer(shape_, 0));
-    }
-    return;
+  // Of a running context the last token is always computed: its logits are wanted.
+  const std::span<const int32_t> wanted =
+      has_pack_ ? std::span<const int32_t>(input_.plan.history)
+                : std::span<const int32_t>(context_tokens_).first(context_tokens_.size() - 1);
+  PrefixCache::Match match = cache->Find(input_.tenant_id, wanted);
+  match.Truncate(ReusableTokens(input_.plan, match.n_tokens));
+  const int n_tokens = match.n_tokens;
+  (has_pack_ ? history_ : context_) =
+      model::KvBuffer(shape_, std::move(match.pages), n_tokens, meter_);
+  if (!first_cached_tokens_) first_cached_tokens_ = n_tokens;
+}
+
+void Sequence::Preempt() {
+  history_ = model::KvBuffer(shape_, 0, meter_);
+  context_ = model::KvBuffer(shape_, 0, meter_);
+}
+
+void Sequence::Release() {
+  Preempt();
+  for (LoadedBlock& block : input_.blocks) block.block.kv = model::KvBuffer(shape_, 0);
+}
+
+int Sequence::pages() const {
+  const auto held = [](const model::KvBuffer& kv) {
+    const int n = static_cast<int>(kv.pages().size());
+    const bool replaced = kv.size() % model::kPageTokens != 0 && kv.pages().back().use_count() > 1;
+    return replaced ? n - 1 : n;
+  };
+  const bool history_done =
+      !has_pack_ || std::cmp_equal(history_.size(), input_.plan.history.size());
+  return (history_done ? static_cast<int>(history_.pages().size()) : held(history_)) +
+         held(context_);
+}
+
+int Sequence::PagesToWrite() const {
+  return writing() ? context_.PagesToReserve(context_.size() + 1) : 0;
+}
+
+int Sequence::PagesToGoOn() const {
+  const size_t n_history = has_pack_ ? input_.plan.history.size() : 0;
+  return (static_cast<int>(n_history) + n_stream()) / model::kPageTokens + kPartialPages;
+}
+
+int Sequence::MostPages(const PromptPlan& plan, int answer_tokens) {
+  return (plan.n_tokens() + answer_tokens) / model::kPageTokens + kPartialPages;
+}
+
+int64_t Sequence::memory_bytes() const {
+  int64_t bytes = 0;
+  for (const LoadedBlock& block : input_.blocks) {
+    bytes += static_cast<int64_t>(block.block.kv.size_bytes());
   }
-  // The last token is always computed: its logits are wanted.
-  const PrefixCache::Match match =
-      cache->Find(input_.tenant_id, context_tokens().first(context_tokens_.size() - 1));
-  if (match.kv) {
-    cached_tokens_ = match.n_tokens;
-    context_ = match.kv->Share(match.n_tokens);
-  }
+  return bytes;
+}
+
+int Sequence::TokensToRead() const {
+  const int n_history =
+      has_pack_ ? static_cast<int>(input_.plan.history.size()) - history_.size() : 0;
+  return n_history + n_stream() - context_.size();
+}
+
+int Sequence::n_stream() const {
+  return static_cast<int>(context_tokens_.size() +
+                          (input_.continuation ? input_.continuation->size() : answer_.size()));
+}
+
+int32_t Sequence::StreamToken(int index) const {
+  const int n_read = static_cast<int>(context_tokens_.size());
+  if (index < n_read) return context_tokens_[index];
+  return (input_.continuation ? *input_.continuation : answer_)[index - n_read];
+}
+
+bool Sequence::writing() const {
+  return prefilled_ && !input_.continuation && context_.size() >= absorbed_;
 }
 
 std::vector<model::Segment> Sequence::Segments(Weights weights) const {
@@ -73,10 +134,7 @@ std::vector<model::Segment> Sequence::Segments(Weights weights) const {
   double largest = 0.0;  // the lead-in's weight
   for (const int memory : input_.plan.kept) largest = std::max(largest, alpha_of(memory));
 
-  if (history_) {
-    segments.push_back(
-        {.kv = history_.get(), .n_tokens = static_cast<int>(input_.plan.history.size())});
-  }
+  if (history_.size() > 0) segments.push_back({.kv = &history_, .n_tokens = history_.size()});
   size_t memory = 0;
   for (size_t i = 0; i < input_.blocks.size(); ++i) {
     const injection::PlannedBlock& planned = input_.plan.pack->blocks[i];
@@ -98,7 +156,7 @@ model::Chunk Sequence::ContextChunk(std::span<const int32_t> tokens, Weights wei
 }
 
 std::optional<model::Chunk> Sequence::NextChunk(int* prompt_budget) {
-  if (prefilled_ && !input_.continuation) {
+  if (writing()) {
     model::Chunk chunk = ContextChunk(std::span(answer_).last(1), Weights::kAnswer);
     chunk.logits = model::LogitsWanted::kLast;
     if (has_pack_) chunk.mass = &mass_;
@@ -111,6 +169,23 @@ std::optional<model::Chunk> Sequence::NextChunk(int* prompt_budget) {
     return rest.first(n);
   };
 
+  if (has_pack_ && history_.size() < static_cast<int>(input_.plan.history.size())) {
+    const std::span<const int32_t> history(input_.plan.history);
+    return model::Chunk{.tokens = take(history.subspan(history_.size()), *prompt_budget),
+                        .context = &history_,
+                        .segments = {},
+                        .logits = model::LogitsWanted::kNone};
+  }
+  if (context_.size() < absorbed_) {  // preempted: what it held before, with the same weights
+    const int n_read = static_cast<int>(context_tokens_.size());
+    const bool reads = context_.size() < n_read;
+    const int end = std::min(
+        {reads ? std::min(n_read, absorbed_) : absorbed_, context_.size() + *prompt_budget});
+    again_.clear();
+    for (int i = context_.size(); i < end; ++i) again_.push_back(StreamToken(i));
+    *prompt_budget -= static_cast<int>(again_.size());
+    return ContextChunk(again_, reads ? Weights::kRead : Weights::kAnswer);
+  }
   if (prefilled_) {
     const std::span<const int32_t> all = *input_.continuation;
     const size_t done = scores_.log_probabilities.size();
@@ -119,14 +194,6 @@ std::optional<model::Chunk> Sequence::NextChunk(int* prompt_budget) {
     chunk.logits = model::LogitsWanted::kAll;
     if (has_pack_) chunk.mass = &mass_;
     return chunk;
-  }
-  if (own_history_) {
-    const std::span<const int32_t> rest =
-        std::span<const int32_t>(input_.plan.history).subspan(own_history_->size());
-    return model::Chunk{.tokens = take(rest, *prompt_budget),
-                        .context = own_history_.get(),
-                        .segments = {},
-                        .logits = model::LogitsWanted::kNone};
   }
   const std::span<const int32_t> rest = context_tokens().subspan(context_.size());
   const bool separate_last = has_pack_ && rest.size() > 1;
@@ -141,14 +208,14 @@ std::optional<model::Chunk> Sequence::NextChunk(int* prompt_budget) {
 
 std::string Sequence::Absorb(const model::Chunk& chunk, std::span<const float> logits,
                              PrefixCache* cache) {
-  if (chunk.context == own_history_.get()) {
-    if (own_history_->size() == static_cast<int>(input_.plan.history.size())) {
-      history_ = std::move(own_history_);
+  if (chunk.context == &history_) {
+    if (history_.size() == static_cast<int>(input_.plan.history.size())) {
       cache->Insert(input_.tenant_id, input_.plan.history, history_);
     }
     return "";
   }
   if (chunk.logits == model::LogitsWanted::kNone) return "";
+  absorbed_ = context_.size();
   prefilled_ = true;
   if (!input_.continuation) return AbsorbAnswerRow(logits);
   const size_t vocab_size = language_.config->vocab_size;
@@ -186,24 +253,26 @@ std::string Sequence::Finish(const std::string& reason) {
 }
 
 void Sequence::Keep(PrefixCache* cache) const {
-  if (has_pack_) return;  // its history is kept already
+  if (has_pack_) {  // what the turn and the answer hold, memory has touched
+    const std::span<const int32_t> history(input_.plan.history);
+    cache->Insert(input_.tenant_id, history.first(history_.size()), history_);
+    return;
+  }
   std::vector<int32_t> tokens = context_tokens_;
   const bool vanilla = input_.plan.memory_free == static_cast<int>(tokens.size());
   const std::vector<int32_t>& answer = input_.continuation ? *input_.continuation : answer_;
   tokens.insert(tokens.end(), answer.begin(), answer.end());
   const int n_tokens =
       vanilla ? context_.size() : std::min(context_.size(), input_.plan.memory_free);
-  if (n_tokens <= cached_tokens_) return;
   tokens.resize(n_tokens);
-  cache->Insert(input_.tenant_id, std::move(tokens),
-                std::make_shared<model::KvBuffer>(context_.Share(n_tokens)));
+  cache->Insert(input_.tenant_id, tokens, context_.Share(n_tokens));
 }
 
 Usage Sequence::usage() const {
   const PromptPlan& plan = input_.plan;
   return {.prompt_tokens = plan.n_tokens(),
           .memory_prompt_tokens = plan.memory_prompt_tokens,
-          .cached_prompt_tokens = cached_tokens_,
+          .cached_prompt_tokens = cached_tokens(),
           .injected_tokens = plan.pack ? plan.pack->n_tokens : 0,
           .completion_tokens = completion_tokens()};
 }

@@ -7,6 +7,10 @@
 //   With a pack, the last token of the turn is a chunk of its own, because its row produces the
 //   first answer token and counts for attention shares. Everything up to that row reads with the
 //   memories' weight for reading, everything behind with the weight for answering.
+//
+//   A sequence may lose its K/V at any time between steps (Preempt) and be started again: it
+//   computes the same K/V once more, without logits, and goes on where it was. By P11 the answer
+//   has the same bytes.
 // Thread-safety: thread-compatible; owned by the engine's thread once it runs.
 #pragma once
 
@@ -40,11 +44,31 @@ struct SequenceInput {
 
 class Sequence {
  public:
-  Sequence(SequenceInput input, const PromptLanguage& language, const model::KvShape& shape);
+  Sequence(SequenceInput input, const PromptLanguage& language, const model::KvShape& shape,
+           std::shared_ptr<model::KvMeter> meter);
 
-  // Takes what the cache holds of this conversation. Once, before the first chunk.
+  // Takes what the cache holds of this conversation. Before the first chunk, and after Preempt.
   void Start(PrefixCache* cache);
-  int cached_tokens() const { return cached_tokens_; }
+  // Gives its K/V up, to be started again later.
+  void Preempt();
+  // Gives its K/V and that of its memories up for good.
+  void Release();
+  // Prompt tokens that the cache held when it was first started.
+  int cached_tokens() const { return first_cached_tokens_.value_or(0); }
+
+  // Pages of K/V held, shared ones included, but not one that will be copied to be written.
+  int pages() const;
+  // Pages more that its next row of the answer takes; 0 while it does not write.
+  int PagesToWrite() const;
+  // Pages that it holds once it has read, or read again, everything that it has so far, and writes
+  // behind it.
+  int PagesToGoOn() const;
+  // Pages for a prompt and an answer of this plan, whatever happens.
+  static int MostPages(const PromptPlan& plan, int answer_tokens);
+  // Bytes of its memories' K/V.
+  int64_t memory_bytes() const;
+  // Prompt tokens still to be read before it writes.
+  int TokensToRead() const;
 
   // The next piece of work, or none when it would need prompt tokens and `*prompt_budget` is used
   // up; prompt tokens are taken off the budget. The chunk refers into this object.
@@ -52,7 +76,10 @@ class Sequence {
   // Takes the logits of the chunk just run ([rows wanted, vocab_size]). Returns text to show.
   std::string Absorb(const model::Chunk& chunk, std::span<const float> logits, PrefixCache* cache);
 
+  // Before the first token of the answer.
   bool prefilling() const { return !prefilled_; }
+  // The next chunk is a row of the answer.
+  bool writing() const;
   // Why it ended; empty while it goes on.
   const std::string& finish_reason() const { return finish_reason_; }
   // Ends the answer from outside ("cancelled"). Returns text that was held back.
@@ -75,23 +102,28 @@ class Sequence {
   std::vector<model::Segment> Segments(Weights weights) const;
   std::span<const int32_t> context_tokens() const { return context_tokens_; }
   model::Chunk ContextChunk(std::span<const int32_t> tokens, Weights weights);
+  // All that the running context holds or has held: the turn (or everything), then the answer.
+  int n_stream() const;
+  int32_t StreamToken(int index) const;
   std::string AbsorbAnswerRow(std::span<const float> logits);
   void AbsorbScoreRow(std::span<const float> logits);
 
   SequenceInput input_;
   const PromptLanguage language_;
   const model::KvShape shape_;
+  const std::shared_ptr<model::KvMeter> meter_;
   const bool has_pack_;
 
-  // With a pack: K/V of prefix and history, frame 0; own while it is computed, then shared.
-  std::unique_ptr<model::KvBuffer> own_history_;
-  std::shared_ptr<const model::KvBuffer> history_;
+  // With a pack: K/V of prefix and history, frame 0.
+  model::KvBuffer history_;
   // The running context: the turn (with a pack) or everything, then the answer.
   std::vector<int32_t> context_tokens_;
   model::KvBuffer context_;
   model::AttentionMass mass_;
-  int cached_tokens_ = 0;
+  std::optional<int> first_cached_tokens_;
   bool prefilled_ = false;
+  int absorbed_ = 0;            // tokens of the running context whose rows have done their work
+  std::vector<int32_t> again_;  // of the chunk that computes them again
 
   model::Sampler sampler_;
   AnswerText text_;

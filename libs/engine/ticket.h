@@ -30,9 +30,13 @@ class Ticket {
   const RequestContext context;
   Sequence sequence;
   std::vector<std::string> degraded;
-  std::optional<std::vector<int32_t>> next_history;  // to be encoded when the answer is done
+  int64_t memory_bytes = 0;  // K/V of its memories
 
   Clock::time_point created, submitted, admitted, prefilled, ended;
+  // Of the scheduler. Set by the engine's thread.
+  bool started = false;    // has been admitted once
+  int reserved_pages = 0;  // that it may hold while it runs
+  Clock::time_point due;   // when its prompt would be read, were it alone
   int64_t pack_us = 0;
 
   // Nobody reads on.

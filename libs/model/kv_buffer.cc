@@ -7,14 +7,6 @@
 #include "libs/base/check.h"
 
 namespace dki::model {
-namespace {
-
-int PagesFor(int n_tokens) {
-  return (n_tokens + kPageTokens - 1) / kPageTokens;
-}
-
-}  // namespace
-
 KvPage::KvPage(const KvShape& shape, int capacity, std::shared_ptr<KvMeter> meter)
     : shape_(shape),
       capacity_(capacity),
@@ -92,14 +84,25 @@ void KvBuffer::Resize(int n_tokens) {
   size_ = n_tokens;
 }
 
+bool KvBuffer::MustReplace(int page, int n_tokens) const {
+  const int capacity = pages_[page]->capacity();
+  return pages_[page].use_count() > 1 ||
+         (capacity < kPageTokens && page * kPageTokens + capacity < n_tokens);
+}
+
+int KvBuffer::PagesToReserve(int n_tokens) const {
+  int n = std::max(0, PagesFor(n_tokens) - static_cast<int>(pages_.size()));
+  for (int i = size_ / kPageTokens; i < static_cast<int>(pages_.size()); ++i) {
+    if (MustReplace(i, n_tokens)) ++n;
+  }
+  return n;
+}
+
 void KvBuffer::Reserve(int n_tokens) {
   const int wanted = PagesFor(n_tokens);
-  for (size_t i = size_ / kPageTokens; i < pages_.size(); ++i) {
-    std::shared_ptr<KvPage>& page = pages_[i];
-    const bool grows = static_cast<int>(i) * kPageTokens + page->capacity() < n_tokens &&
-                       page->capacity() < kPageTokens;
-    if (!grows && page.use_count() == 1) continue;
-    page = page->Clone(std::max(0, size_ - static_cast<int>(i) * kPageTokens), kPageTokens);
+  for (int i = size_ / kPageTokens; i < static_cast<int>(pages_.size()); ++i) {
+    if (!MustReplace(i, n_tokens)) continue;
+    pages_[i] = pages_[i]->Clone(std::max(0, size_ - i * kPageTokens), kPageTokens);
   }
   while (static_cast<int>(pages_.size()) < wanted) {
     pages_.push_back(std::make_shared<KvPage>(shape_, kPageTokens, meter_));

@@ -20,6 +20,9 @@
 namespace dki::model {
 
 inline constexpr int kPageTokens = 64;
+inline constexpr int PagesFor(int n_tokens) {
+  return (n_tokens + kPageTokens - 1) / kPageTokens;
+}
 
 struct KvShape {
   int n_layers = 0;
@@ -99,9 +102,13 @@ class KvBuffer {
   // Makes room for at least `n_tokens`, in whole pages, and for writing behind what is held: a page
   // that is half full and shared is replaced by a copy.
   void Reserve(int n_tokens);
+  // Pages that Reserve would allocate.
+  int PagesToReserve(int n_tokens) const;
 
  private:
   KvPage& OwnPage(int token);
+  // Whether a page from the first writable one on is shared, or too small for `n_tokens`.
+  bool MustReplace(int page, int n_tokens) const;
 
   KvShape shape_;
   std::shared_ptr<KvMeter> meter_;

@@ -3,6 +3,8 @@
 
 #include <google/protobuf/util/time_util.h>
 
+#include "libs/base/utf8.h"
+#include "libs/engine/validate.h"
 #include "libs/rpc/run_service.h"
 
 namespace dki::generation {
@@ -28,7 +30,11 @@ config::v1::GenerationServer DefaultConfig() {
   config.set_max_running(8);
   config.set_max_waiting(64);
   config.set_prefill_chunk(256);
-  config.set_prefix_cache_bytes(int64_t{512} << 20);
+  const engine::Engine::Options defaults;
+  config.set_prefix_cache_bytes(defaults.prefix_cache_bytes);
+  config.set_kv_cache_bytes(defaults.kv_cache_bytes);
+  config.set_max_waiting_bytes(defaults.max_waiting_bytes);
+  config.set_decode_slowdown(defaults.decode_slowdown);
   return config;
 }
 
@@ -40,6 +46,22 @@ absl::StatusOr<Settings> ReadConfig(const config::v1::GenerationServer& config) 
   DKI_RETURN_IF_ERROR(CheckRange("prefill_chunk", config.prefill_chunk(), 1, 8192));
   DKI_RETURN_IF_ERROR(
       CheckRange("prefix_cache_bytes", config.prefix_cache_bytes(), 0, int64_t{1} << 50));
+  DKI_RETURN_IF_ERROR(CheckRange("kv_cache_bytes", config.kv_cache_bytes(), 1, int64_t{1} << 50));
+  if (config.prefix_cache_bytes() > config.kv_cache_bytes()) {
+    return InvalidArgument("prefix_cache_bytes must be at most kv_cache_bytes, %d, not %d",
+                           config.kv_cache_bytes(), config.prefix_cache_bytes());
+  }
+  DKI_RETURN_IF_ERROR(
+      CheckRange("max_waiting_bytes", config.max_waiting_bytes(), 0, int64_t{1} << 50));
+  if (!(config.decode_slowdown() >= 1.1 && config.decode_slowdown() <= 1000.0)) {
+    return InvalidArgument("decode_slowdown must be from 1.1 to 1000, not %g",
+                           config.decode_slowdown());
+  }
+  if (config.shared_system_prompt().size() > engine::kMaxMessageBytes ||
+      FindInvalidUtf8(config.shared_system_prompt()) != std::string_view::npos) {
+    return InvalidArgument("shared_system_prompt must be valid UTF-8 of at most %d bytes",
+                           engine::kMaxMessageBytes);
+  }
   const int64_t kv_timeout_ms =
       google::protobuf::util::TimeUtil::DurationToMilliseconds(config.kv().timeout());
   DKI_RETURN_IF_ERROR(CheckRange("kv.timeout (milliseconds)", kv_timeout_ms, 1, 3'600'000));
@@ -54,6 +76,10 @@ absl::StatusOr<Settings> ReadConfig(const config::v1::GenerationServer& config) 
   settings.engine.max_waiting = config.max_waiting();
   settings.engine.prefill_chunk = config.prefill_chunk();
   settings.engine.prefix_cache_bytes = config.prefix_cache_bytes();
+  settings.engine.kv_cache_bytes = config.kv_cache_bytes();
+  settings.engine.max_waiting_bytes = config.max_waiting_bytes();
+  settings.engine.decode_slowdown = config.decode_slowdown();
+  settings.engine.shared_system_prompt = config.shared_system_prompt();
   settings.kv_address = config.kv().address();
   settings.kv_timeout = std::chrono::milliseconds(kv_timeout_ms);
   return settings;

@@ -10,7 +10,8 @@ telemetry::Counter* Tokens(telemetry::Metrics* metrics, const char* kind) {
 }
 telemetry::Counter* Requests(telemetry::Metrics* metrics, const char* event) {
   return metrics->GetCounter("dki_generation_requests_total",
-                             "Requests: admitted to the queue, or refused, cancelled, degraded.",
+                             "Requests: admitted to the queue, refused, preempted (gave "
+                             "their K/V up for a while), cancelled, degraded.",
                              {{"event", event}});
 }
 telemetry::Counter* Seconds(telemetry::Metrics* metrics, const char* kind) {
@@ -21,17 +22,25 @@ telemetry::Counter* Seconds(telemetry::Metrics* metrics, const char* kind) {
 
 }  // namespace
 
-EngineMetrics::EngineMetrics(telemetry::Metrics* metrics)
+EngineMetrics::EngineMetrics(telemetry::Metrics* metrics, int64_t kv_budget_bytes)
     : running_(metrics->GetGauge("dki_generation_running", "Requests that the model works on.")),
       waiting_(metrics->GetGauge("dki_generation_waiting", "Requests in the queue.")),
       background_(metrics->GetGauge("dki_generation_background",
                                     "Conversations to be encoded again without memory.")),
       cache_bytes_(metrics->GetGauge("dki_generation_prefix_cache_bytes",
                                      "Bytes of memory-free K/V kept for next turns.")),
-      cache_entries_(metrics->GetGauge("dki_generation_prefix_cache_entries",
-                                       "Conversations in the prefix cache.")),
+      cache_pages_(metrics->GetGauge("dki_generation_prefix_cache_pages",
+                                     "Pages of up to 64 tokens in the prefix cache.")),
+      kv_bytes_(metrics->GetGauge("dki_generation_kv_bytes",
+                                  "Bytes of K/V: pages, and memories of running requests.")),
+      kv_reserved_bytes_(
+          metrics->GetGauge("dki_generation_kv_reserved_bytes",
+                            "The same, with what running requests will need at least.")),
+      kv_budget_bytes_(metrics->GetGauge("dki_generation_kv_budget_bytes",
+                                         "What kv_reserved_bytes never exceeds.")),
       requests_(Requests(metrics, "queued")),
       rejected_(Requests(metrics, "rejected")),
+      preempted_(Requests(metrics, "preempted")),
       cancelled_(Requests(metrics, "cancelled")),
       degraded_(Requests(metrics, "degraded")),
       prefill_tokens_(Tokens(metrics, "prefill")),
@@ -39,16 +48,21 @@ EngineMetrics::EngineMetrics(telemetry::Metrics* metrics)
       decode_tokens_(Tokens(metrics, "decode")),
       background_tokens_(Tokens(metrics, "background")),
       prefill_seconds_(Seconds(metrics, "prefill")),
-      decode_seconds_(Seconds(metrics, "decode")) {}
+      decode_seconds_(Seconds(metrics, "decode")) {
+  kv_budget_bytes_->Set(static_cast<double>(kv_budget_bytes));
+}
 
 void EngineMetrics::Publish(const engine::EngineStats& stats) {
   running_->Set(stats.running);
   waiting_->Set(stats.waiting);
   background_->Set(stats.background);
   cache_bytes_->Set(static_cast<double>(stats.prefix_cache_bytes));
-  cache_entries_->Set(stats.prefix_cache_entries);
+  cache_pages_->Set(stats.prefix_cache_pages);
+  kv_bytes_->Set(static_cast<double>(stats.kv_bytes));
+  kv_reserved_bytes_->Set(static_cast<double>(stats.kv_reserved_bytes));
   requests_->Increment(static_cast<double>(stats.requests - last_.requests));
   rejected_->Increment(static_cast<double>(stats.rejected - last_.rejected));
+  preempted_->Increment(static_cast<double>(stats.preempted - last_.preempted));
   cancelled_->Increment(static_cast<double>(stats.cancelled - last_.cancelled));
   degraded_->Increment(static_cast<double>(stats.degraded - last_.degraded));
   prefill_tokens_->Increment(static_cast<double>(stats.prefill_tokens - last_.prefill_tokens));

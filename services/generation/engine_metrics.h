@@ -10,7 +10,7 @@ namespace dki::generation {
 
 class EngineMetrics {
  public:
-  explicit EngineMetrics(telemetry::Metrics* metrics);
+  EngineMetrics(telemetry::Metrics* metrics, int64_t kv_budget_bytes);
   void Publish(const engine::EngineStats& stats);
 
  private:
@@ -19,9 +19,13 @@ class EngineMetrics {
   telemetry::Gauge* waiting_;
   telemetry::Gauge* background_;
   telemetry::Gauge* cache_bytes_;
-  telemetry::Gauge* cache_entries_;
+  telemetry::Gauge* cache_pages_;
+  telemetry::Gauge* kv_bytes_;
+  telemetry::Gauge* kv_reserved_bytes_;
+  telemetry::Gauge* kv_budget_bytes_;
   telemetry::Counter* requests_;
   telemetry::Counter* rejected_;
+  telemetry::Counter* preempted_;
   telemetry::Counter* cancelled_;
   telemetry::Counter* degraded_;
   telemetry::Counter* prefill_tokens_;

@@ -18,7 +18,7 @@ class GenerationServer : public rpc::ServiceInstance {
   GenerationServer(Settings settings, rpc::ServiceRuntime* runtime)
       : settings_(std::move(settings)),
         runtime_(runtime),
-        metrics_(&runtime->metrics()),
+        metrics_(&runtime->metrics(), settings_.engine.kv_cache_bytes),
         service_(runtime) {}
 
   std::vector<grpc::Service*> services() override { return {&service_}; }

@@ -193,6 +193,17 @@ TEST(GenerationConfigTest, NamesTheField) {
   config.set_max_running(0);
   EXPECT_THAT(ReadConfig(config),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("max_running")));
+  const auto refused = [](auto change, const char* field) {
+    config::v1::GenerationServer config = DefaultConfig();
+    change(config);
+    EXPECT_THAT(ReadConfig(config), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(field)));
+  };
+  refused([](auto& c) { c.set_kv_cache_bytes(0); }, "kv_cache_bytes");
+  refused([](auto& c) { c.set_prefix_cache_bytes(c.kv_cache_bytes() + 1); }, "prefix_cache_bytes");
+  refused([](auto& c) { c.set_max_waiting_bytes(-1); }, "max_waiting_bytes");
+  refused([](auto& c) { c.set_decode_slowdown(1.0); }, "decode_slowdown");
+  refused([](auto& c) { c.set_decode_slowdown(0.0 / 0.0); }, "decode_slowdown");
+  refused([](auto& c) { c.set_shared_system_prompt("\xff"); }, "shared_system_prompt");
   config = DefaultConfig();
   config.mutable_kv()->mutable_timeout()->set_seconds(-1);
   EXPECT_THAT(ReadConfig(config),
