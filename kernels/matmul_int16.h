@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// y = x * W^T with quantised weights and activations in 16-bit integers.
+// y = x * W^T with packed weights (packed_matrix.h) and activations in 16-bit integers.
 //
 // One int8 digit per activation (GGML's Q8_1) is not enough for a small model: on SmolLM2-135M it
 // costs a KL of 0.004 and 10 % of the largest logit. And the instructions that multiply pairs of
@@ -36,7 +36,7 @@ struct QuantizedActivations {
 // Quantises the tokens [begin, end) of x. All paths give the same result.
 void QuantizeActivations(Isa isa, const float* x, int begin, int end, QuantizedActivations* out);
 
-// REQUIRES: w.packed, IsPackable(w.dtype), row_begin a multiple of kMatMulTileRows.
+// REQUIRES: w.packed, row_begin a multiple of kMatMulTileRows.
 void MatMulInt16(Isa isa, const WeightMatrix& w, const QuantizedActivations& x, int n_tokens,
                  float* y, int row_begin, int row_end);
 

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/packed_matrix.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 
 namespace dki::kernels {
 namespace {
 
+constexpr float kInt12Max = 2047.0f;
 constexpr size_t kHalves = kPackedRows * sizeof(uint16_t);  // bytes of one half per row
 
 // The low nibbles of four 16-bit words as one word.
@@ -31,6 +34,27 @@ void PackHalf(uint16_t half, int row, uint8_t* out) {
   std::memcpy(out + row * sizeof(half), &half, sizeof(half));
 }
 
+// `values`: 32 values in `dtype`, F16 or BF16.
+void PackInt12(DType dtype, const char* values, int row, uint8_t* out) {
+  float w[kQuantBlock];
+  DequantizeRow(dtype, values, kQuantBlock, w);
+  float largest = 0;
+  for (float v : w) largest = std::max(largest, std::fabs(v));
+  const float d = largest / kInt12Max;
+  std::memcpy(out + row * sizeof(d), &d, sizeof(d));
+  const float inverse = d > 0 ? 1.0f / d : 0.0f;
+  // Adding and taking away 1.5 * 2^23 rounds to the nearest even integer.
+  constexpr float kRound = 12582912.0f;
+  int16_t q[kQuantBlock];
+  for (int i = 0; i < kQuantBlock; ++i) {
+    const float rounded = (w[i] * inverse + kRound) - kRound;
+    q[i] = static_cast<int16_t>(std::clamp(rounded, -kInt12Max, kInt12Max));
+  }
+  uint8_t* pairs = out + kPackedRows * sizeof(d) + row * 2 * sizeof(q[0]);
+  for (int pair = 0; pair < kQuantBlock / 2; ++pair)
+    std::memcpy(pairs + pair * kPackedRows * 2 * sizeof(q[0]), q + 2 * pair, 2 * sizeof(q[0]));
+}
+
 void PackBlock(DType dtype, const char* data, int row, uint8_t* out) {
   if (dtype == DType::kQ8_0) {
     const BlockQ8_0& block = *reinterpret_cast<const BlockQ8_0*>(data);
@@ -41,6 +65,8 @@ void PackBlock(DType dtype, const char* data, int row, uint8_t* out) {
     const BlockQ4_0& block = *reinterpret_cast<const BlockQ4_0*>(data);
     PackHalf(block.d, row, out);
     PackNibbles(block.q, row, out + kHalves);
+  } else if (dtype == DType::kF16 || dtype == DType::kBF16) {
+    PackInt12(dtype, data, row, out);
   } else {
     const BlockQ4_1& block = *reinterpret_cast<const BlockQ4_1*>(data);
     PackHalf(block.d, row, out);
@@ -51,12 +77,23 @@ void PackBlock(DType dtype, const char* data, int row, uint8_t* out) {
 
 }  // namespace
 
-bool IsPackable(DType dtype) {
-  return dtype == DType::kQ8_0 || dtype == DType::kQ4_0 || dtype == DType::kQ4_1;
+bool IsPackable(const WeightMatrix& w) {
+  switch (w.dtype) {
+    case DType::kQ8_0:
+    case DType::kQ4_0:
+    case DType::kQ4_1:
+      return true;
+    case DType::kF16:
+    case DType::kBF16:
+      return w.k % kQuantBlock == 0;
+    default:
+      return false;
+  }
 }
 
 size_t PackedBlockBytes(DType dtype) {
-  return kPackedRows * BlockBytes(dtype);
+  if (IsQuantized(dtype)) return kPackedRows * BlockBytes(dtype);
+  return kPackedRows * (sizeof(float) + kQuantBlock * sizeof(int16_t));
 }
 
 size_t PackedBytes(const WeightMatrix& w) {
@@ -68,6 +105,7 @@ void PackTiles(const WeightMatrix& w, int tile_begin, int tile_end, uint8_t* out
   const size_t n_blocks = w.k / kQuantBlock;
   const size_t block_bytes = PackedBlockBytes(w.dtype);
   const size_t row_bytes = RowBytes(w.dtype, w.k);
+  const size_t from_bytes = RowBytes(w.dtype, kQuantBlock);
   for (int tile = tile_begin; tile < tile_end; ++tile) {
     uint8_t* to = out + tile * n_blocks * block_bytes;
     std::memset(to, 0, n_blocks * block_bytes);
@@ -75,7 +113,7 @@ void PackTiles(const WeightMatrix& w, int tile_begin, int tile_end, uint8_t* out
       const char* row =
           static_cast<const char*>(w.data) + (size_t{1} * tile * kPackedRows + r) * row_bytes;
       for (size_t b = 0; b < n_blocks; ++b)
-        PackBlock(w.dtype, row + b * BlockBytes(w.dtype), r, to + b * block_bytes);
+        PackBlock(w.dtype, row + b * from_bytes, r, to + b * block_bytes);
     }
   }
 }

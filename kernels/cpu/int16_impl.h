@@ -37,10 +37,12 @@ constexpr size_t kUnpackedD = 16 * 64, kUnpackedM = kUnpackedD + 64;
 
 template <DType kType>
 struct Format {
-  static constexpr bool kNibbles = kType != DType::kQ8_0;
+  static constexpr bool kNibbles = kType == DType::kQ4_0 || kType == DType::kQ4_1;
+  static constexpr bool kBytes = kType == DType::kQ8_0;   // else nibbles or 16-bit values
   static constexpr bool kHasMin = kType == DType::kQ4_1;  // Q4_0's is what is taken off
-  static constexpr size_t kQ = kType == DType::kQ4_1 ? 2 * kHalfBytes : kHalfBytes;
-  static constexpr size_t kBlockBytes = kQ + (kNibbles ? 256 : 512);
+  static constexpr bool kFloatD = !kNibbles && !kBytes;
+  static constexpr size_t kQ = kHasMin || kFloatD ? 2 * kHalfBytes : kHalfBytes;
+  static constexpr size_t kBlockBytes = kQ + (kNibbles ? 256 : kBytes ? 512 : 1024);
 };
 
 #define DKI_INLINE __attribute__((always_inline)) inline
@@ -58,15 +60,21 @@ DKI_INLINE void ForPairs(const uint8_t* block, int vec, const Body& body) {
       body(8 * v + 4, IntLanes::Nibbles<2>(words));
       body(8 * v + 6, IntLanes::Nibbles<3>(words));
     }
-  } else {
+  } else if constexpr (Format<kType>::kBytes) {
 #pragma GCC unroll 16
     for (int p = 0; p < 16; ++p) body(2 * p, IntLanes::LoadInt8(q + 32 * p + 2 * kLanes * vec));
+  } else {
+#pragma GCC unroll 16
+    for (int p = 0; p < 16; ++p) body(2 * p, IntLanes::Load(q + 64 * p + 4 * kLanes * vec));
   }
 }
 
 template <DType kType>
 DKI_INLINE F LoadD(const uint8_t* block, int vec) {
-  return IntLanes::LoadHalf(block + 2 * kLanes * vec);
+  if constexpr (Format<kType>::kFloatD)
+    return IntLanes::LoadFloat((const float*)(block + 4 * kLanes * vec));
+  else
+    return IntLanes::LoadHalf(block + 2 * kLanes * vec);
 }
 // The minimum of Q4_1, and the 8 that was taken off its values.
 DKI_INLINE F LoadM(const uint8_t* block, int vec, F d) {
@@ -262,8 +270,10 @@ void MatMulInt16Any(const WeightMatrix& w, const Int16View& x, int n_tokens, flo
     MatMulInt16Of<DType::kQ8_0>(w, x, n_tokens, y, row_begin, row_end, scratch);
   else if (w.dtype == DType::kQ4_0)
     MatMulInt16Of<DType::kQ4_0>(w, x, n_tokens, y, row_begin, row_end, scratch);
-  else
+  else if (w.dtype == DType::kQ4_1)
     MatMulInt16Of<DType::kQ4_1>(w, x, n_tokens, y, row_begin, row_end, scratch);
+  else
+    MatMulInt16Of<DType::kF16>(w, x, n_tokens, y, row_begin, row_end, scratch);
 }
 
 void QuantizeBlocks(const float* x, size_t begin, size_t end, int16_t* q, float* d, float* sum) {

@@ -17,7 +17,7 @@ constexpr size_t kAlignment = 64;
 std::vector<kernels::WeightMatrix*> Packable(Weights* weights) {
   std::vector<kernels::WeightMatrix*> found;
   const auto add = [&found](kernels::WeightMatrix* w) {
-    if (w->data != nullptr && kernels::IsPackable(w->dtype)) found.push_back(w);
+    if (w->data != nullptr && kernels::IsPackable(*w)) found.push_back(w);
   };
   for (LayerWeights& layer : weights->layers) {
     for (kernels::WeightMatrix* w : {&layer.q, &layer.k, &layer.v, &layer.attention_output,
