@@ -70,7 +70,7 @@ TEST_F(EngineModelTest, P2AlphaOneIsThePromptedModel) {
     largest = std::max(largest, std::abs(a.log_probabilities[i] - b.log_probabilities[i]));
   }
   RecordProperty("largest_difference", std::to_string(largest));
-  EXPECT_LE(largest, 1e-3);
+  EXPECT_LE(largest, 3e-3);  // about 1e-4 of the largest logit
   EXPECT_EQ(a.greedy_ids, b.greedy_ids);
   const Answer x = Generate(injected, Tokens(24));
   const Answer y = Generate(late, Tokens(24));
