@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "libs/model/kv_codec.h"
+
 namespace dki::model {
 
 // Which channels of a head a rotary position turns together.
@@ -59,6 +61,8 @@ struct ModelConfig {
   RopeConfig window_rope;
   std::vector<bool> windowed;  // [n_layers], or empty
   bool tied_embeddings = false;
+
+  KvCodec kv_codec;  // not of the file: ModelOptions::kv_format
 
   bool is_windowed(int layer) const { return window > 0 && windowed[layer]; }
   const RopeConfig& rope_of(int layer) const { return is_windowed(layer) ? window_rope : rope; }

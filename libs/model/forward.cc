@@ -35,6 +35,11 @@ void Activate(kernels::Isa isa, ActivationKind activation, const float* up, int 
 
 }  // namespace
 
+kernels::RopePairs ToPairs(RopePairing pairing) {
+  return pairing == RopePairing::kInterleaved ? kernels::RopePairs::kInterleaved
+                                              : kernels::RopePairs::kHalves;
+}
+
 ForwardPass::ForwardPass(const ModelConfig* config, const Weights* weights, kernels::Isa isa,
                          int n_threads)
     : config_(*config),
@@ -58,6 +63,7 @@ std::vector<float> ForwardPass::Run(std::span<Chunk> chunks) {
     Normalize(q_.data(), w.q_norm, n_rows_ * config_.n_heads, head_dim, q_.data());
     Normalize(k_.data(), w.k_norm, n_rows_ * config_.n_kv_heads, head_dim, k_.data());
     StoreKv(layer);
+    EncodeFullPages(layer);
     Attend(layer);
     const Product output{&w.attention_output, w.attention_output_bias, y_.data()};
     Multiply({&output, 1}, attended_.data(), n_rows_);
@@ -89,8 +95,17 @@ void ForwardPass::Prepare(std::span<Chunk> chunks) {
     piece.n_rows = static_cast<int>(chunks[c].tokens.size());
     piece.first_index = chunks[c].context->size();
     n_rows_ += piece.n_rows;
-    chunks[c].context->Reserve(piece.first_index + piece.n_rows);
+    KvBuffer& context = *chunks[c].context;
+    const int n_tokens = piece.first_index + piece.n_rows;
+    context.Reserve(n_tokens);
+    // Pages that will be full are to be read as codes from the next page on.
+    for (int page = piece.first_index / kPageTokens; page * kPageTokens < n_tokens; ++page) {
+      context.pages()[page]->DropCodes();
+      if (context.shape().codec.codes_any() && (page + 1) * kPageTokens <= n_tokens)
+        context.pages()[page]->MakeCodes();
+    }
   }
+  PrepareKeyRotations();
   for (Piece& piece : pieces_) PrepareAttention(&piece);
 
   const size_t rows = n_rows_;

@@ -23,6 +23,8 @@ namespace dki::model {
 // Everything that Forward refuses, before anything is touched.
 absl::Status ValidateChunks(std::span<const Chunk> chunks, const ModelConfig& config);
 
+kernels::RopePairs ToPairs(RopePairing pairing);
+
 class ForwardPass {
  public:
   // `config` and `weights` must outlive the result. Packed matrices are multiplied with 16-bit
@@ -40,6 +42,7 @@ class ForwardPass {
   struct View {
     std::vector<kernels::KvSegment> segments;
     std::vector<const KvPage*> pages;  // of `segments`
+    std::vector<KvCodes*> codes;       // of `segments`, null where the floats are read
     std::vector<int> columns;  // of `segments`: the chunk's segment that the page belongs to
     // [segments.size(), n] where the layers are windowed: the first token of a page that a row sees
     std::vector<int> first_visible;
@@ -73,6 +76,12 @@ class ForwardPass {
   void Rotate(int kind, Piece* piece);
   void PrepareView(const Piece& piece, const Rows& rows, int kind, View* view);
   static void Window(double position, int window, int n_rows, View* view);
+  // The codes of a full page, made if it has none yet.
+  KvCodes* CodesOf(KvPage* page, int page_index);
+  void EncodeFullPages(int layer);
+  void PrepareKeyRotations();
+  // Of the keys of a page, see kernels::KvSegment; or null where none were prepared.
+  const float* KeyRotationsOf(int page_index) const;
   void Embed();
   void Attend(int layer);
   void StoreKv(int layer);
@@ -105,6 +114,7 @@ class ForwardPass {
   std::vector<float> attended_;   // [n_rows, n_heads * head_dim]
   std::vector<float> gate_, up_;  // [n_rows, ffn_dim]
   kernels::QuantizedActivations quantized_;
+  std::vector<float> key_rotations_;  // of as many pages as were needed so far
 };
 
 }  // namespace dki::model

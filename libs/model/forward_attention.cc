@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/kv_codec.h"
 #include "libs/model/forward.h"
 
 namespace dki::model {
@@ -14,11 +15,6 @@ static_assert(kPageTokens == kernels::kAttentionTile);
 
 // Rows that are worth waking a thread for, in row-wise functions.
 constexpr int kRowGrain = 8;
-
-kernels::RopePairs ToPairs(RopePairing pairing) {
-  return pairing == RopePairing::kInterleaved ? kernels::RopePairs::kInterleaved
-                                              : kernels::RopePairs::kHalves;
-}
 
 // Sums rows' shares over rows and heads, in their order; a segment's pages go to its column.
 void Accumulate(const std::vector<double>& shares, int n_rows, int n_heads,
@@ -103,8 +99,21 @@ void ForwardPass::PrepareView(const Piece& piece, const Rows& rows, int kind, Vi
       segment.log_alpha = log_alpha;
       segment.rotations = piece.rotations[kind].data() +
                           (static_cast<size_t>(column) * piece.n_rows + rows.first) * n_rot;
+      KvPage* const page = kv.pages()[first / kPageTokens].get();
+      // The chunk's own page is read as it is, whatever it will become.
+      const bool coded =
+          kv.shape().codec.codes_any() && !segment.causal && first + kPageTokens <= end;
+      KvCodes* const codes = coded ? CodesOf(page, first / kPageTokens) : nullptr;
+      if (codes != nullptr) {
+        const KvCodec& codec = kv.shape().codec;
+        segment.key_format = codec.keys;
+        segment.value_format = codec.values;
+        segment.key_groups = codec.key_groups;
+        segment.key_rotations = KeyRotationsOf(first / kPageTokens);
+      }
       view->segments.push_back(segment);
-      view->pages.push_back(kv.pages()[first / kPageTokens].get());
+      view->pages.push_back(page);
+      view->codes.push_back(codes);
       view->columns.push_back(column);
       if (window > 0) Window(position - first, window, rows.n, view);
       begin += segment.n_tokens;
@@ -137,6 +146,54 @@ void ForwardPass::Window(double position, int window, int n_rows, View* view) {
   }
 }
 
+// Before any pointer into the table is taken.
+void ForwardPass::PrepareKeyRotations() {
+  size_t n_pages = 0;
+  const auto need = [&](const KvBuffer& kv) {
+    if (kv.shape().codec.key_groups == kernels::KeyGroups::kChannelFirst)
+      n_pages = std::max(n_pages, kv.pages().size());
+  };
+  for (const Piece& piece : pieces_) {
+    need(*piece.chunk->context);
+    for (const Segment& segment : piece.chunk->segments) need(*segment.kv);
+  }
+  const size_t page_size = static_cast<size_t>(config_.rope.n_rot) * kPageTokens;
+  if (n_pages * page_size > key_rotations_.size())
+    key_rotations_ = kernels::KeyRotations(frequencies_[0], static_cast<int>(2 * n_pages));
+}
+
+const float* ForwardPass::KeyRotationsOf(int page_index) const {
+  const size_t page_size = static_cast<size_t>(config_.rope.n_rot) * kPageTokens;
+  return key_rotations_.empty() ? nullptr : key_rotations_.data() + page_index * page_size;
+}
+
+KvCodes* ForwardPass::CodesOf(KvPage* page, int page_index) {
+  if (page->codes() != nullptr) return page->codes();
+  page->MakeCodes();
+  pool_.ForRanges(config_.n_layers, 1, [&](int begin, int end) {
+    for (int layer = begin; layer < end; ++layer) {
+      page->codes()->Encode(isa_, layer, page->keys(layer), page->values(layer),
+                            KeyRotationsOf(page_index));
+    }
+  });
+  return page->codes();
+}
+
+void ForwardPass::EncodeFullPages(int layer) {
+  for (Piece& piece : pieces_) {
+    const KvBuffer& context = *piece.chunk->context;
+    if (!context.shape().codec.codes_any()) continue;
+    const int first = piece.first_index / kPageTokens;
+    const int end = (piece.first_index + piece.n_rows) / kPageTokens;
+    pool_.ForRanges(end - first, 1, [&](int from, int to) {
+      for (int i = first + from; i < first + to; ++i) {
+        const KvPage& page = *context.pages()[i];
+        page.codes()->Encode(isa_, layer, page.keys(layer), page.values(layer), KeyRotationsOf(i));
+      }
+    });
+  }
+}
+
 void ForwardPass::StoreKv(int layer) {
   const int n_kv = config_.n_kv_heads;
   const int head_dim = config_.head_dim;
@@ -166,8 +223,11 @@ void ForwardPass::Attend(int layer) {
     for (Rows& rows : piece.rows) {
       View& view = rows.views[kind];
       for (size_t s = 0; s < view.segments.size(); ++s) {
-        view.segments[s].keys = view.pages[s]->keys(layer);
-        view.segments[s].values = view.pages[s]->values(layer);
+        const KvCodes* codes = view.codes[s];
+        const void* keys = codes == nullptr ? nullptr : codes->keys(layer);
+        const void* values = codes == nullptr ? nullptr : codes->values(layer);
+        view.segments[s].keys = keys == nullptr ? view.pages[s]->keys(layer) : keys;
+        view.segments[s].values = values == nullptr ? view.pages[s]->values(layer) : values;
       }
     }
   }

@@ -20,6 +20,22 @@ KvPage::~KvPage() {
   if (meter_) *meter_ -= static_cast<int64_t>(size_bytes());
 }
 
+size_t KvPage::size_bytes() const {
+  return shape_.bytes_per_token() * capacity_ + (codes_ ? codes_->size_bytes() : 0);
+}
+
+void KvPage::MakeCodes() {
+  DKI_CHECK(capacity_ == kPageTokens);
+  DropCodes();
+  codes_ = std::make_unique<KvCodes>(shape_);
+  if (meter_) *meter_ += static_cast<int64_t>(codes_->size_bytes());
+}
+
+void KvPage::DropCodes() {
+  if (meter_ && codes_) *meter_ -= static_cast<int64_t>(codes_->size_bytes());
+  codes_ = nullptr;
+}
+
 std::shared_ptr<KvPage> KvPage::Clone(int n_tokens, int capacity) const {
   auto clone = std::make_shared<KvPage>(shape_, capacity, meter_);
   const size_t n = static_cast<size_t>(n_tokens) * shape_.row_size();

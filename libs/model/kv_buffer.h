@@ -16,24 +16,14 @@
 #include <vector>
 
 #include "libs/base/status.h"
+#include "libs/model/kv_codes.h"
+#include "libs/model/kv_shape.h"
 
 namespace dki::model {
 
-inline constexpr int kPageTokens = 64;
 inline constexpr int PagesFor(int n_tokens) {
   return (n_tokens + kPageTokens - 1) / kPageTokens;
 }
-
-struct KvShape {
-  int n_layers = 0;
-  int n_kv_heads = 0;
-  int head_dim = 0;
-  bool operator==(const KvShape&) const = default;
-
-  // Floats of one token in one plane (the keys, or the values, of one layer).
-  int row_size() const { return n_kv_heads * head_dim; }
-  size_t bytes_per_token() const { return size_t{2} * n_layers * row_size() * sizeof(float); }
-};
 
 // Bytes of the pages that were made with it and still live.
 using KvMeter = std::atomic<int64_t>;
@@ -48,7 +38,7 @@ class KvPage {
   KvPage(const KvPage&) = delete;
 
   int capacity() const { return capacity_; }
-  size_t size_bytes() const { return shape_.bytes_per_token() * capacity_; }
+  size_t size_bytes() const;
   // Planes of one layer: [capacity, n_kv_heads, head_dim].
   float* keys(int layer) { return Plane(2 * layer); }
   float* values(int layer) { return Plane(2 * layer + 1); }
@@ -57,6 +47,12 @@ class KvPage {
 
   // A page of `capacity` with the first `n_tokens` tokens of this one.
   std::shared_ptr<KvPage> Clone(int n_tokens, int capacity) const;
+
+  // The page in the formats of its shape's codec, or null. The forward pass makes them for pages
+  // that are full, and drops them from pages that it is about to write to.
+  KvCodes* codes() const { return codes_.get(); }
+  void MakeCodes();
+  void DropCodes();
 
  private:
   float* Plane(int plane) const {
@@ -67,6 +63,7 @@ class KvPage {
   const int capacity_;
   const std::shared_ptr<KvMeter> meter_;
   const std::unique_ptr<float[]> data_;  // [n_layers, 2, capacity, n_kv_heads, head_dim]
+  std::unique_ptr<KvCodes> codes_;
 };
 
 // Purpose: a sequence of pages, all of them whole but the last.

@@ -22,9 +22,10 @@ class Transformer : public Model {
         weights_(std::move(weights)),
         packed_(std::move(packed)),
         forward_(&config_, &weights_, isa, n_threads),
-        description_(absl::StrFormat("%s, %s activations, %d threads", kernels::Describe(isa),
+        description_(absl::StrFormat("%s, %s activations, %s context, %d threads",
+                                     kernels::Describe(isa),
                                      packed_.size_bytes() > 0 ? "int16" : "float",
-                                     forward_.n_threads())) {}
+                                     Name(config_.kv_codec), forward_.n_threads())) {}
 
   const ModelConfig& config() const override { return config_; }
   std::string description() const override { return description_; }
@@ -63,12 +64,20 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& path,
     return InvalidArgument("n_threads is %d, it must be between 0 and %d", options.n_threads,
                            kMaxThreads);
   }
+  DKI_ASSIGN_OR_RETURN(KvCodec kv_codec, ParseKvCodec(options.kv_format));
   DKI_ASSIGN_OR_RETURN(std::unique_ptr<ModelFiles> files, ModelFiles::Open(path));
   absl::StatusOr<ModelConfig> config = files->ReadConfig();
   if (!config.ok()) return Annotate(config.status(), path);
   absl::StatusOr<Weights> weights = ReadWeights(files->tensors(), files->form(), *config);
   if (!weights.ok()) return Annotate(weights.status(), path);
   config->fingerprint = files->Fingerprint();
+  if (kv_codec.key_groups == kernels::KeyGroups::kChannelFirst && config->window > 0)
+    return InvalidArgument(
+        "kv_format is \"%s\": %s has two rotations, it must not be channel_first",
+        options.kv_format, path);
+  kv_codec.pairs = ToPairs(config->rope.pairing);
+  kv_codec.n_rot = config->rope.n_rot;
+  config->kv_codec = kv_codec;
   PackedWeights packed;
   if (options.activations == "int16" ||
       (options.activations == "auto" && kernels::HasInt16Products(*isa))) {

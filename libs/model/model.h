@@ -65,6 +65,8 @@ struct ModelOptions {
   // 32; faster, and off by about 3e-4 of the largest logit), or "auto": int16 where `isa` has the
   // instructions.
   std::string activations = "auto";
+  // What full pages of a running context are read in (ParseKvCodec): "f32", "int8", "int4/int8".
+  std::string kv_format = "f32";
 };
 
 class Model {
@@ -76,7 +78,9 @@ class Model {
   virtual ~Model() = default;
 
   virtual const ModelConfig& config() const = 0;
-  KvShape kv_shape() const { return {config().n_layers, config().n_kv_heads, config().head_dim}; }
+  KvShape kv_shape() const {
+    return {config().n_layers, config().n_kv_heads, config().head_dim, config().kv_codec};
+  }
   // What was picked at start, e.g. "avx512 (vnni), float activations, 2 threads".
   virtual std::string description() const = 0;
   // Bytes of weights that the products of one token read: with the bandwidth of the memory, the

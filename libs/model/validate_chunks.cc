@@ -32,7 +32,7 @@ absl::Status ValidateChunks(std::span<const Chunk> chunks, const ModelConfig& co
     const Chunk& chunk = chunks[c];
     const int index = static_cast<int>(c);
     DKI_RETURN_IF_ERROR(ValidateTokens(chunk, index, config));
-    if (chunk.context == nullptr || chunk.context->shape() != shape)
+    if (chunk.context == nullptr || !chunk.context->shape().SameModel(shape))
       return InvalidArgument("chunks[%d].context is not a buffer of this model", index);
     if (!IsPlace(chunk.context_offset))
       return InvalidArgument("chunks[%d].context_offset is not a position", index);
@@ -44,7 +44,8 @@ absl::Status ValidateChunks(std::span<const Chunk> chunks, const ModelConfig& co
     for (size_t s = 0; s < chunk.segments.size(); ++s) {
       const Segment& segment = chunk.segments[s];
       const auto where = [&] { return absl::StrFormat("chunks[%d].segments[%d]", index, s); };
-      if (segment.kv == nullptr || segment.kv->shape() != shape || segment.kv == chunk.context)
+      if (segment.kv == nullptr || !segment.kv->shape().SameModel(shape) ||
+          segment.kv == chunk.context)
         return InvalidArgument("%s.kv is not another buffer of this model", where());
       const auto earlier = written.find(segment.kv);
       const int held = earlier == written.end() ? segment.kv->size() : earlier->second;
