@@ -147,6 +147,13 @@ absl::Status JsonReader::Skip() {
   return SkipValue(0);
 }
 
+absl::StatusOr<std::string_view> JsonReader::ReadRaw() {
+  SkipSpace();
+  const size_t begin = position_;
+  DKI_RETURN_IF_ERROR(Skip());
+  return text_.substr(begin, position_ - begin);
+}
+
 absl::Status JsonReader::SkipValue(int depth) {
   if (depth == kMaxDepth) return Error("nested more than 16 deep");
   SkipSpace();

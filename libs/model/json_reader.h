@@ -49,8 +49,9 @@ class JsonReader {
   absl::StatusOr<bool> ReadBool();
   absl::StatusOr<double> ReadNumber();
   absl::StatusOr<std::vector<uint64_t>> ReadUints();  // [1, 2, ...], at most 64 of them
-  // Any value, at most 16 levels deep.
+  // Any value, at most 16 levels deep; its text.
   absl::Status Skip();
+  absl::StatusOr<std::string_view> ReadRaw();
   // Only white space is left.
   absl::Status ExpectEnd();
 

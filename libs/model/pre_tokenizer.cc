@@ -17,6 +17,8 @@ constexpr PreTokenizer kPreTokenizers[] = {
     {.name = "default"},
     {.name = "llama-bpe", .cl100k = true, .max_digits = 3, .ignore_merges = true, .add_bos = true},
     {.name = "qwen2", .cl100k = true, .max_digits = 1},
+    {.name = "chatglm-bpe", .cl100k = true, .max_digits = 3},
+    {.name = "glm4", .cl100k = true, .max_digits = 3},
 };
 
 enum class Kind : uint8_t { kOther, kLetter, kNumber, kSpace };
@@ -148,6 +150,18 @@ const PreTokenizer* FindPreTokenizer(std::string_view name) {
     if (row.name == name) return &row;
   }
   return nullptr;
+}
+
+const PreTokenizer* FindPreTokenizerByPattern(std::string_view pattern) {
+  constexpr std::string_view kHead =
+      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N})";
+  constexpr std::string_view kTail = R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+  if (!pattern.starts_with(kHead) || !pattern.ends_with(kTail)) return nullptr;
+  if (pattern.size() < kHead.size() + kTail.size()) return nullptr;
+  const std::string_view digits =
+      pattern.substr(kHead.size(), pattern.size() - kHead.size() - kTail.size());
+  if (digits.empty()) return FindPreTokenizer("qwen2");
+  return digits == "{1,3}" ? FindPreTokenizer("chatglm-bpe") : nullptr;
 }
 
 std::vector<std::string_view> SplitWords(const PreTokenizer& rules, std::string_view text) {

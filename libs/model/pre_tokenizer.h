@@ -28,6 +28,9 @@ struct PreTokenizer {
 // nullptr when the table has no such row.
 const PreTokenizer* FindPreTokenizer(std::string_view name);
 
+// The row whose rules are this regular expression, as a tokenizer.json writes them.
+const PreTokenizer* FindPreTokenizerByPattern(std::string_view pattern);
+
 // The words of `text`, in order and without gaps. Malformed bytes count as symbols.
 std::vector<std::string_view> SplitWords(const PreTokenizer& rules, std::string_view text);
 

@@ -20,6 +20,10 @@ inline std::filesystem::path ModelsFolder() {
 inline std::string DefaultModelPath() {
   return ModelsFolder() / "SmolLM2-135M-Instruct.Q4_1.gguf";
 }
+// An optional model: tools/fetch_models --gemma.
+inline std::string GemmaModelPath() {
+  return ModelsFolder() / "gemma-3-270m-q4_k_m.gguf";
+}
 inline std::string DefaultEmbedderPath() {
   return ModelsFolder() / "all-MiniLM-L6-v2";
 }

@@ -19,9 +19,10 @@ namespace dki::model {
 
 class Tokenizer {
  public:
-  // Reads the tokenizer of a GGUF file. FAILED_PRECONDITION for a pre-tokenizer that is not in the
+  // Reads the tokenizer of a GGUF file, or tokenizer.json of a folder as Hugging Face writes it.
+  // FAILED_PRECONDITION for a kind of tokenizer, or rules to cut text, that are not in the
   // table.
-  static absl::StatusOr<std::unique_ptr<Tokenizer>> Load(const std::string& gguf_path);
+  static absl::StatusOr<std::unique_ptr<Tokenizer>> Load(const std::string& path);
   virtual ~Tokenizer() = default;
 
   // Token ids of plain text; no BOS is added. REQUIRES: valid UTF-8 (malformed bytes are encoded

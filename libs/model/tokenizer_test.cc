@@ -159,5 +159,39 @@ TEST_F(DefaultTokenizer, LongWordsTakeNearlyLinearTime) {
   EXPECT_EQ(tokenizer_->Decode(tokenizer_->Encode(word)), word);
 }
 
+// testdata/sentence_pieces.bin: tools/fixtures/make_sentence_pieces.py describes it.
+TEST(SentencePieceTokenizer, IdsEqualTheReferenceAndDecodeInvertsThem) {
+  DKI_SKIP_WITHOUT(GemmaModelPath());
+  const auto tokenizer = Tokenizer::Load(GemmaModelPath());
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  const auto bytes = ReadFile("libs/model/testdata/sentence_pieces.bin");
+  ASSERT_TRUE(bytes.ok());
+  const char* at = bytes->data();
+  const auto take = [&](auto* value) {
+    std::memcpy(value, at, sizeof(*value));
+    at += sizeof(*value);
+  };
+  int n_strings = 0, n_different = 0;
+  for (; at < bytes->data() + bytes->size(); ++n_strings) {
+    uint16_t length = 0, n_ids = 0;
+    uint64_t hash = 0;
+    take(&length);
+    const std::string text(at, length);
+    at += length;
+    take(&n_ids);
+    take(&hash);
+    const std::vector<int32_t> ids = (*tokenizer)->Encode(text);
+    EXPECT_EQ((*tokenizer)->Decode(ids), text);
+    for (int32_t id : ids) EXPECT_FALSE((*tokenizer)->IsControl(id));
+    if (ids.size() == n_ids && Fnv1a(ids.data(), ids.size() * 4) == hash) continue;
+    if (++n_different <= 5) ADD_FAILURE() << ::testing::PrintToString(text);
+  }
+  EXPECT_EQ(n_strings, 4096);
+  EXPECT_EQ(n_different, 0);
+  EXPECT_EQ((*tokenizer)->bos(), 2);
+  EXPECT_TRUE((*tokenizer)->IsEndOfGeneration(1));
+  EXPECT_TRUE((*tokenizer)->IsEndOfGeneration(106));
+}
+
 }  // namespace
 }  // namespace dki::model
