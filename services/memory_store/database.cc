@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/memory_store/database.h"
 
+#include <poll.h>
+
 #include <algorithm>
 #include <exception>
 
@@ -41,36 +43,23 @@ absl::Status FromSqlError(const pqxx::sql_error& error) {
   return Internal("database (%s): %s", state, message);
 }
 
+absl::Status InDoubt(const absl::Status& why) {
+  return Annotate(why, "database lost while committing; repeat the call with the same request id");
+}
+
+// The server has closed it, or says that it will: nobody has asked it anything.
+bool IsStale(const pqxx::connection& connection) {
+  pollfd socket = {.fd = connection.sock(), .events = POLLIN, .revents = 0};
+  return !connection.is_open() || ::poll(&socket, 1, 0) != 0;
+}
+
 }  // namespace
 
 Database::Database(Options options) : options_(std::move(options)) {}
 Database::~Database() = default;
 
 absl::Status Database::Transact(Deadline deadline, const Body& body) {
-  int conflicts = 0;
-  bool reconnected = false;
-  while (true) {
-    DKI_ASSIGN_OR_RETURN(Connection connection, Acquire(deadline));
-    Failure failure = Failure::kNone;
-    const absl::Status status = RunOnce(connection.get(), deadline, body, &failure);
-    if (failure == Failure::kConnectionLost || !connection->is_open()) {
-      Discard(std::move(connection));
-    } else {
-      Release(std::move(connection));
-    }
-    if (failure == Failure::kConnectionLost && !reconnected) {
-      reconnected = true;
-      continue;
-    }
-    if (failure == Failure::kConflict && conflicts++ < kMaxConflictRetries) continue;
-    return status;
-  }
-}
-
-absl::Status Database::RunOnce(pqxx::connection* connection, Deadline deadline, const Body& body,
-                               Failure* failure) const {
-  *failure = Failure::kFinal;
-  try {
+  const auto run = [&](pqxx::connection* connection) -> absl::Status {
     pqxx::work work(*connection);
     const std::chrono::milliseconds remaining = Remaining(deadline);
     if (remaining.count() <= 0) return DeadlineExceeded("database: the deadline has passed");
@@ -80,12 +69,59 @@ absl::Status Database::RunOnce(pqxx::connection* connection, Deadline deadline, 
     // Without a commit the destructor rolls back.
     DKI_RETURN_IF_ERROR(body(work));
     work.commit();
-    *failure = Failure::kNone;
     return absl::OkStatus();
+  };
+  return RunWithRetries(deadline, true, [&](pqxx::connection* connection, Failure* failure) {
+    return Convert(
+        connection, [&] { return run(connection); }, failure);
+  });
+}
+
+absl::Status Database::RunOne(Deadline deadline, bool may_repeat, const OneStatement& body) {
+  // A shorter timeout than the connection's needs a transaction to be set in.
+  if (Remaining(deadline) < options_.statement_timeout) return Transact(deadline, body);
+  return RunWithRetries(deadline, may_repeat, [&](pqxx::connection* connection, Failure* failure) {
+    return Convert(
+        connection,
+        [&] {
+          pqxx::nontransaction work(*connection);
+          return body(work);
+        },
+        failure);
+  });
+}
+
+absl::Status Database::RunWithRetries(Deadline deadline, bool may_repeat, const Attempt& attempt) {
+  int conflicts = 0;
+  bool reconnected = false;
+  while (true) {
+    DKI_ASSIGN_OR_RETURN(Connection connection, Acquire(deadline));
+    Failure failure = Failure::kNone;
+    const absl::Status status = attempt(connection.get(), &failure);
+    if (failure == Failure::kConnectionLost || !connection->is_open()) {
+      Discard(std::move(connection));
+    } else {
+      Release(std::move(connection));
+    }
+    if (failure == Failure::kConnectionLost && may_repeat && !reconnected) {
+      reconnected = true;
+      continue;
+    }
+    if (failure == Failure::kConnectionLost && !may_repeat) return InDoubt(status);
+    if (failure == Failure::kConflict && conflicts++ < kMaxConflictRetries) continue;
+    return status;
+  }
+}
+
+absl::Status Database::Convert(pqxx::connection* connection,
+                               const std::function<absl::Status()>& run, Failure* failure) {
+  *failure = Failure::kFinal;
+  try {
+    const absl::Status status = run();
+    if (status.ok()) *failure = Failure::kNone;
+    return status;
   } catch (const pqxx::in_doubt_error& error) {
-    return Unavailable(
-        "database lost while committing; repeat the call with the same request id: %s",
-        OneLine(error.what()));
+    return InDoubt(Unavailable("%s", OneLine(error.what())));
   } catch (const pqxx::transaction_rollback& error) {
     *failure = Failure::kConflict;
     return Aborted("database: %s", OneLine(error.what()));
@@ -113,10 +149,11 @@ absl::StatusOr<Database::Connection> Database::Acquire(Deadline deadline) {
       }
       released_.WaitFor(&mutex_, remaining);
     }
-    if (!idle_.empty()) {
+    while (!idle_.empty()) {
       Connection connection = std::move(idle_.back());
       idle_.pop_back();
-      return connection;
+      if (!IsStale(*connection)) return connection;
+      --n_open_;
     }
     ++n_open_;
   }

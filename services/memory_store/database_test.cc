@@ -51,6 +51,40 @@ class DatabaseTest : public ::testing::Test {
   Database database_{SmallPool(4)};
 };
 
+TEST_F(DatabaseTest, OneStatementIsItsOwnTransaction) {
+  ASSERT_OK(Run("CREATE TABLE t (x int)"));
+  const auto insert = [](pqxx::transaction_base& work) {
+    work.exec("INSERT INTO t VALUES (1)");
+    return absl::OkStatus();
+  };
+  EXPECT_OK(database_.Write(Soon(), insert));
+  EXPECT_OK(database_.Write(In(std::chrono::seconds(1)), insert)) << "a deadline of its own";
+  int64_t n = 0;
+  EXPECT_OK(database_.Read(Soon(), [&](pqxx::transaction_base& work) {
+    n = work.exec("SELECT count(*) FROM t")[0][0].as<int64_t>();
+    return absl::OkStatus();
+  }));
+  EXPECT_EQ(n, 2);
+  // The connections of before are noticed to be closed: nothing is in doubt, nothing fails.
+  TestPostgres::Get().Restart();
+  EXPECT_OK(database_.Write(Soon(), insert));
+  EXPECT_EQ(Number("SELECT count(*) FROM t"), 3);
+}
+
+TEST_F(DatabaseTest, AReadIsRunAgainAndAWriteIsNotWhenTheConnectionIsLost) {
+  int n_runs = 0;
+  const auto die = [&](pqxx::transaction_base& work) {
+    ++n_runs;
+    work.exec("SELECT pg_terminate_backend(pg_backend_pid())");
+    return absl::OkStatus();
+  };
+  EXPECT_THAT(database_.Write(Soon(), die),
+              StatusIs(StatusCode::kUnavailable, HasSubstr("repeat")));
+  EXPECT_EQ(n_runs, 1);
+  EXPECT_THAT(database_.Read(Soon(), die), StatusIs(StatusCode::kUnavailable));
+  EXPECT_EQ(n_runs, 3);
+}
+
 TEST_F(DatabaseTest, ABodyThatFailsLeavesNothing) {
   ASSERT_OK(Run("CREATE TABLE t (x int)"));
   EXPECT_THAT(database_.Transact(Soon(),

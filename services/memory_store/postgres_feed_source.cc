@@ -41,7 +41,7 @@ void ReadState(const pqxx::row& row, FeedEntry* entry) {
 absl::StatusOr<std::vector<FeedHead>> PostgresFeedSource::ReadHeads(const std::string& tenant_id) {
   std::vector<FeedHead> heads;
   const auto deadline = std::chrono::system_clock::now() + kPatience;
-  DKI_RETURN_IF_ERROR(database_->Transact(deadline, [&](pqxx::work& work) {
+  DKI_RETURN_IF_ERROR(database_->Read(deadline, [&](pqxx::transaction_base& work) {
     heads.clear();
     for (const pqxx::row& row : Exec(work, kHeads, tenant_id)) {
       heads.push_back({row[0].as<std::string>(), row[1].as<int64_t>()});
@@ -56,7 +56,7 @@ absl::StatusOr<FeedBatch> PostgresFeedSource::ReadFeed(const std::string& tenant
                                                        bool with_vectors) {
   FeedBatch batch;
   const auto deadline = std::chrono::system_clock::now() + kPatience;
-  DKI_RETURN_IF_ERROR(database_->Transact(deadline, [&](pqxx::work& work) {
+  DKI_RETURN_IF_ERROR(database_->Read(deadline, [&](pqxx::transaction_base& work) {
     batch = FeedBatch{.entries = {}, .position = after_position, .full = false};
     const pqxx::result rows = Exec(work, kRead, tenant_id, after_position, limit, with_vectors);
     batch.full = static_cast<int>(rows.size()) == limit;

@@ -63,7 +63,7 @@ absl::StatusOr<v1::Memory> GetOne(pqxx::work& work, const std::string& tenant_id
 }
 
 std::unordered_map<std::string, v1::Memory> GetByIds(
-    pqxx::work& work, const std::string& tenant_id,
+    pqxx::transaction_base& work, const std::string& tenant_id,
     const google::protobuf::RepeatedPtrField<std::string>& ids, int64_t now_us,
     const common::v1::Scope* viewer) {
   static const common::v1::Scope kNone;
@@ -78,9 +78,77 @@ std::unordered_map<std::string, v1::Memory> GetByIds(
   return memories;
 }
 
+// What is stored with a request holds ids only: puts the memories as they are now in their place.
+absl::Status ReadCreated(pqxx::transaction_base& work, const std::string& tenant_id, int64_t now_us,
+                         v1::BatchCreateMemoriesResponse* response) {
+  google::protobuf::RepeatedPtrField<std::string> ids;
+  for (const auto& result : response->results()) *ids.Add() = result.memory().id();
+  const auto memories = GetByIds(work, tenant_id, ids, now_us, nullptr);
+  for (v1::CreateMemoryResponse& result : *response->mutable_results()) {
+    const auto found = memories.find(result.memory().id());
+    if (found == memories.end()) return MemoryNotFound(result.memory().id());
+    *result.mutable_memory() = found->second;
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<v1::BatchCreateMemoriesResponse> PostgresMemoryRepository::CreateMemories(
+    const Access& access, const v1::BatchCreateMemoriesRequest& request) {
+  return request.memories_size() == 1 ? CreateOne(access, request) : CreateSeveral(access, request);
+}
+
+absl::StatusOr<v1::BatchCreateMemoriesResponse> PostgresMemoryRepository::CreateOne(
+    const Access& access, const v1::BatchCreateMemoriesRequest& request) {
+  const v1::NewMemory& written = request.memories(0);
+  if (IsShared(written.scope()) && !access.admin) return SharedNeedsAdmin();
+  const int64_t now_us = NowMicros();
+  const common::v1::Scope& scope = written.scope();
+  v1::Memory memory = MakeMemory(written);
+  memory.set_id(NewId("mem_"));
+  const std::string hash = RequestHash(request);
+  v1::BatchCreateMemoriesResponse response;
+  DKI_RETURN_IF_ERROR(
+      database_->Write(access.deadline, [&](pqxx::transaction_base& work) -> absl::Status {
+        response.Clear();
+        const pqxx::row row =
+            Exec(work, kCreateMemory, access.tenant_id, request.request_id(), hash, now_us,
+                 memory.id(), scope.user_id(), scope.session_id(), scope.agent_id(), memory.text(),
+                 memory.content_hash(), ToTextArray(memory.tags()), MetadataJson(memory),
+                 static_cast<int>(memory.source_class()), memory.pinned(), memory.priority(),
+                 ExpiryMicros(memory), pqxx::binarystring(written.vector().values()),
+                 written.vector().embedding_fingerprint())[0];
+        const std::string outcome = row[0].c_str();
+        if (outcome == "erased") return TenantNotFound(access.tenant_id);
+        if (outcome == "reused") return RequestIdReused(request.request_id());
+        if (!row[4].is_null()) {  // of a batch with one memory, before migration 3
+          if (response.ParseFromString(pqxx::binarystring(row[4]).str())) return absl::OkStatus();
+          return DataLoss("request %s: its stored response cannot be read", request.request_id());
+        }
+        v1::CreateMemoryResponse* result = response.add_results();
+        result->mutable_memory()->set_id(row[1].c_str());
+        result->set_position(row[2].as<int64_t>());
+        result->set_created(row[3].as<bool>());
+        return absl::OkStatus();
+      }));
+  signal_->Notify();
+  v1::CreateMemoryResponse* result = response.mutable_results(0);
+  if (result->created() && result->memory().id() == memory.id()) {
+    *memory.mutable_create_time() = FromMicros(now_us);
+    *memory.mutable_update_time() = FromMicros(now_us);
+    memory.set_feed_position(result->position());
+    memory.set_create_position(result->position());
+    *result->mutable_memory() = std::move(memory);
+    return response;
+  }
+  DKI_RETURN_IF_ERROR(database_->Read(access.deadline, [&](pqxx::transaction_base& work) {
+    return ReadCreated(work, access.tenant_id, now_us, &response);
+  }));
+  return response;
+}
+
+absl::StatusOr<v1::BatchCreateMemoriesResponse> PostgresMemoryRepository::CreateSeveral(
     const Access& access, const v1::BatchCreateMemoriesRequest& request) {
   const int64_t now_us = NowMicros();
   v1::BatchCreateMemoriesResponse response;
@@ -109,16 +177,7 @@ absl::StatusOr<v1::BatchCreateMemoriesResponse> PostgresMemoryRepository::Create
     DKI_RETURN_IF_ERROR(OncePerRequest(work, access.tenant_id, request.request_id(), request,
                                        now_us, &response, [&] { return create(work, &feed); }));
     feed.Store(work);
-    // What is stored with the request holds ids only; the memories are read as they are now.
-    google::protobuf::RepeatedPtrField<std::string> ids;
-    for (const auto& result : response.results()) *ids.Add() = result.memory().id();
-    const auto memories = GetByIds(work, access.tenant_id, ids, now_us, nullptr);
-    for (v1::CreateMemoryResponse& result : *response.mutable_results()) {
-      const auto found = memories.find(result.memory().id());
-      if (found == memories.end()) return MemoryNotFound(result.memory().id());
-      *result.mutable_memory() = found->second;
-    }
-    return absl::OkStatus();
+    return ReadCreated(work, access.tenant_id, now_us, &response);
   }));
   return response;
 }
@@ -126,7 +185,7 @@ absl::StatusOr<v1::BatchCreateMemoriesResponse> PostgresMemoryRepository::Create
 absl::StatusOr<v1::BatchGetMemoriesResponse> PostgresMemoryRepository::GetMemories(
     const Access& access, const v1::BatchGetMemoriesRequest& request) {
   v1::BatchGetMemoriesResponse response;
-  DKI_RETURN_IF_ERROR(database_->Transact(access.deadline, [&](pqxx::work& work) {
+  DKI_RETURN_IF_ERROR(database_->Read(access.deadline, [&](pqxx::transaction_base& work) {
     response.Clear();
     const auto memories = GetByIds(work, access.tenant_id, request.ids(), NowMicros(),
                                    request.has_viewer() ? &request.viewer() : nullptr);
@@ -150,7 +209,7 @@ absl::StatusOr<v1::ListMemoriesResponse> PostgresMemoryRepository::ListMemories(
   const int page_size = request.page_size() == 0 ? kDefaultPageSize : request.page_size();
   const common::v1::Scope& viewer = request.viewer();
   v1::ListMemoriesResponse response;
-  DKI_RETURN_IF_ERROR(database_->Transact(access.deadline, [&](pqxx::work& work) {
+  DKI_RETURN_IF_ERROR(database_->Read(access.deadline, [&](pqxx::transaction_base& work) {
     response.Clear();
     // One more than asked shows whether there is a next page.
     const pqxx::result rows = Exec(work, kList, access.tenant_id, after, NowMicros(),
@@ -326,7 +385,7 @@ absl::StatusOr<PageTokens> PostgresMemoryRepository::LoadPageTokens(const Access
     secret = page_secret_;
   }
   if (secret.empty()) {
-    DKI_RETURN_IF_ERROR(database_->Transact(access.deadline, [&](pqxx::work& work) {
+    DKI_RETURN_IF_ERROR(database_->Read(access.deadline, [&](pqxx::transaction_base& work) {
       secret = pqxx::binarystring(Exec(work, kPageSecret)[0][0]).str();
       return absl::OkStatus();
     }));

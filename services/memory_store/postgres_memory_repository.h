@@ -38,6 +38,11 @@ class PostgresMemoryRepository : public MemoryRepository {
   absl::StatusOr<int64_t> Sweep() override;
 
  private:
+  // Of a request for one memory, by far the most frequent write: one statement.
+  absl::StatusOr<v1::BatchCreateMemoriesResponse> CreateOne(
+      const Access& access, const v1::BatchCreateMemoriesRequest& request);
+  absl::StatusOr<v1::BatchCreateMemoriesResponse> CreateSeveral(
+      const Access& access, const v1::BatchCreateMemoriesRequest& request);
   // A transaction that changes memories; wakes the feed's followers once it is committed.
   absl::Status Write(const Access& access, const Database::Body& body);
   // The key of page tokens, read from the database once.

@@ -132,7 +132,8 @@ absl::Status OncePerRequest(pqxx::work& work, const std::string& tenant_id,
   if (Exec(work, kClaimRequest, tenant_id, request_id, hash, now_us).affected_rows() == 0) {
     const pqxx::row done = Exec(work, kReadRequest, tenant_id, request_id)[0];
     if (done[0].c_str() != hash) return RequestIdReused(request_id);
-    if (!response->ParseFromString(pqxx::binarystring(done[1]).str())) {
+    // (A request for one memory alone has no stored response, and no request here has its hash.)
+    if (done[1].is_null() || !response->ParseFromString(pqxx::binarystring(done[1]).str())) {
       return DataLoss("request %s: its stored response cannot be read", request_id);
     }
     return absl::OkStatus();

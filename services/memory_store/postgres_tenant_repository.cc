@@ -131,7 +131,7 @@ absl::Status PostgresTenantRepository::RevokeKey(const std::string& tenant_id,
 absl::StatusOr<std::optional<StoredKey>> PostgresTenantRepository::FindKey(
     const std::string& key_id, Deadline deadline) {
   std::optional<StoredKey> stored;
-  DKI_RETURN_IF_ERROR(database_->Transact(deadline, [&](pqxx::work& work) {
+  DKI_RETURN_IF_ERROR(database_->Read(deadline, [&](pqxx::transaction_base& work) {
     stored.reset();
     const pqxx::result found = Exec(work, kFindKey, key_id);
     if (found.empty()) return absl::OkStatus();
