@@ -247,6 +247,7 @@ void DecodeKeyGroup(const KvGroupShape& shape, const uint8_t* in, GroupRows* g) 
       const float minimum = g->minimum[t];
       for (int c = 0; c < n; ++c) x[c] = minimum + scale * static_cast<float>(codes[c]);
     } else {
+      // NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): stored as vectors above
       for (int c = 0; c < n; ++c) x[c] = g->minimum[c] + g->scale[c] * static_cast<float>(codes[c]);
     }
   }

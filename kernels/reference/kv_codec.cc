@@ -18,7 +18,7 @@ float HalfAt(const uint8_t* header, int index) {
 
 // Code `i` of a quad and column of a panel.
 int CodeAt(const uint8_t* panel, int bits, int quad, int column, int i) {
-  const int fields = 8 / bits;
+  const int fields = bits == 8 ? 1 : bits == 4 ? 2 : 4;  // in a byte
   const int step = quad * 2 + column / 16;
   const uint8_t byte = panel[step / fields * 64 + column % 16 * 4 + i];
   return byte >> (step % fields * bits) & ((1 << bits) - 1);
