@@ -96,6 +96,7 @@ inline SoftmaxState TileSoftmax(const float* gates, int gate_stride, int begin, 
 struct Tile {
   const float* keys;  // or null: codes
   ValueRows values;   // rows null: codes
+  Ahead ahead;
 };
 
 // The queries first, ..., first + n - 1, which see the same tokens of the tile.
@@ -108,7 +109,7 @@ void AttendRun(const AttentionOp& op, const KvSegment& segment, const TileRange&
   queries.o = block->o + first * block->stride;
   queries.scales = block->scales + first;
   if (tile.keys == nullptr) {
-    QuantisedLogits(op, segment, block->kv_head, range, n, queries);
+    QuantisedLogits(op, segment, block->kv_head, range, tile.ahead.keys, n, queries);
   } else {
     ForQueries<KvLanes::kQueries, FloatLogits>(n, queries, tile.keys, op.head_dim,
                                                range.begin / Lanes::kCount,
@@ -126,14 +127,28 @@ void AttendRun(const AttentionOp& op, const KvSegment& segment, const TileRange&
     block->scales[first + i] = Merge(state, &block->all[first + i]);
   }
   if (tile.values.rows == nullptr) {
-    AddQuantisedValues(op, segment, block->kv_head, range, n, queries);
+    AddQuantisedValues(op, segment, block->kv_head, range, tile.ahead.values, n, queries);
   } else {
     ForQueries<KvLanes::kQueries, AddFloatValues>(n, queries, tile.values, op.head_dim, range.begin,
                                                   range.end);
   }
 }
 
-void AttendSegment(const AttentionOp& op, const KvSegment& segment, QueryBlock* block) {
+inline Ahead AheadOf(const AttentionOp& op, const KvSegment& segment, int first,
+                     const KvSegment& next, int next_first) {
+  Ahead ahead;
+  if (segment.key_format == next.key_format)
+    ahead.keys = PartAt(op, next.keys, next.key_format, next_first, 0) -
+                 PartAt(op, segment.keys, segment.key_format, first, 0);
+  if (segment.value_format == next.value_format)
+    ahead.values = PartAt(op, next.values, next.value_format, next_first, 0) -
+                   PartAt(op, segment.values, segment.value_format, first, 0);
+  return ahead;
+}
+
+// `next`: the segment that comes behind it, or null.
+void AttendSegment(const AttentionOp& op, const KvSegment& segment, const KvSegment* next,
+                   QueryBlock* block) {
   // The tokens of each row, and of any.
   int begin[kAttentionRowBlock];
   int end[kAttentionRowBlock];
@@ -162,13 +177,17 @@ void AttendSegment(const AttentionOp& op, const KvSegment& segment, QueryBlock* 
       if (to > any.end) any.end = to;
     }
     if (any.begin >= any.end) continue;
-    Tile tile = {nullptr, {nullptr, 0}};
+    Tile tile = {nullptr, {nullptr, 0}, {}};
+    if (at + kAttentionTile < last)
+      tile.ahead = AheadOf(op, segment, at, segment, at + kAttentionTile);
+    else if (next != nullptr)
+      tile.ahead = AheadOf(op, segment, at, *next, next->begin / kAttentionTile * kAttentionTile);
     if (!ReadsKeyCodes(segment)) {
-      FloatKeys(op, segment, block->kv_head, any, block->keys);
+      FloatKeys(op, segment, block->kv_head, any, tile.ahead.keys, block->keys);
       tile.keys = block->keys;
     }
     if (!ReadsValueCodes(segment))
-      tile.values = FloatValues(op, segment, block->kv_head, any, block->values);
+      tile.values = FloatValues(op, segment, block->kv_head, any, tile.ahead.values, block->values);
     for (int r = 0; r < block->n_rows;) {
       const TileRange& range = of_row[r];
       int run = r + 1;
@@ -197,7 +216,7 @@ void AttendBlock(const AttentionOp& op, QueryBlock* block) {
       if (rotated == nullptr || rotated->rotations != segment.rotations)
         RotateQueries(op, segment, block);
       rotated = &segment;
-      AttendSegment(op, segment, block);
+      AttendSegment(op, segment, s + 1 < n_segments ? &segment + 1 : nullptr, block);
     }
     if (op.mass == nullptr) continue;
     for (int i = 0; i < block->n(); ++i) {

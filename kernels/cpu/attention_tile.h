@@ -24,6 +24,17 @@ struct TileRange {
   int end;
 };
 
+// Bytes from a tile to the one that comes next, of the same formats, or 0. Reading a tile asks for
+// the same bytes of the next: heads lie between each other, in pieces too short for the CPU to
+// foresee, and asking for all at once would only wait.
+struct Ahead {
+  ptrdiff_t keys = 0;
+  ptrdiff_t values = 0;
+};
+inline void Ask(const void* p, ptrdiff_t ahead) {
+  __builtin_prefetch(static_cast<const char*>(p) + ahead);
+}
+
 struct FromF32 {
   using Value = float;
   static inline Lanes::F Load(const Value* p) { return Lanes::Load(p); }
@@ -43,14 +54,18 @@ struct FromBf16 {
 // keys: [64, stride] at the tile's first token; out: [head_dim, 64], zeros outside the range.
 template <typename From>
 inline void TurnKeys(const typename From::Value* keys, size_t stride, int head_dim,
-                     const TileRange& range, float* out) {
+                     const TileRange& range, ptrdiff_t ahead, float* out) {
   constexpr int kN = Lanes::kCount;
   for (int token = range.begin / kN * kN; token < range.end; token += kN) {
     int c = 0;
     for (; c + kN <= head_dim; c += kN) {
       Lanes::F block[kN];
       if (token >= range.begin && token + kN <= range.end) {
-        for (int i = 0; i < kN; ++i) block[i] = From::Load(keys + (token + i) * stride + c);
+        for (int i = 0; i < kN; ++i) {
+          const typename From::Value* key = keys + (token + i) * stride + c;
+          block[i] = From::Load(key);
+          if (c % (64 / sizeof(*key)) == 0) Ask(key, ahead);
+        }
       } else {
         for (int i = 0; i < kN; ++i) {
           const bool within = token + i >= range.begin && token + i < range.end;
@@ -71,10 +86,11 @@ inline void TurnKeys(const typename From::Value* keys, size_t stride, int head_d
 
 template <typename From>
 inline void CopyValues(const typename From::Value* values, size_t stride, int head_dim,
-                       const TileRange& range, int out_stride, float* out) {
+                       const TileRange& range, ptrdiff_t ahead, int out_stride, float* out) {
   for (int token = range.begin; token < range.end; ++token) {
     const typename From::Value* from = values + token * stride;
     float* to = out + token * out_stride;
+    for (int at = 0; at < head_dim; at += 64 / sizeof(*from)) Ask(from + at, ahead);
     int c = 0;
     for (; c + Lanes::kCount <= head_dim; c += Lanes::kCount)
       Lanes::Store(to + c, From::Load(from + c));
@@ -123,10 +139,20 @@ void DecodeTileKeys(const AttentionOp& op, const KvSegment& segment, int kv_head
     const uint8_t* from =
         GroupAt(op, segment.keys, segment.key_format, range.first / kKvGroup + group, kv_head);
     DKI_FOR_BITS(shape.format, DecodeKeyGroup, shape, from, &rows);
-    TurnKeys<FromF32>(rows.x, shape.n_channels(), op.head_dim, {0, 0, kKvGroup},
+    TurnKeys<FromF32>(rows.x, shape.n_channels(), op.head_dim, {0, 0, kKvGroup}, 0,
                       out + group * kKvGroup);
   }
   RotateKeys(op, segment.key_rotations + static_cast<size_t>(range.first) * op.n_rot, out);
+}
+
+// Where one head's part of a plane's tile begins: a row of floats or halves, or a group of codes.
+inline const uint8_t* PartAt(const AttentionOp& op, const void* plane, KvFormat format, int token,
+                             int kv_head) {
+  if (dki::kernels::CodeBits(format) != 0)
+    return GroupAt(op, plane, format, token / kKvGroup, kv_head);
+  const size_t row = static_cast<size_t>(token) * op.n_kv_heads + kv_head;
+  return static_cast<const uint8_t*>(plane) +
+         row * op.head_dim * (format == KvFormat::kF32 ? 4 : 2);
 }
 
 // True where queries meet the codes themselves (quantised_tile.h).
@@ -140,19 +166,19 @@ inline bool ReadsValueCodes(const KvSegment& segment) {
 
 // out: [head_dim, 64].
 inline void FloatKeys(const AttentionOp& op, const KvSegment& segment, int kv_head,
-                      const TileRange& range, float* out) {
+                      const TileRange& range, ptrdiff_t ahead, float* out) {
   const size_t stride = static_cast<size_t>(op.n_kv_heads) * op.head_dim;
   const size_t at = range.first * stride + static_cast<size_t>(kv_head) * op.head_dim;
   switch (segment.key_format) {
     case KvFormat::kF32:
       return TurnKeys<FromF32>(static_cast<const float*>(segment.keys) + at, stride, op.head_dim,
-                               range, out);
+                               range, ahead, out);
     case KvFormat::kF16:
       return TurnKeys<FromF16>(static_cast<const uint16_t*>(segment.keys) + at, stride, op.head_dim,
-                               range, out);
+                               range, ahead, out);
     case KvFormat::kBF16:
       return TurnKeys<FromBf16>(static_cast<const uint16_t*>(segment.keys) + at, stride,
-                                op.head_dim, range, out);
+                                op.head_dim, range, ahead, out);
     default:
       return DecodeTileKeys(op, segment, kv_head, range, out);
   }
@@ -164,20 +190,20 @@ struct ValueRows {
 };
 // In place where possible, else in `buffer`: [64, n_channels].
 inline ValueRows FloatValues(const AttentionOp& op, const KvSegment& segment, int kv_head,
-                             const TileRange& range, float* buffer) {
+                             const TileRange& range, ptrdiff_t ahead, float* buffer) {
   const size_t stride = static_cast<size_t>(op.n_kv_heads) * op.head_dim;
   const size_t at = range.first * stride + static_cast<size_t>(kv_head) * op.head_dim;
   const int n = (op.head_dim + 31) / 32 * 32;
   if (segment.value_format == KvFormat::kF32) {
     const float* values = static_cast<const float*>(segment.values) + at;
     if (op.head_dim % Lanes::kCount == 0) return {values, stride};
-    CopyValues<FromF32>(values, stride, op.head_dim, range, n, buffer);
+    CopyValues<FromF32>(values, stride, op.head_dim, range, ahead, n, buffer);
   } else {
     const uint16_t* values = static_cast<const uint16_t*>(segment.values) + at;
     if (segment.value_format == KvFormat::kF16)
-      CopyValues<FromF16>(values, stride, op.head_dim, range, n, buffer);
+      CopyValues<FromF16>(values, stride, op.head_dim, range, ahead, n, buffer);
     else
-      CopyValues<FromBf16>(values, stride, op.head_dim, range, n, buffer);
+      CopyValues<FromBf16>(values, stride, op.head_dim, range, ahead, n, buffer);
   }
   return {buffer, static_cast<size_t>(n)};
 }

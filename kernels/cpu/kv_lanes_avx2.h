@@ -17,7 +17,7 @@ struct KvLanes {
   static inline Lanes::F LoadInt(const int32_t* p) {
     return _mm256_cvtepi32_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }
-  static inline void Transpose(Lanes::F* r) {
+  [[gnu::always_inline]] static inline void Transpose(Lanes::F* r) {
     __m256 t[8];
 #pragma GCC unroll 2
     for (int i = 0; i < 8; i += 4) {  // rows i..i+3, four columns of each half

@@ -17,7 +17,7 @@ struct KvLanes {
   static inline Lanes::F LoadInt(const int32_t* p) {
     return _mm512_cvtepi32_ps(_mm512_loadu_si512(p));
   }
-  static inline void Transpose(Lanes::F* r) {
+  [[gnu::always_inline]] static inline void Transpose(Lanes::F* r) {
     __m512 t[16];
 #pragma GCC unroll 4
     for (int i = 0; i < 16; i += 4) {  // rows i..i+3, four columns of each 128-bit part

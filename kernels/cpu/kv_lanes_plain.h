@@ -25,7 +25,7 @@ struct KvLanes {
     return r;
   }
   // Rows become columns. r: [kCount].
-  static inline void Transpose(Lanes::F* r) {
+  [[gnu::always_inline]] static inline void Transpose(Lanes::F* r) {
     for (int i = 0; i < Lanes::kCount; ++i) {
       for (int j = 0; j < i; ++j) {
         const float swapped = r[i].v[j];

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <immintrin.h>
+#include <stddef.h>
 #include <stdint.h>
 
 namespace {
@@ -26,14 +27,15 @@ struct Panel {
 
   template <int kBits, int kQ>
   static inline void Multiply(const uint8_t* codes, int n_quads, const Weights* w, int first,
-                              int32_t (*sums)[32]) {
-    for (int half = 0; half < 2; ++half) Half<kBits, kQ>(codes, n_quads, w, first, half, sums);
+                              ptrdiff_t ahead, int32_t (*sums)[32]) {
+    for (int half = 0; half < 2; ++half)
+      Half<kBits, kQ>(codes, n_quads, w, first, half, ahead, sums);
   }
 
  private:
   template <int kBits, int kQ>
   static inline void Half(const uint8_t* codes, int n_quads, const Weights* w, int first, int half,
-                          int32_t (*sums)[32]) {
+                          ptrdiff_t ahead, int32_t (*sums)[32]) {
     constexpr int kFields = 8 / kBits;
     const __m128i mask = _mm_set1_epi8(static_cast<char>((1 << kBits) - 1));
     // Four columns to a register, two sums each: of the even and of the odd pair of codes.
@@ -46,6 +48,7 @@ struct Panel {
     for (int quad = 0; quad < n_quads; ++quad) {
       const int step = quad * 2 + half;
       const uint8_t* from = codes + step / kFields * 64;
+      __builtin_prefetch(from + ahead);
       const __m128i shift = _mm_cvtsi32_si128(step % kFields * kBits);
       __m256i weight[kQ];
 #pragma GCC unroll 3

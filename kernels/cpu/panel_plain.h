@@ -4,6 +4,7 @@
 // panel_avx2.h and panel_vnni.h.
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 namespace {
@@ -23,9 +24,10 @@ struct Panel {
   }
 
   // sums[q][column] += the products of the panel's n_quads * 4 rows with w[q], from weight `first`.
+  // Meanwhile asks for the codes `ahead` bytes behind, where that is worth it.
   template <int kBits, int kQ>
   static inline void Multiply(const uint8_t* codes, int n_quads, const Weights* w, int first,
-                              int32_t (*sums)[32]) {
+                              ptrdiff_t /*ahead*/, int32_t (*sums)[32]) {
     constexpr int kFields = 8 / kBits;
     for (int q = 0; q < kQ; ++q) {
       for (int step = 0; step < 2 * n_quads; ++step) {

@@ -26,7 +26,7 @@ struct Panel {
 
   template <int kBits, int kQ>
   static inline void Multiply(const uint8_t* codes, int n_quads, const Weights* w, int first,
-                              int32_t (*sums)[32]) {
+                              ptrdiff_t ahead, int32_t (*sums)[32]) {
     constexpr int kFields = 8 / kBits;
     constexpr int kSteps = kFields < 2 ? 2 : kFields;  // that are read together
     const __m512i mask = _mm512_set1_epi8(static_cast<char>((1 << kBits) - 1));
@@ -40,7 +40,9 @@ struct Panel {
     for (int quad = 0; quad < n_quads; quad += kSteps / 2, codes += 64 * kSteps / kFields) {
 #pragma GCC unroll 4
       for (int step = 0; step < kSteps; ++step) {
-        __m512i code = _mm512_loadu_si512(codes + step / kFields * 64);
+        const uint8_t* from = codes + step / kFields * 64;
+        __m512i code = _mm512_loadu_si512(from);
+        if (step % kFields == 0) __builtin_prefetch(from + ahead);
         if (step % kFields != 0) code = _mm512_srli_epi16(code, step % kFields * kBits);
         if (kBits < 8) code = _mm512_and_si512(code, mask);
         const int at = first + 4 * (quad + step / 2);

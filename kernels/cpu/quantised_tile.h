@@ -38,14 +38,14 @@ struct Sums {
 };
 template <int kQ>
 inline void MultiplyPanel(KvFormat format, const uint8_t* codes, int n_quads,
-                          const Panel::Weights* w, int first, Sums* sums) {
+                          const Panel::Weights* w, int first, ptrdiff_t ahead, Sums* sums) {
   switch (dki::kernels::CodeBits(format)) {
     case 8:
-      return Panel::Multiply<8, kQ>(codes, n_quads, w, first, sums->of);
+      return Panel::Multiply<8, kQ>(codes, n_quads, w, first, ahead, sums->of);
     case 4:
-      return Panel::Multiply<4, kQ>(codes, n_quads, w, first, sums->of);
+      return Panel::Multiply<4, kQ>(codes, n_quads, w, first, ahead, sums->of);
     default:
-      return Panel::Multiply<2, kQ>(codes, n_quads, w, first, sums->of);
+      return Panel::Multiply<2, kQ>(codes, n_quads, w, first, ahead, sums->of);
   }
 }
 
@@ -53,7 +53,8 @@ inline void MultiplyPanel(KvFormat format, const uint8_t* codes, int n_quads,
 template <int kQ>
 struct CodeLogits {
   static inline void Run(int first, const Queries& queries, const KvSegment& segment,
-                         const uint8_t* group, const float* scale, const float* minimum, float* p) {
+                         const uint8_t* group, const float* scale, const float* minimum,
+                         ptrdiff_t ahead, float* p) {
     const int n = queries.stride;
     const bool by_token = segment.key_groups == KeyGroups::kToken;
     Panel::Weights weights[kQ];
@@ -74,7 +75,7 @@ struct CodeLogits {
     Sums sums;
     for (int i = 0; i < kQ; ++i)
       for (int j = 0; j < 32; ++j) sums.of[i][j] = 0;
-    MultiplyPanel<kQ>(segment.key_format, group + 4 * n, n / 4, weights, 0, &sums);
+    MultiplyPanel<kQ>(segment.key_format, group + 4 * n, n / 4, weights, 0, ahead, &sums);
     for (int i = 0; i < kQ; ++i) {
       for (int j = 0; j < 32; j += Lanes::kCount) {
         const Lanes::F sum = KvLanes::LoadInt(sums.of[i] + j);
@@ -98,7 +99,8 @@ inline void LoadRanges(const uint8_t* header, int n, float* scale, float* minimu
 }
 
 void QuantisedLogits(const AttentionOp& op, const KvSegment& segment, int kv_head,
-                     const TileRange& range, int n_queries, const Queries& queries) {
+                     const TileRange& range, ptrdiff_t ahead, int n_queries,
+                     const Queries& queries) {
   alignas(64) float scale[kMaxHeadDim];
   alignas(64) float minimum[kMaxHeadDim];
   const int n_ranges = segment.key_groups == KeyGroups::kToken ? kKvGroup : queries.stride;
@@ -106,8 +108,9 @@ void QuantisedLogits(const AttentionOp& op, const KvSegment& segment, int kv_hea
     const uint8_t* from =
         GroupAt(op, segment.keys, segment.key_format, range.first / kKvGroup + group, kv_head);
     LoadRanges(from, n_ranges, scale, minimum);
+    for (int i = 0; i < 4 * n_ranges; i += 64) Ask(from + i, ahead);
     ForQueries<Panel::kQueries, CodeLogits>(n_queries, queries, segment, from, scale, minimum,
-                                            queries.p + group * kKvGroup);
+                                            ahead, queries.p + group * kKvGroup);
   }
 }
 
@@ -117,7 +120,7 @@ template <int kQ>
 struct AddCodeValues {
   static inline void Run(int first, const Queries& queries, KvFormat format,
                          const uint8_t* const* codes, const float* scale, const float* minimum,
-                         int begin, int end, float* o) {
+                         int begin, int end, ptrdiff_t ahead, float* o) {
     Panel::Weights weights[kQ];
     float unit[kQ];
     float base[kQ];
@@ -139,7 +142,7 @@ struct AddCodeValues {
       for (int j = 0; j < 32; ++j) sums.of[i][j] = 0;
     for (int group = begin; group < end; ++group)
       MultiplyPanel<kQ>(format, codes[group], kKvGroup / 4, weights, (group - begin) * kKvGroup,
-                        &sums);
+                        ahead, &sums);
     for (int i = 0; i < kQ; ++i) {
       float* to = o + static_cast<size_t>(first + i) * queries.stride;
       const Lanes::F into = Lanes::Set(queries.scales[first + i].into);
@@ -154,7 +157,8 @@ struct AddCodeValues {
 };
 
 void AddQuantisedValues(const AttentionOp& op, const KvSegment& segment, int kv_head,
-                        const TileRange& range, int n_queries, const Queries& queries) {
+                        const TileRange& range, ptrdiff_t ahead, int n_queries,
+                        const Queries& queries) {
   const int n = queries.stride;
   const int begin = range.begin / kKvGroup;
   const int end = (range.end + kKvGroup - 1) / kKvGroup;
@@ -162,6 +166,8 @@ void AddQuantisedValues(const AttentionOp& op, const KvSegment& segment, int kv_
   for (int group = begin; group < end; ++group)
     groups[group] =
         GroupAt(op, segment.values, segment.value_format, range.first / kKvGroup + group, kv_head);
+  for (int group = begin; group < end; ++group)
+    for (int i = 0; i < 4 * n; i += 64) Ask(groups[group] + i, ahead);
   const size_t panel_bytes = 128 * dki::kernels::CodeBits(segment.value_format);
   for (int block = 0; block < n / 32; ++block) {
     alignas(64) float scale[kAttentionTile];
@@ -176,7 +182,8 @@ void AddQuantisedValues(const AttentionOp& op, const KvSegment& segment, int kv_
       codes[group] = groups[group] + 4 * n + block * panel_bytes;
     }
     ForQueries<Panel::kQueries, AddCodeValues>(n_queries, queries, segment.value_format, codes,
-                                               scale, minimum, begin, end, queries.o + block * 32);
+                                               scale, minimum, begin, end, ahead,
+                                               queries.o + block * 32);
   }
 }
 
