@@ -2,7 +2,8 @@
 // Measures search beside FAISS's flat index, and the embedder; for tests/bench/retrieval.py.
 //   retrieval_bench embed FOLDER FILE    lines of standard input -> float32 vectors in FILE
 //   retrieval_bench speed FOLDER ROUNDS  sentences of standard input, one by one and together
-//   retrieval_bench search FILE N ROUNDS the first N vectors of FILE, queried with the last 200
+//   retrieval_bench search FILE N ROUNDS [SHARE]  the first N vectors of FILE, queried with the
+//   last 200
 // Prints one JSON object: lists have one figure per round, taken in turns.
 #include <faiss/IndexFlat.h>
 #include <omp.h>
@@ -197,7 +198,7 @@ double RunUpkeep(ScanVectorIndex* index) {
   return MillisecondsSince(start) / 1000;
 }
 
-int Search(const char* path, int n, int n_rounds) {
+int Search(const char* path, int n, int n_rounds, double share) {
   omp_set_num_threads(1);
   const Data data = Load(path, n);
   faiss::IndexFlatIP flat(kDimension);
@@ -206,7 +207,7 @@ int Search(const char* path, int n, int n_rounds) {
   const auto scan = Build(data, n, false, {.exact_up_to = all});
   const auto avx2 = Build(data, n, false, {.exact_up_to = all, .isa = kernels::Isa::kAvx2});
   const auto scoped = Build(data, n, true, {.exact_up_to = all});
-  const auto near = Build(data, n, false, {.exact_up_to = n / 2});
+  const auto near = Build(data, n, false, {.exact_up_to = n / 2, .probed_share = share});
   JsonObject json;
   json.Add("upkeep_s", RunUpkeep(near.get()));
 
@@ -269,7 +270,9 @@ int main(int argc, char** argv) {
   const std::string mode = argc > 1 ? argv[1] : "";
   if (mode == "embed" && argc == 4) return Embed(argv[2], argv[3]);
   if (mode == "speed" && argc == 4) return Speed(argv[2], std::atoi(argv[3]));
-  if (mode == "search" && argc == 5) return Search(argv[2], std::atoi(argv[3]), std::atoi(argv[4]));
+  if (mode == "search" && argc >= 5)
+    return Search(argv[2], std::atoi(argv[3]), std::atoi(argv[4]),
+                  argc > 5 ? std::atof(argv[5]) : ScanVectorIndex::Options().probed_share);
   std::fprintf(stderr, "usage: retrieval_bench embed|speed|search ...\n");
   return 2;
 }

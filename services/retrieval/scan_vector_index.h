@@ -25,7 +25,7 @@ class ScanVectorIndex : public VectorIndex {
     // A search that may see no more memories than this compares them all.
     int64_t exact_up_to = 100'000;
     // The share of the visible memories that any other search compares.
-    double probed_share = 0.04;
+    double probed_share = 0.2;
     kernels::Isa isa = kernels::BestIsa();
   };
 
