@@ -180,13 +180,18 @@ class GgufModel : public ModelFiles {
 
 }  // namespace
 
+absl::StatusOr<std::unique_ptr<ModelFiles>> MakeGgufModel(GgufFile file) {
+  const absl::StatusOr<std::string_view> family = file.GetString("general.architecture");
+  if (!family.ok()) return InvalidArgument("general.architecture is missing");
+  DKI_ASSIGN_OR_RETURN(const Architecture* architecture, FindGgufArchitecture(*family));
+  return std::make_unique<GgufModel>(std::move(file), architecture);
+}
+
 absl::StatusOr<std::unique_ptr<ModelFiles>> OpenGgufModel(const std::string& path) {
   DKI_ASSIGN_OR_RETURN(GgufFile file, GgufFile::Open(path));
-  const absl::StatusOr<std::string_view> family = file.GetString("general.architecture");
-  if (!family.ok()) return InvalidArgument("%s: general.architecture is missing", path);
-  absl::StatusOr<const Architecture*> architecture = FindGgufArchitecture(*family);
-  if (!architecture.ok()) return Annotate(architecture.status(), path);
-  return std::make_unique<GgufModel>(std::move(file), *architecture);
+  auto model = MakeGgufModel(std::move(file));
+  if (!model.ok()) return Annotate(model.status(), path);
+  return model;
 }
 
 }  // namespace dki::model

@@ -1,42 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
-// Model families against other implementations: logits that the scripts in tools/fixtures wrote
-// (golden_file.py describes them).
+// Logits that the scripts in tools/fixtures wrote (golden_file.py describes them), and a model held
+// to them.
+#pragma once
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <string>
+#include <vector>
 
 #include "libs/base/file.h"
 #include "libs/model/model_promises.h"
-#include "libs/model/test_models.h"
 
 namespace dki::model {
-namespace {
 
-struct Position {
+struct GoldenPosition {
   int index = 0;
   int32_t best = 0;
   float largest = 0;  // |logit|
   std::vector<int32_t> ids;
   std::vector<float> logits;  // of `ids`
 };
-struct Prompt {
+struct GoldenPrompt {
   std::vector<int32_t> tokens;
-  std::vector<Position> positions;
+  std::vector<GoldenPosition> positions;
 };
 
 class GoldenReader {
  public:
   explicit GoldenReader(const std::string& bytes) : at_(bytes.data()) {}
 
-  std::vector<Prompt> Read() {
-    std::vector<Prompt> prompts(Take<uint32_t>());
-    for (Prompt& prompt : prompts) {
+  std::vector<GoldenPrompt> Read() {
+    std::vector<GoldenPrompt> prompts(Take<uint32_t>());
+    for (GoldenPrompt& prompt : prompts) {
       prompt.tokens = TakeArray<int32_t>(Take<uint32_t>());
       prompt.positions.resize(Take<uint32_t>());
-      for (Position& position : prompt.positions) {
+      for (GoldenPosition& position : prompt.positions) {
         position.index = static_cast<int>(Take<uint32_t>());
         position.best = static_cast<int32_t>(Take<uint32_t>());
         position.largest = Take<float>();
@@ -64,14 +66,14 @@ class GoldenReader {
 };
 
 // The prompt is given in pieces, so that windows and positions cross chunks, too.
-void ExpectGolden(Model& model, const std::string& golden_path, double tolerance) {
+inline void ExpectGolden(Model& model, const std::string& golden_path, double tolerance) {
   ASSERT_OK_AND_ASSIGN(const std::string bytes, ReadFile(golden_path));
   double worst = 0;
-  for (const Prompt& prompt : GoldenReader(bytes).Read()) {
+  for (const GoldenPrompt& prompt : GoldenReader(bytes).Read()) {
     SCOPED_TRACE(absl::StrFormat("prompt of %d tokens", prompt.tokens.size()));
     KvBuffer context(model.kv_shape(), 0);
     int begin = 0;
-    for (const Position& position : prompt.positions) {
+    for (const GoldenPosition& position : prompt.positions) {
       const auto piece = std::span(prompt.tokens).subspan(begin, position.index + 1 - begin);
       begin = position.index + 1;
       const Logits logits = RunOn(model, piece, &context, LogitsWanted::kLast);
@@ -91,25 +93,4 @@ void ExpectGolden(Model& model, const std::string& golden_path, double tolerance
               model.config().architecture.c_str(), model.description().c_str(), worst);
 }
 
-TEST(GemmaTest, EqualsTheIndependentImplementation) {
-  DKI_SKIP_WITHOUT(GemmaModelPath());
-  for (const char* activations : {"float", "auto"}) {
-    ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Model> model,
-                         Model::Load(GemmaModelPath(), {.activations = activations}));
-    EXPECT_EQ(model->config().window, 512);
-    ExpectGolden(*model, "libs/model/testdata/gemma_logits.bin", 1e-3);
-  }
-}
-
-TEST(GemmaTest, HoldsThePromisesAcrossTheWindow) {
-  DKI_SKIP_WITHOUT(GemmaModelPath());
-  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Model> model,
-                       Model::Load(GemmaModelPath(), {.activations = "float"}));
-  ExpectChunkingChangesNothing(*model, 70);
-  MemoryCase c(*model, 500, 40, 12);
-  ExpectAlphaZeroIsVanilla(*model, c);
-  ExpectAlphaOneIsThePrompt(*model, c, 1e-4);
-}
-
-}  // namespace
 }  // namespace dki::model
