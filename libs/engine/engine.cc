@@ -26,6 +26,12 @@ absl::Status Deliver(Ticket& ticket, AnswerSink* sink) {
   }
 }
 
+int64_t PageBytes(const model::KvShape& shape) {
+  model::KvPage page(shape, model::kPageTokens, nullptr);
+  if (shape.codec.codes_any()) page.MakeCodes();
+  return static_cast<int64_t>(page.size_bytes());
+}
+
 }  // namespace
 
 Engine::Engine(Options options, model::Model* model, const model::Tokenizer* tokenizer,
@@ -34,7 +40,7 @@ Engine::Engine(Options options, model::Model* model, const model::Tokenizer* tok
       model_(model),
       language_{&model->config(), tokenizer, format},
       packs_(packs),
-      page_bytes_(static_cast<int64_t>(model->kv_shape().bytes_per_token()) * model::kPageTokens),
+      page_bytes_(PageBytes(model->kv_shape())),
       meter_(std::make_shared<model::KvMeter>(0)),
       cache_({.budget_bytes = std::min(options_.prefix_cache_bytes, options_.kv_cache_bytes),
               .shared_prefix = options_.shared_system_prompt.empty()
@@ -152,7 +158,7 @@ absl::StatusOr<Engine::TicketPtr> Engine::Prepare(
 int64_t Engine::MostBytes(const PromptPlan& plan, int answer_tokens) const {
   const int n_memory = plan.pack ? plan.pack->n_tokens : 0;
   return page_bytes_ * Sequence::MostPages(plan, answer_tokens) +
-         page_bytes_ / model::kPageTokens * n_memory;
+         static_cast<int64_t>(model_->kv_shape().bytes_per_token()) * n_memory;
 }
 
 // A full queue is shared out: who waits for less than another tenant takes a place of that one's,

@@ -63,9 +63,9 @@ class Engine {
   struct Options {
     int max_running = 8;      // requests that decode together
     int max_waiting = 64;     // requests that may wait; more get RESOURCE_EXHAUSTED
-    int prefill_chunk = 256;  // prompt tokens that one step may read
-    // A step that reads prompts beside answers being written may take this many times as long as
-    // one that does not. > 1.
+    int prefill_chunk = 256;  // prompt tokens that are read together
+    // A prompt that is read may make the tokens of the answers beside it take this many times as
+    // long. > 1.
     double decode_slowdown = 2.0;
     // K/V of running requests, their memories included, and the prefix cache.
     int64_t kv_cache_bytes = int64_t{1} << 30;
@@ -137,8 +137,22 @@ class Engine {
   void MakeRoomToWrite();
   void Preempt(const TicketPtr& ticket);
   // engine_step.cc:
+  struct Work {  // chunks for one pass, and whose they are
+    std::vector<model::Chunk> chunks;
+    std::vector<Ticket*> owners;
+    int n_tokens = 0;
+    std::unique_ptr<model::LayeredForward> pass;  // where it is run in parts
+
+    // The ticket's next chunk, if there is one. Returns the prompt tokens in it, at most `budget`.
+    int Add(Ticket* ticket, int budget);
+  };
   void Step();
   std::vector<Ticket*> StepOrder(int* n_writing) const;
+  absl::Status RunStep(int n_writing, Work* step);
+  void ReadOn(int n_writing);
+  void Absorb(const Work& work, std::span<const float> logits);
+  // Its K/V is about to go.
+  void StopReading(const Ticket& ticket);
 
   const Options options_;
   model::Model* const model_;
@@ -151,6 +165,7 @@ class Engine {
   PrefixCache cache_;
   PrefillPacer pacer_;
   std::vector<TicketPtr> running_;  // in the order of admission
+  std::unique_ptr<Work> reading_;   // a piece of prompts, some layers done; or null
 
   mutable Mutex mutex_;
   CondVar changed_;

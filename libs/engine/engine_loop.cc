@@ -91,6 +91,7 @@ void Engine::Sweep() {
 
 void Engine::End(Ticket& ticket, absl::Status status) {
   Sequence& sequence = ticket.sequence;
+  StopReading(ticket);
   sequence.Keep(&cache_);
   sequence.Release();
   const bool cancelled = sequence.finish_reason() == "cancelled";
@@ -149,6 +150,11 @@ void Engine::BackgroundStep() {
   if (kept && end < static_cast<int>(all.size()) && background_enabled_) {
     background_.push_front(std::move(conversation));
   }
+}
+
+// A pass that has begun is abandoned; the others in it begin again.
+void Engine::StopReading(const Ticket& ticket) {
+  if (reading_ != nullptr && std::ranges::count(reading_->owners, &ticket) > 0) reading_ = nullptr;
 }
 
 void Engine::PublishStats() {

@@ -54,8 +54,9 @@ void Engine::Admit() {
     }
     const Ticket::Clock::time_point now = Ticket::Clock::now();
     ticket->due =
-        now + std::chrono::duration_cast<Ticket::Clock::duration>(std::chrono::duration<double>(
-                  pacer_.SecondsPerPromptToken() * ticket->sequence.TokensToRead()));
+        now +
+        std::chrono::duration_cast<Ticket::Clock::duration>(std::chrono::duration<double>(
+            pacer_.SecondsPerToken(language_.config->n_layers) * ticket->sequence.TokensToRead()));
     if (!ticket->started) {
       ticket->started = true;
       ticket->admitted = now;
@@ -99,6 +100,7 @@ void Engine::MakeRoomToWrite() {
 }
 
 void Engine::Preempt(const TicketPtr& ticket) {
+  StopReading(*ticket);
   ticket->sequence.Preempt();
   std::erase(running_, ticket);
   MutexLock lock(&mutex_);

@@ -6,42 +6,33 @@
 namespace dki::engine {
 namespace {
 
-// A machine on which an answer's row takes 4 ms and a prompt's token 0.5 ms.
-double StepSeconds(int prompt_tokens, int n_answers) {
-  return (n_answers > 0 ? 4e-3 : 0.0) + 0.5e-3 * prompt_tokens;
+TEST(PrefillPacerTest, PiecesAreSmallerBesideAnswers) {
+  const PrefillPacer pacer({.max_tokens = 256, .slowdown = 2.0});
+  EXPECT_EQ(pacer.Tokens(false), 256);
+  EXPECT_EQ(pacer.Tokens(true), 64);
+  EXPECT_EQ(PrefillPacer({.max_tokens = 8, .slowdown = 2.0}).Tokens(true), 8);
 }
 
-TEST(PrefillPacerTest, AloneAPromptIsReadInLargePieces) {
-  PrefillPacer pacer({.max_tokens = 256, .slowdown = 2.0});
-  EXPECT_EQ(pacer.Budget(0), 256);
-  pacer.Observe(256, 0, 10.0);
-  EXPECT_EQ(pacer.Budget(0), 256);
-}
-
-TEST(PrefillPacerTest, BesideAnswersTheStepStaysWithinTheSlowdown) {
-  PrefillPacer pacer({.max_tokens = 256, .slowdown = 2.0});
-  EXPECT_EQ(pacer.Budget(1), 0);  // first it must be known what a step takes without
-  pacer.Observe(0, 1, StepSeconds(0, 1));
-  int steps_without = 0;
-  for (int step = 0; step < 100; ++step) {
-    const int n = pacer.Budget(1);
-    if (n == 0) ++steps_without;
-    if (step > 20) {
-      EXPECT_LE(StepSeconds(n, 1), 2.05 * StepSeconds(0, 1));
-      EXPECT_TRUE(n == 0 || n >= 7) << n;
-    }
-    pacer.Observe(n, 1, StepSeconds(n, 1));
-  }
-  EXPECT_GE(steps_without, 2);  // and again, now and then
-  EXPECT_LE(steps_without, 5);
-  EXPECT_EQ(pacer.Budget(2), 0);  // another number of answers is another step
+TEST(PrefillPacerTest, LayersFillTheTimeThatTheSlowdownLeaves) {
+  PrefillPacer pacer({.max_tokens = 256, .slowdown = 3.0});
+  EXPECT_EQ(pacer.Layers(1, 64), 1);  // nothing is known
+  pacer.ObserveAnswers(1, 4e-3);
+  pacer.ObserveLayers(64, 2, 64 * 2 * 20e-6);
+  EXPECT_EQ(pacer.Layers(1, 64), 6);   // 8 ms; 1.28 ms a layer
+  EXPECT_EQ(pacer.Layers(1, 16), 25);  // of a short piece more
+  EXPECT_EQ(pacer.Layers(8, 64), 1);   // a step of 8 answers was not seen
+  pacer.ObserveAnswers(8, 10e-3);
+  EXPECT_EQ(pacer.Layers(8, 64), 15);
+  for (int i = 0; i < 100; ++i) pacer.ObserveLayers(64, 1, 64 * 80e-6);  // contexts have grown
+  EXPECT_EQ(pacer.Layers(1, 64), 1);
+  EXPECT_NEAR(pacer.SecondsPerToken(30), 30 * 80e-6, 1e-6);
 }
 
 TEST(PrefillPacerTest, HoweverSlowAPromptGoesOn) {
   PrefillPacer pacer({.max_tokens = 256, .slowdown = 1.01});
-  pacer.Observe(256, 0, 100.0);
-  pacer.Observe(0, 1, 1e-3);
-  EXPECT_EQ(pacer.Budget(1), 4);
+  pacer.ObserveAnswers(1, 1e-3);
+  pacer.ObserveLayers(64, 1, 10.0);
+  EXPECT_EQ(pacer.Layers(1, 64), 1);
 }
 
 }  // namespace

@@ -96,13 +96,14 @@ PrefixCache::Node* PrefixCache::Add(Node* parent, Key key, std::shared_ptr<model
   node->self = parent->children.emplace(std::move(key), std::move(owned)).first;
   node->page = std::move(page);
   node->used = lru_.insert(lru_.begin(), node);
-  size_bytes_ += static_cast<int64_t>(node->page->size_bytes());
+  node->n_bytes = static_cast<int64_t>(node->page->size_bytes());
+  size_bytes_ += node->n_bytes;
   return node;
 }
 
 void PrefixCache::Erase(Node* leaf) {
   DKI_CHECK(leaf->children.empty());
-  size_bytes_ -= static_cast<int64_t>(leaf->page->size_bytes());
+  size_bytes_ -= leaf->n_bytes;
   lru_.erase(leaf->used);
   leaf->parent->children.erase(leaf->self);
 }
@@ -125,7 +126,7 @@ int64_t PrefixCache::UnusedBytes() const {
   // Whoever attends to a page attends to those in front of it too, so what is unused is whole
   // branches. Pages that were computed twice are the exception, and are few.
   for (const Node* node : lru_) {
-    if (node->page.use_count() == 1) bytes += static_cast<int64_t>(node->page->size_bytes());
+    if (node->page.use_count() == 1) bytes += node->n_bytes;
   }
   return bytes;
 }

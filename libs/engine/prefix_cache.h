@@ -65,6 +65,7 @@ class PrefixCache {
     Node* parent = nullptr;
     std::map<Key, std::unique_ptr<Node>>::iterator self;  // in the parent's children
     std::shared_ptr<model::KvPage> page;
+    int64_t n_bytes = 0;  // of the page when it came
     std::map<Key, std::unique_ptr<Node>> children;
     std::list<Node*>::iterator used;
   };

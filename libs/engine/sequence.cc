@@ -124,6 +124,12 @@ bool Sequence::writing() const {
   return prefilled_ && !input_.continuation && context_.size() >= absorbed_;
 }
 
+bool Sequence::next_chunk_counts() const {
+  if (!has_pack_ || std::cmp_less(history_.size(), input_.plan.history.size())) return false;
+  if (context_.size() < absorbed_) return false;
+  return prefilled_ || context_.size() + 1 >= static_cast<int>(context_tokens_.size());
+}
+
 std::vector<model::Segment> Sequence::Segments(Weights weights) const {
   std::vector<model::Segment> segments;
   if (!has_pack_) return segments;

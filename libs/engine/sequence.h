@@ -80,6 +80,8 @@ class Sequence {
   bool prefilling() const { return !prefilled_; }
   // The next chunk is a row of the answer.
   bool writing() const;
+  // The next chunk's rows count for attention shares.
+  bool next_chunk_counts() const;
   // Why it ended; empty while it goes on.
   const std::string& finish_reason() const { return finish_reason_; }
   // Ends the answer from outside ("cancelled"). Returns text that was held back.

@@ -4,8 +4,10 @@
 // Thread-safety: thread-safe. Ownership: the model must outlive it.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "libs/base/mutex.h"
@@ -24,8 +26,33 @@ class SerializedModel : public model::Model {
     MutexLock lock(&mutex_);
     return model_->Forward(chunks);
   }
+  absl::StatusOr<std::unique_ptr<model::LayeredForward>> StartForward(
+      std::span<model::Chunk> chunks) override {
+    MutexLock lock(&mutex_);
+    DKI_ASSIGN_OR_RETURN(std::unique_ptr<model::LayeredForward> pass, model_->StartForward(chunks));
+    return std::make_unique<Pass>(&mutex_, std::move(pass));
+  }
 
  private:
+  class Pass : public model::LayeredForward {
+   public:
+    Pass(Mutex* mutex, std::unique_ptr<model::LayeredForward> pass)
+        : mutex_(*mutex), pass_(std::move(pass)) {}
+    int layers_left() const override { return pass_->layers_left(); }
+    void Run(int n_layers) override {
+      MutexLock lock(&mutex_);
+      pass_->Run(n_layers);
+    }
+    std::vector<float> Finish() override {
+      MutexLock lock(&mutex_);
+      return pass_->Finish();
+    }
+
+   private:
+    Mutex& mutex_;
+    const std::unique_ptr<model::LayeredForward> pass_;
+  };
+
   model::Model* const model_;
   Mutex mutex_;
 };

@@ -34,6 +34,7 @@ class Ticket {
 
   Clock::time_point created, submitted, admitted, prefilled, ended;
   // Of the scheduler. Set by the engine's thread.
+  absl::Status failure;    // of the model: it is to end
   bool started = false;    // has been admitted once
   int reserved_pages = 0;  // that it may hold while it runs
   Clock::time_point due;   // when its prompt would be read, were it alone

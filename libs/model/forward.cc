@@ -52,8 +52,13 @@ std::vector<float> ForwardPass::Run(std::span<Chunk> chunks) {
   Prepare(chunks);
   if (n_rows_ == 0) return {};
   Embed();
+  RunLayers(0, config_.n_layers);
+  return Finish();
+}
+
+void ForwardPass::RunLayers(int begin, int end) {
   const int hidden = config_.hidden_dim;
-  for (int layer = 0; layer < config_.n_layers; ++layer) {
+  for (int layer = begin; layer < end; ++layer) {
     const LayerWeights& w = weights_.layers[layer];
     Normalize(x_.data(), w.attention_norm, n_rows_, hidden, xn_.data());
     const Product qkv[] = {
@@ -76,12 +81,47 @@ std::vector<float> ForwardPass::Run(std::span<Chunk> chunks) {
     Normalize(y_.data(), w.ffn_post_norm, n_rows_, hidden, y_.data());
     AddResidual();
   }
+}
+
+std::vector<float> ForwardPass::Finish() {
   std::vector<float> logits = Logits();
   for (Piece& piece : pieces_) {
     piece.chunk->context->Resize(piece.first_index + piece.n_rows);
     if (piece.chunk->mass != nullptr) piece.chunk->mass->rows += piece.n_rows;
   }
   return logits;
+}
+
+std::shared_ptr<ForwardPass::Batch> ForwardPass::Start(std::span<Chunk> chunks) {
+  Prepare(chunks);
+  Embed();
+  auto batch = std::make_shared<Batch>();
+  batch->key_rotations = key_rotations_;
+  Swap(batch.get());
+  return batch;
+}
+
+int ForwardPass::LayersLeft(const Batch& batch) const {
+  return config_.n_layers - batch.next_layer;
+}
+
+void ForwardPass::RunLayers(int n_layers, Batch* batch) {
+  const int begin = batch->next_layer;
+  batch->next_layer = std::min(begin + n_layers, config_.n_layers);
+  Swap(batch);
+  RunLayers(begin, batch->next_layer);
+  Swap(batch);
+}
+
+std::vector<float> ForwardPass::Finish(Batch* batch) {
+  Swap(batch);
+  return Finish();
+}
+
+void ForwardPass::Swap(Batch* batch) {
+  pieces_.swap(batch->pieces);
+  std::swap(n_rows_, batch->n_rows);
+  x_.swap(batch->x);
 }
 
 void ForwardPass::Prepare(std::span<Chunk> chunks) {

@@ -5,6 +5,7 @@
 // threads and the memory of the activations, which is kept between calls.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -33,6 +34,13 @@ class ForwardPass {
 
   // See Model::Forward. REQUIRES: ValidateChunks.
   std::vector<float> Run(std::span<Chunk> chunks);
+
+  // The same in parts, with other passes in between. `chunks` must outlive the batch.
+  struct Batch;
+  std::shared_ptr<Batch> Start(std::span<Chunk> chunks);
+  int LayersLeft(const Batch& batch) const;
+  void RunLayers(int n_layers, Batch* batch);
+  std::vector<float> Finish(Batch* batch);
 
   int n_threads() const { return pool_.n_threads(); }
 
@@ -72,6 +80,10 @@ class ForwardPass {
   };
 
   void Prepare(std::span<Chunk> chunks);
+  void RunLayers(int begin, int end);
+  std::vector<float> Finish();
+  // Exchanges what a batch needs to go on with what the members hold.
+  void Swap(Batch* batch);
   void PrepareAttention(Piece* piece);
   void Rotate(int kind, Piece* piece);
   void PrepareView(const Piece& piece, const Rows& rows, int kind, View* view);
@@ -114,7 +126,17 @@ class ForwardPass {
   std::vector<float> attended_;   // [n_rows, n_heads * head_dim]
   std::vector<float> gate_, up_;  // [n_rows, ffn_dim]
   kernels::QuantizedActivations quantized_;
-  std::vector<float> key_rotations_;  // of as many pages as were needed so far
+  // Of as many pages as were needed so far.
+  std::shared_ptr<const std::vector<float>> key_rotations_;
+};
+
+// What a pass keeps from layer to layer. The rest of the members is scratch memory.
+struct ForwardPass::Batch {
+  std::vector<Piece> pieces;
+  int n_rows = 0;
+  std::vector<float> x;
+  int next_layer = 0;
+  std::shared_ptr<const std::vector<float>> key_rotations;  // that `pieces` point into
 };
 
 }  // namespace dki::model

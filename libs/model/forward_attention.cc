@@ -158,13 +158,16 @@ void ForwardPass::PrepareKeyRotations() {
     for (const Segment& segment : piece.chunk->segments) need(*segment.kv);
   }
   const size_t page_size = static_cast<size_t>(config_.rope.n_rot) * kPageTokens;
-  if (n_pages * page_size > key_rotations_.size())
-    key_rotations_ = kernels::KeyRotations(frequencies_[0], static_cast<int>(2 * n_pages));
+  const size_t have = key_rotations_ == nullptr ? 0 : key_rotations_->size();
+  if (n_pages * page_size > have) {
+    key_rotations_ = std::make_shared<const std::vector<float>>(
+        kernels::KeyRotations(frequencies_[0], static_cast<int>(2 * n_pages)));
+  }
 }
 
 const float* ForwardPass::KeyRotationsOf(int page_index) const {
   const size_t page_size = static_cast<size_t>(config_.rope.n_rot) * kPageTokens;
-  return key_rotations_.empty() ? nullptr : key_rotations_.data() + page_index * page_size;
+  return key_rotations_ == nullptr ? nullptr : key_rotations_->data() + page_index * page_size;
 }
 
 KvCodes* ForwardPass::CodesOf(KvPage* page, int page_index) {

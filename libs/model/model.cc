@@ -13,6 +13,19 @@ namespace {
 
 constexpr int kMaxThreads = 1024;
 
+class TransformerPass : public LayeredForward {
+ public:
+  TransformerPass(ForwardPass* forward, std::span<Chunk> chunks)
+      : forward_(forward), batch_(forward->Start(chunks)) {}
+  int layers_left() const override { return forward_->LayersLeft(*batch_); }
+  void Run(int n_layers) override { forward_->RunLayers(n_layers, batch_.get()); }
+  std::vector<float> Finish() override { return forward_->Finish(batch_.get()); }
+
+ private:
+  ForwardPass* const forward_;
+  const std::shared_ptr<ForwardPass::Batch> batch_;
+};
+
 class Transformer : public Model {
  public:
   Transformer(std::unique_ptr<ModelFiles> files, ModelConfig config, Weights weights,
@@ -34,6 +47,10 @@ class Transformer : public Model {
   absl::StatusOr<std::vector<float>> Forward(std::span<Chunk> chunks) override {
     DKI_RETURN_IF_ERROR(ValidateChunks(chunks, config_));
     return forward_.Run(chunks);
+  }
+  absl::StatusOr<std::unique_ptr<LayeredForward>> StartForward(std::span<Chunk> chunks) override {
+    DKI_RETURN_IF_ERROR(ValidateChunks(chunks, config_));
+    return std::make_unique<TransformerPass>(&forward_, chunks);
   }
 
  private:

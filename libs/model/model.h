@@ -69,6 +69,21 @@ struct ModelOptions {
   std::string kv_format = "f32";
 };
 
+// A forward pass that is run a few layers at a time, so that other passes may come in between: long
+// prompts are read beside answers that must not wait for them. The results are those of Forward, to
+// the bit. Abandoned by destroying it; then the chunks' contexts are as they were (but not what
+// `mass` points to). Until it is finished or destroyed, the chunks, their contexts and segments
+// must live, and nobody else may write to those contexts. Thread-safety: as of the model that made
+// it, which must outlive it.
+class LayeredForward {
+ public:
+  virtual ~LayeredForward() = default;
+  virtual int layers_left() const = 0;
+  virtual void Run(int n_layers) = 0;
+  // The logits; the contexts have grown. Once. REQUIRES: layers_left() == 0.
+  virtual std::vector<float> Finish() = 0;
+};
+
 class Model {
  public:
   // Maps a GGUF file, or a folder as Hugging Face writes it, and checks all of it that is used.
@@ -94,6 +109,8 @@ class Model {
   // context beyond the window or of two chunks, a segment beyond the tokens that its buffer holds,
   // an alpha that is negative or not finite. The chunks' contexts are unchanged on error.
   virtual absl::StatusOr<std::vector<float>> Forward(std::span<Chunk> chunks) = 0;
+  // The same, in parts.
+  virtual absl::StatusOr<std::unique_ptr<LayeredForward>> StartForward(std::span<Chunk> chunks) = 0;
 };
 
 }  // namespace dki::model

@@ -97,6 +97,37 @@ inline void ExpectChunkingChangesNothing(Model& model, int n_tokens) {
   EXPECT_TRUE(SameKv(pieces, whole));
 }
 
+// P11: a pass in parts, with others in between, gives the bits of one at once; abandoned half-way
+// it leaves nothing behind.
+inline void ExpectLayersInPartsChangeNothing(Model& model, int n_tokens) {
+  const Tokens tokens = MakeTokens(model, n_tokens, 8);
+  const Tokens other = MakeTokens(model, 70, 9);
+  KvBuffer whole(model.kv_shape(), 0);
+  const Logits want = RunOn(model, tokens, &whole);
+  KvBuffer neighbour(model.kv_shape(), 0);
+  const Logits want_other = RunOn(model, other, &neighbour);
+
+  KvBuffer context(model.kv_shape(), 0);
+  RunOn(model, std::span(tokens).first(10), &context);
+  Chunk chunk{.tokens = std::span(tokens).subspan(10), .context = &context, .segments = {}};
+  chunk.logits = LogitsWanted::kAll;
+  for (const bool abandon : {true, false}) {
+    absl::StatusOr<std::unique_ptr<LayeredForward>> pass = model.StartForward({&chunk, 1});
+    ASSERT_OK(pass);
+    for (int part = 1; (*pass)->layers_left() > (abandon ? 1 : 0); ++part) {
+      KvBuffer between(model.kv_shape(), 0);
+      EXPECT_EQ(RunOn(model, other, &between), want_other);
+      (*pass)->Run(part % 2);  // at times none
+    }
+    EXPECT_EQ(context.size(), 10);
+    if (abandon) continue;
+    const Logits rest = (*pass)->Finish();
+    const size_t skipped = size_t{10} * model.config().vocab_size;
+    EXPECT_EQ(rest, Logits(want.begin() + static_cast<ptrdiff_t>(skipped), want.end()));
+  }
+  EXPECT_TRUE(SameKv(context, whole));
+}
+
 // P11: a prefix held in pages that others share gives the bits of one computed in place, and
 // writing behind it leaves the others' pages alone.
 inline void ExpectSharingChangesNothing(Model& model, int n_prefix, int n_rest) {

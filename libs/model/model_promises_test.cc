@@ -22,6 +22,7 @@ TEST_P(DefaultModelTest, HoldsItsPromises) {
   ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Model> model,
                        Model::Load(path, {.activations = GetParam().name}));
   ExpectChunkingChangesNothing(*model, 130);
+  ExpectLayersInPartsChangeNothing(*model, 80);
   ExpectSharingChangesNothing(*model, 70, 20);
   for (auto [prefix, memory, turn] : {std::tuple{30, 90, 20}, {64, 16, 1}}) {
     MemoryCase c(*model, prefix, memory, turn);

@@ -52,6 +52,7 @@ class ModelTest : public ::testing::TestWithParam<Path> {
 
 TEST_P(ModelTest, ChunksNeighboursAndThreadsChangeNothing) {
   ExpectChunkingChangesNothing(*model_, 150);
+  ExpectLayersInPartsChangeNothing(*model_, 150);
   for (const int n_prefix : {37, 64, 129}) ExpectSharingChangesNothing(*model_, n_prefix, 12);
   const Tokens tokens = MakeTokens(*model_, 90, 6);
   KvBuffer context(model_->kv_shape(), 0);

@@ -41,6 +41,10 @@ class CountingModel : public model::Model {
     running_ = false;
     return result;
   }
+  absl::StatusOr<std::unique_ptr<model::LayeredForward>> StartForward(
+      std::span<model::Chunk> chunks) override {
+    return model_->StartForward(chunks);
+  }
   std::atomic<int> calls = 0;
   std::atomic<int> blocks = 0;
   std::function<void()> on_forward;
