@@ -6,9 +6,9 @@
 
 namespace dki::kernels {
 
-void Attention(Isa isa, const AttentionOp& op, int begin, int step) {
-  if (isa == Isa::kReference) return reference::Attention(op, begin, step);
-  DKI_CALL_KV(isa, Attention, op, begin, step);
+void Attention(Isa isa, const AttentionOp& op, int begin, int end) {
+  if (isa == Isa::kReference) return reference::Attention(op, begin, end);
+  DKI_CALL_KV(isa, Attention, op, begin, end);
 }
 
 }  // namespace dki::kernels

@@ -62,14 +62,12 @@ struct AttentionOp {
   // and as if every alpha were 1 (0 for a skipped segment, whose logits are not computed).
   double* mass = nullptr;
 
-  // Independent pieces of work: a block of rows and a K/V head with the query heads that share it.
-  int n_items() const {
-    return (n_rows + kAttentionRowBlock - 1) / kAttentionRowBlock * n_kv_heads;
-  }
+  // Independent units of work, in this order: [row blocks, n_heads].
+  int n_units() const { return (n_rows + kAttentionRowBlock - 1) / kAttentionRowBlock * n_heads; }
 };
 
-// Computes the items begin, begin + step, ... below op.n_items(): threads take interleaved items,
-// since later rows of a causal segment have more to do.
-void Attention(Isa isa, const AttentionOp& op, int begin, int step);
+// Computes the units [begin, end). Query heads that share a K/V head are taken together where they
+// are in one range.
+void Attention(Isa isa, const AttentionOp& op, int begin, int end);
 
 }  // namespace dki::kernels

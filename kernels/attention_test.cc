@@ -91,11 +91,13 @@ class AttentionTest : public PathTest {
     std::vector<double> mass;  // [kRows, kHeads, n_segments, 2]
     bool operator==(const Result&) const = default;
   };
-  Result Run(Isa isa, const std::vector<KvSegment>& segments, int n_threads = 1) const {
+  Result Run(Isa isa, const std::vector<KvSegment>& segments, int n_parts = 1) const {
     Result r{std::vector<float>(q.size(), NAN),
              std::vector<double>(kRows * kHeads * segments.size() * 2, NAN)};
     const AttentionOp op = Op(segments, &r);
-    for (int t = 0; t < n_threads; ++t) Attention(isa, op, t, n_threads);
+    const int n = op.n_units();
+    for (int i = n_parts - 1; i >= 0; --i)
+      Attention(isa, op, n * i / n_parts, n * (i + 1) / n_parts);
     return r;
   }
   Result Run(const std::vector<KvSegment>& segments) const { return Run(GetParam(), segments); }
@@ -108,7 +110,7 @@ class AttentionTest : public PathTest {
     op.mass = nullptr;
     op.q += row * kHeads * kDim;
     op.out += row * kHeads * kDim;
-    Attention(GetParam(), op, 0, 1);
+    Attention(GetParam(), op, 0, op.n_units());
     return r;
   }
   AttentionOp Op(const std::vector<KvSegment>& segments, Result* r) const {
@@ -225,7 +227,8 @@ TEST_P(AttentionTest, ASegmentCutAtATileIsTheSameToTheBit) {
   const Result whole = Run({Segment(7, 190, 3.0)});
   for (int cut : {64, 128})
     EXPECT_EQ(Run({Segment(7, cut - 7, 3.0), Segment(cut, 197 - cut, 3.0)}).out, whole.out);
-  EXPECT_EQ(Run(GetParam(), {Segment(7, 190, 3.0)}, 4), whole);  // however the items are dealt
+  for (int n_parts : {2, 5, 12})  // however the units are dealt
+    EXPECT_EQ(Run(GetParam(), {Segment(7, 190, 3.0)}, n_parts), whole);
 }
 
 // The definition: softmax over all keys at once.

@@ -194,9 +194,9 @@ TEST(KvPathsTest, VnniChangesNoBit) {
     op.n_segments = 1;
     std::vector<float> one(q.size()), two(q.size());
     op.out = one.data();
-    vnni::Attention(op, 0, 1);
+    vnni::Attention(op, 0, op.n_units());
     op.out = two.data();
-    avx512::Attention(op, 0, 1);
+    avx512::Attention(op, 0, op.n_units());
     EXPECT_EQ(one, two) << Name(format);
   }
 }

@@ -93,7 +93,7 @@ struct Cache {
     for (int layer = 0; layer < n_layers; ++layer) {
       segment.keys = data[2 * layer * (plane_bytes / 64)].bytes;
       segment.values = data[(2 * layer + 1) * (plane_bytes / 64)].bytes;
-      Attention(isa, *op, 0, 1);
+      Attention(isa, *op, 0, op->n_units());
     }
   }
   KvGroupShape shape;

@@ -10,8 +10,8 @@
 
 namespace dki::kernels::avx2 {
 
-void Attention(const AttentionOp& op, int begin, int step) {
-  AttentionItems(op, begin, step);
+void Attention(const AttentionOp& op, int begin, int end) {
+  AttentionUnits(op, begin, end);
 }
 void EncodeKeys(const KvGroupShape& shape, const float* keys, int n_tokens, const float* rotations,
                 uint8_t* groups) {

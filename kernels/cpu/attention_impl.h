@@ -246,21 +246,21 @@ void AttendBlock(const AttentionOp& op, QueryBlock* block) {
   }
 }
 
-void AttentionItems(const AttentionOp& op, int begin, int step) {
+void AttentionUnits(const AttentionOp& op, int begin, int end) {
   const int group = op.n_heads / op.n_kv_heads;
-  const int n_blocks = (op.n_rows + kAttentionRowBlock - 1) / kAttentionRowBlock;
   QueryBlock block;
   block.stride = (op.head_dim + 31) / 32 * 32;
-  for (int item = begin; item < n_blocks * op.n_kv_heads; item += step) {
-    block.first_row = item / op.n_kv_heads * kAttentionRowBlock;
+  while (begin < end) {
+    block.first_row = begin / op.n_heads * kAttentionRowBlock;
     const int left = op.n_rows - block.first_row;
     block.n_rows = left < kAttentionRowBlock ? left : kAttentionRowBlock;
-    block.kv_head = item % op.n_kv_heads;
-    for (int head = 0; head < group; head += kGroup) {
-      block.first_head = block.kv_head * group + head;
-      block.n_heads = group - head < kGroup ? group - head : kGroup;
-      AttendBlock(op, &block);
-    }
+    block.first_head = begin % op.n_heads;
+    block.kv_head = block.first_head / group;
+    block.n_heads = group - block.first_head % group;  // the rest of those that share the K/V head
+    if (block.n_heads > kGroup) block.n_heads = kGroup;
+    if (block.n_heads > end - begin) block.n_heads = end - begin;
+    AttendBlock(op, &block);
+    begin += block.n_heads;
   }
 }
 

@@ -122,15 +122,13 @@ void Head(const AttentionOp& op, const std::vector<Planes>& planes, int row, int
 
 }  // namespace
 
-void Attention(const AttentionOp& op, int begin, int step) {
-  const int group = op.n_heads / op.n_kv_heads;
+void Attention(const AttentionOp& op, int begin, int end) {
   std::vector<Planes> planes;
   for (int s = 0; s < op.n_segments; ++s) planes.push_back(Decode(op, op.segments[s]));
-  for (int item = begin; item < op.n_items(); item += step) {
-    const int first_row = item / op.n_kv_heads * kAttentionRowBlock;
-    const int first = item % op.n_kv_heads * group;
-    for (int row = first_row; row < std::min(op.n_rows, first_row + kAttentionRowBlock); ++row)
-      for (int head = first; head < first + group; ++head) Head(op, planes, row, head);
+  for (int unit = begin; unit < end; ++unit) {
+    const int first = unit / op.n_heads * kAttentionRowBlock;
+    for (int row = first; row < std::min(op.n_rows, first + kAttentionRowBlock); ++row)
+      Head(op, planes, row, unit % op.n_heads);
   }
 }
 

@@ -24,7 +24,7 @@ void LayerNorm(const float* x, const float* weight, const float* bias, float eps
                int n, float* y);
 void Dense(const DenseMatrix& matrix, const float* x, int n_tokens, float* y, int panel_begin,
            int panel_end);
-void Attention(const AttentionOp& op, int begin, int step);
+void Attention(const AttentionOp& op, int begin, int end);
 void Int8Dots(const int8_t* query, const int8_t* const* rows, int n_rows, int n, int32_t* dots);
 float Dot(const float* a, const float* b, int n);
 void DecodeKeys(const KvGroupShape& shape, const uint8_t* groups, int n_tokens,

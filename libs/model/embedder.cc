@@ -298,7 +298,8 @@ class BertEmbedder : public Embedder {
         op.out = attended_.data() + at;
         op.segments = &segment;
         op.n_segments = 1;
-        kernels::Attention(isa_, op, thread, pool_.n_threads());
+        kernels::Attention(isa_, op, op.n_units() * thread / pool_.n_threads(),
+                           op.n_units() * (thread + 1) / pool_.n_threads());
         begin = end;
       }
     });

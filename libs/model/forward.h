@@ -117,7 +117,15 @@ class ForwardPass {
   const std::vector<double> frequencies_[2];  // of full and of windowed layers
   kernels::ThreadPool pool_;
 
+  // Rows' attention in the batch: its units lie one after the other from `begin` on.
+  struct DealtOp {
+    kernels::AttentionOp op;
+    int64_t begin;
+    int64_t unit;  // length of a unit
+  };
+
   std::vector<Piece> pieces_;
+  std::vector<DealtOp> ops_;
   int n_rows_ = 0;
   std::vector<float> x_;          // [n_rows, hidden_dim] the residual stream
   std::vector<float> xn_;         // [n_rows, hidden_dim] normalised

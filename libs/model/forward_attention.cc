@@ -234,29 +234,43 @@ void ForwardPass::Attend(int layer) {
       }
     }
   }
-  const int n_threads = pool_.n_threads();
-  pool_.Run([&](int thread) {
-    int dealt = 0;  // items so far: deal the batch's items out like cards
-    for (Piece& piece : pieces_) {
-      for (Rows& rows : piece.rows) {
-        kernels::AttentionOp op;
-        op.n_rows = rows.n;
-        op.n_heads = config_.n_heads;
-        op.n_kv_heads = config_.n_kv_heads;
-        op.head_dim = config_.head_dim;
-        op.n_rot = rope(kind).n_rot;
-        op.pairs = ToPairs(rope(kind).pairing);
-        op.scale = config_.attention_scale;
-        op.q = q_.data() + (piece.first_row + rows.first) * row_size;
-        op.out = attended_.data() + (piece.first_row + rows.first) * row_size;
-        View& view = rows.views[kind];
-        op.segments = view.segments.data();
-        op.n_segments = static_cast<int>(view.segments.size());
-        op.mass = view.mass.empty() ? nullptr : view.mass.data();
-        const int begin = (thread - dealt % n_threads + n_threads) % n_threads;
-        kernels::Attention(isa_, op, begin, n_threads);
-        dealt += op.n_items();
-      }
+  // All units of all rows in a row, each as long as its work: dealt out by length, they keep the
+  // threads equally busy, and hardly ever part query heads that share a K/V head.
+  ops_.clear();
+  int64_t length = 0;
+  for (Piece& piece : pieces_) {
+    for (Rows& rows : piece.rows) {
+      View& view = rows.views[kind];
+      kernels::AttentionOp op;
+      op.n_rows = rows.n;
+      op.n_heads = config_.n_heads;
+      op.n_kv_heads = config_.n_kv_heads;
+      op.head_dim = config_.head_dim;
+      op.n_rot = rope(kind).n_rot;
+      op.pairs = ToPairs(rope(kind).pairing);
+      op.scale = config_.attention_scale;
+      op.q = q_.data() + (piece.first_row + rows.first) * row_size;
+      op.out = attended_.data() + (piece.first_row + rows.first) * row_size;
+      op.segments = view.segments.data();
+      op.n_segments = static_cast<int>(view.segments.size());
+      op.mass = view.mass.empty() ? nullptr : view.mass.data();
+      const int64_t unit = std::min(rows.n, kernels::kAttentionRowBlock) * op.n_segments;
+      ops_.push_back({op, length, unit});
+      length += unit * op.n_units();
+    }
+  }
+  // Few units are worth one range a thread only.
+  const int64_t n_ranges = (n_rows_ > kernels::kAttentionRowBlock ? 4 : 1) * pool_.n_threads();
+  pool_.ForRanges(static_cast<int>(n_ranges), 1, [&](int first, int last) {
+    const int64_t begin = length * first / n_ranges;
+    const int64_t end = length * last / n_ranges;
+    for (const DealtOp& dealt : ops_) {
+      const auto unit_at = [&](int64_t place) {
+        const int64_t units = (place - dealt.begin + dealt.unit - 1) / dealt.unit;
+        return static_cast<int>(std::clamp<int64_t>(units, 0, dealt.op.n_units()));
+      };
+      if (dealt.begin >= end) break;
+      kernels::Attention(isa_, dealt.op, unit_at(begin), unit_at(end));
     }
   });
   for (Piece& piece : pieces_) {
