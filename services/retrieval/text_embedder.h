@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Purpose: lets many calls share the one embedder, in the order in which they come and a few texts
-//   at a time, so that a question never waits for a long import.
+//   at a time, so that a question never waits for a long import. Those that wait together are
+//   embedded together: a batch takes much less time than its texts one by one.
 // Thread-safety: thread-safe.
 #pragma once
 
-#include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -28,18 +29,32 @@ class TextEmbedder {
                                                         const std::function<bool()>& is_cancelled);
 
  private:
-  absl::StatusOr<std::vector<std::vector<float>>> EmbedInTurn(
-      const std::vector<std::string>& texts);
+  // A few texts of one call, waiting for their turn.
+  struct Piece {
+    std::vector<std::string> texts;
+    absl::StatusOr<std::vector<std::vector<float>>> vectors;
+    bool done = false;
+  };
+
+  class Turn;
+
+  // Returns when the piece is done: by this thread, or by another one's turn.
+  void EmbedInTurn(Piece* piece);
+  // Takes a turn with the pieces at the head of the queue, if they are not too many.
+  void TakeTurn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Embeds the pieces' texts together, without the lock.
+  void EmbedTogether(const std::vector<Piece*>& pieces);
 
   const std::unique_ptr<model::Embedder> embedder_;
   telemetry::Histogram* const seconds_;
   telemetry::Counter* const texts_;
+  telemetry::Gauge* const waiting_texts_;
 
-  // Tickets make the queue fair; std::mutex alone would let a long call take every turn.
   Mutex mutex_;
-  CondVar turn_changed_;
-  uint64_t next_ticket_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t turn_ ABSL_GUARDED_BY(mutex_) = 0;
+  CondVar turn_ended_;
+  std::deque<Piece*> waiting_ ABSL_GUARDED_BY(mutex_);
+  size_t n_waiting_texts_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool busy_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace dki::retrieval
