@@ -67,6 +67,31 @@ TEST(FamilyTableTest, EveryFamilyHasATest) {
   }
 }
 
+TEST(PlacementTest, WithoutRotaryPositionsMemoryIsATruePrefixOnly) {
+  TempDir dir;
+  CopyFamily("glm4", dir.path());
+  ASSERT_OK_AND_ASSIGN(std::string config, ReadFile(dir.File("config.json")));
+  const std::string_view factor = "\"partial_rotary_factor\": 0.5";
+  ASSERT_NE(config.find(factor), config.npos);
+  config.replace(config.find(factor), factor.size(), "\"partial_rotary_factor\": 0.05");
+  ASSERT_OK(WriteFileAtomically(dir.File("config.json"), config));
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Model> model, Model::Load(dir.path(), {}));
+  EXPECT_FALSE(model->config().supports_placement());
+  MemoryCase c(*model, 20, 30, 9);
+  ExpectAlphaOneIsThePrompt(*model, c, 1e-4);
+  for (const double shift : {-30.0, 0.5}) {
+    KvBuffer context(model->kv_shape(), 0);
+    Chunk chunk;
+    chunk.tokens = c.turn;
+    chunk.context = &context;
+    chunk.context_offset = 50 + shift;
+    chunk.segments = {{.kv = &c.prefix_kv, .n_tokens = 20},
+                      {.kv = &c.memory_kv, .n_tokens = 30, .offset = 20 + shift}};
+    EXPECT_THAT(model->Forward({&chunk, 1}),
+                StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("true prefix")));
+  }
+}
+
 // tokens.txt: a line per text, "ids<tab>text", of the `tokenizers` package.
 TEST(JsonTokenizerTest, IdsEqualTheReference) {
   TempDir dir;

@@ -107,7 +107,8 @@ class Model {
   // context only (P11): not on how its sequence was cut into chunks, what else is in the batch, or
   // the number of threads. INVALID_ARGUMENT: a token id outside the vocabulary, an empty chunk, a
   // context beyond the window or of two chunks, a segment beyond the tokens that its buffer holds,
-  // an alpha that is negative or not finite. The chunks' contexts are unchanged on error.
+  // an alpha that is negative or not finite. FAILED_PRECONDITION: a placement that the model does
+  // not support (ModelConfig::supports_placement). The chunks' contexts are unchanged on error.
   virtual absl::StatusOr<std::vector<float>> Forward(std::span<Chunk> chunks) = 0;
   // The same, in parts.
   virtual absl::StatusOr<std::unique_ptr<LayeredForward>> StartForward(std::span<Chunk> chunks) = 0;

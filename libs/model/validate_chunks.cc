@@ -22,6 +22,28 @@ absl::Status ValidateTokens(const Chunk& chunk, int index, const ModelConfig& co
   return absl::OkStatus();
 }
 
+// Where keys do not carry their position as a rotation alone, K/V is only right where it was
+// computed: everything that a chunk attends to stands without a gap in front of it.
+absl::Status ValidateTruePrefix(const Chunk& chunk, int index) {
+  double end = 0;
+  for (size_t s = 0; s < chunk.segments.size(); ++s) {
+    const Segment& segment = chunk.segments[s];
+    if (segment.alpha == 0) continue;
+    if (segment.offset + segment.begin != end) {
+      return FailedPrecondition(
+          "chunks[%d].segments[%d] stands at %g, not at %g: the model has no rotary positions, so "
+          "memory must be a true prefix",
+          index, s, segment.offset + segment.begin, end);
+    }
+    end += segment.n_tokens;
+  }
+  if (chunk.context_offset == end) return absl::OkStatus();
+  return FailedPrecondition(
+      "chunks[%d].context_offset is %g, not %g: the model has no rotary positions, so memory must "
+      "be a true prefix",
+      index, chunk.context_offset, end);
+}
+
 }  // namespace
 
 absl::Status ValidateChunks(std::span<const Chunk> chunks, const ModelConfig& config) {
@@ -59,6 +81,7 @@ absl::Status ValidateChunks(std::span<const Chunk> chunks, const ModelConfig& co
         return InvalidArgument("%s.alpha is %g, it must be finite and not negative", where(),
                                segment.alpha);
     }
+    if (!config.supports_placement()) DKI_RETURN_IF_ERROR(ValidateTruePrefix(chunk, index));
     if (chunk.mass != nullptr && chunk.mass->n_columns != 0) {
       const AttentionMass& mass = *chunk.mass;
       const size_t size = static_cast<size_t>(config.n_layers) * (chunk.segments.size() + 1);
