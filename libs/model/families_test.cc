@@ -43,6 +43,16 @@ TEST_P(FamilyTest, EqualsTheIndependentImplementation) {
   }
 }
 
+TEST_P(FamilyTest, TheSameAsGguf) {
+  const std::string path = kFamilies / GetParam() / "model.gguf";
+  if (GetParam() == "glm") {
+    EXPECT_FALSE(std::filesystem::exists(path));  // there is no such form
+    return;
+  }
+  ASSERT_OK_AND_ASSIGN(const auto model, Model::Load(path, {.activations = "float"}));
+  ExpectGolden(*model, kFamilies / GetParam() / "logits.bin", 1e-5);
+}
+
 TEST_P(FamilyTest, HoldsThePromises) {
   const auto model = Load({.n_threads = 2, .activations = "float"});
   ASSERT_NE(model, nullptr);

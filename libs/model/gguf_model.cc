@@ -141,6 +141,8 @@ class GgufModel : public ModelFiles {
                                                             ? "attention.layer_norm_rms_epsilon"
                                                             : "attention.layer_norm_epsilon",
                                                         0.0, 1.0));
+    config.attention_scale =
+        static_cast<float>(keys.FloatOr("attention.scale", config.attention_scale, 0.0, 1e6));
     config.parallel_residual = keys.BoolOr("use_parallel_residual", config.parallel_residual);
     config.rope.theta = keys.FloatOr("rope.freq_base", 10000.0, 0.0, 1e12);
     config.rope.n_rot =
