@@ -40,7 +40,9 @@ absl::Status FeedFollower::Follow(Reader reader) const {
     if (signal_->stopped()) return Unavailable("shutting down");
     if (reader.is_cancelled()) return Cancelled("the reader has gone");
     bool caught_up = false;
+    const auto start = std::chrono::steady_clock::now();
     const absl::Status status = SendChanges(&reader, &caught_up);
+    const auto end = std::chrono::steady_clock::now();
     if (!status.ok() && !IsTransient(status)) return status;
     if (!status.ok() && !was_away) {
       log::Warning("feed waits for the database", {{"error", ToString(status)}});
@@ -58,6 +60,13 @@ absl::Status FeedFollower::Follow(Reader reader) const {
       DKI_RETURN_IF_ERROR(Send(reader, response));
     }
     signal_->WaitBeyond(seen, options_.poll_interval);
+    // The first change after a pause is read at once; those of a storm are read in batches, so that
+    // reading them leaves the database to the writers.
+    const auto rest = std::min<std::chrono::steady_clock::duration>(
+        options_.rest_share * (end - start), options_.max_rest);
+    const auto left = std::chrono::duration_cast<std::chrono::microseconds>(
+        end + rest - std::chrono::steady_clock::now());
+    if (left.count() > 0) signal_->Rest(left);
   }
 }
 

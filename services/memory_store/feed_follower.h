@@ -25,6 +25,10 @@ class FeedFollower {
     int max_batch = 500;
     // How soon changes committed by other processes are seen, and a reader's cancellation.
     std::chrono::milliseconds poll_interval{200};
+    // After reading changes it rests this many times as long as that took, at most max_rest: in a
+    // storm of writes it takes a fifth of one connection's time.
+    int rest_share = 4;
+    std::chrono::milliseconds max_rest{50};
   };
   struct Reader {
     // Of one tenant, or of all where empty.

@@ -24,6 +24,7 @@ class FeedSignal {
     MutexLock lock(&mutex_);
     stopped_ = true;
     changed_.NotifyAll();
+    stop_.NotifyAll();
   }
   bool stopped() {
     MutexLock lock(&mutex_);
@@ -34,6 +35,16 @@ class FeedSignal {
   int64_t count() {
     MutexLock lock(&mutex_);
     return count_;
+  }
+  // Returns after `time`, or after Stop. No Notify disturbs it.
+  void Rest(std::chrono::microseconds time) {
+    const auto end = std::chrono::steady_clock::now() + time;
+    MutexLock lock(&mutex_);
+    while (!stopped_) {
+      const auto left =
+          std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+      if (left.count() <= 0 || !stop_.WaitFor(&mutex_, left)) return;
+    }
   }
   // Returns when there has been a Notify since `seen`, after Stop, or when the time is over.
   void WaitBeyond(int64_t seen, std::chrono::milliseconds timeout) {
@@ -46,6 +57,7 @@ class FeedSignal {
  private:
   Mutex mutex_;
   CondVar changed_;
+  CondVar stop_;
   int64_t count_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
 };
