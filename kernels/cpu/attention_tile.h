@@ -13,7 +13,6 @@
 namespace {
 
 using dki::kernels::AttentionOp;
-using dki::kernels::kAttentionTile;
 using dki::kernels::KvFormat;
 using dki::kernels::KvSegment;
 
@@ -99,24 +98,6 @@ inline void CopyValues(const typename From::Value* values, size_t stride, int he
   }
 }
 
-// Turns the keys of a tile, out: [head_dim, 64], by their tokens' rotations: [n_rot / 2, 2, 64].
-inline void RotateKeys(const AttentionOp& op, const float* rotations, float* out) {
-  const bool interleaved = op.pairs == RopePairs::kInterleaved;
-  const int half = op.n_rot / 2;
-  for (int i = 0; i < half; ++i, rotations += 2 * kAttentionTile) {
-    float* a = out + (interleaved ? 2 * i : i) * kAttentionTile;
-    float* b = out + (interleaved ? 2 * i + 1 : i + half) * kAttentionTile;
-    for (int t = 0; t < kAttentionTile; t += Lanes::kCount) {
-      const Lanes::F cosine = Lanes::Load(rotations + t);
-      const Lanes::F sine = Lanes::Load(rotations + kAttentionTile + t);
-      const Lanes::F xa = Lanes::Load(a + t);
-      const Lanes::F xb = Lanes::Load(b + t);
-      Lanes::Store(a + t, Lanes::Sub(Lanes::Mul(xa, cosine), Lanes::Mul(xb, sine)));
-      Lanes::Store(b + t, Lanes::Fma(xb, cosine, Lanes::Mul(xa, sine)));
-    }
-  }
-}
-
 // Bytes of one head's group, where `plane` is a quantised one.
 inline const uint8_t* GroupAt(const AttentionOp& op, const void* plane, KvFormat format, int group,
                               int kv_head) {
@@ -128,21 +109,17 @@ inline const uint8_t* GroupAt(const AttentionOp& op, const void* plane, KvFormat
 
 // Keys that were quantised before their rotation.
 void DecodeTileKeys(const AttentionOp& op, const KvSegment& segment, int kv_head,
-                    const TileRange& range, float* out) {
-  KvGroupShape shape;
-  shape.format = segment.key_format;
-  shape.key_groups = segment.key_groups;
-  shape.n_kv_heads = op.n_kv_heads;
-  shape.head_dim = op.head_dim;
-  GroupRows rows;
+                    const TileRange& range, ptrdiff_t ahead, float* out) {
+  const int n = (op.head_dim + 31) / 32 * 32;
   for (int group = range.begin / kKvGroup; group * kKvGroup < range.end; ++group) {
     const uint8_t* from =
         GroupAt(op, segment.keys, segment.key_format, range.first / kKvGroup + group, kv_head);
-    DKI_FOR_BITS(shape.format, DecodeKeyGroup, shape, from, &rows);
-    TurnKeys<FromF32>(rows.x, shape.n_channels(), op.head_dim, {0, 0, kKvGroup}, 0,
-                      out + group * kKvGroup);
+    DKI_FOR_BITS(segment.key_format, DecodeKeyColumns, from, n, kAttentionTile, ahead,
+                 out + group * kKvGroup);
   }
-  RotateKeys(op, segment.key_rotations + static_cast<size_t>(range.first) * op.n_rot, out);
+  RotateColumns<1>(op.pairs, op.n_rot,
+                   segment.key_rotations + static_cast<size_t>(range.first) * op.n_rot,
+                   kAttentionTile, kAttentionTile, out);
 }
 
 // Where one head's part of a plane's tile begins: a row of floats or halves, or a group of codes.
@@ -180,7 +157,7 @@ inline void FloatKeys(const AttentionOp& op, const KvSegment& segment, int kv_he
       return TurnKeys<FromBf16>(static_cast<const uint16_t*>(segment.keys) + at, stride,
                                 op.head_dim, range, ahead, out);
     default:
-      return DecodeTileKeys(op, segment, kv_head, range, out);
+      return DecodeTileKeys(op, segment, kv_head, range, ahead, out);
   }
 }
 

@@ -12,6 +12,7 @@
 
 namespace {
 
+using dki::kernels::kAttentionTile;
 using dki::kernels::KeyGroups;
 using dki::kernels::kKvGroup;
 using dki::kernels::kMaxHeadDim;
@@ -21,7 +22,8 @@ using dki::kernels::RopePairs;
 // One head's tokens of a group, on the stack.
 struct GroupRows {
   alignas(64) float x[kKvGroup * kMaxHeadDim];        // [32, n_channels]
-  alignas(64) uint8_t codes[kKvGroup * kMaxHeadDim];  // the same shape
+  alignas(64) float columns[kKvGroup * kMaxHeadDim];  // [n_channels, 32]
+  alignas(64) uint8_t codes[kKvGroup * kMaxHeadDim];  // as x
   alignas(64) float scale[kMaxHeadDim];
   alignas(64) float minimum[kMaxHeadDim];
 };
@@ -77,48 +79,19 @@ inline uint8_t Code(float x, float minimum, float inverse, float levels) {
   return static_cast<uint8_t>(static_cast<int>(code));
 }
 
-// The group's tokens of one head, padded with zeros; turned back by their rotations if any.
-// rotations: of the tile, [n_rot / 2, 2, 64], at the group's first token.
-inline void LoadRows(const KvGroupShape& shape, const float* from, int n_tokens,
-                     const float* rotations, float* x) {
+// The group's tokens of one head, padded with zeros.
+inline void LoadRows(const KvGroupShape& shape, const float* from, int n_tokens, float* x) {
   const int n = shape.n_channels();
-  memset(x, 0, sizeof(float) * kKvGroup * n);
-  for (int t = 0; t < n_tokens;
-       ++t, from += static_cast<size_t>(shape.n_kv_heads) * shape.head_dim) {
-    float* row = x + t * n;
-    memcpy(row, from, sizeof(float) * shape.head_dim);
-    if (rotations == nullptr) continue;
-    const bool interleaved = shape.pairs == RopePairs::kInterleaved;
-    const int half = shape.n_rot / 2;
-    for (int i = 0; i < half; ++i) {
-      const int a = interleaved ? 2 * i : i;
-      const int b = interleaved ? 2 * i + 1 : i + half;
-      const float cosine = rotations[i * 128 + t];
-      const float sine = rotations[i * 128 + 64 + t];
-      const float xa = row[a];
-      row[a] = xa * cosine + row[b] * sine;
-      row[b] = row[b] * cosine - xa * sine;
-    }
-  }
+  if (n_tokens < kKvGroup || shape.head_dim < n) memset(x, 0, sizeof(float) * kKvGroup * n);
+  for (int t = 0; t < n_tokens; ++t)
+    memcpy(x + t * n, from + static_cast<size_t>(t) * shape.n_kv_heads * shape.head_dim,
+           sizeof(float) * shape.head_dim);
 }
-inline void StoreRows(const KvGroupShape& shape, const float* x, int n_tokens,
-                      const float* rotations, float* to) {
+inline void StoreRows(const KvGroupShape& shape, const float* x, int n_tokens, float* to) {
   const int n = shape.n_channels();
-  for (int t = 0; t < n_tokens; ++t, to += static_cast<size_t>(shape.n_kv_heads) * shape.head_dim) {
-    const float* row = x + t * n;
-    memcpy(to, row, sizeof(float) * shape.head_dim);
-    if (rotations == nullptr) continue;
-    const bool interleaved = shape.pairs == RopePairs::kInterleaved;
-    const int half = shape.n_rot / 2;
-    for (int i = 0; i < half; ++i) {
-      const int a = interleaved ? 2 * i : i;
-      const int b = interleaved ? 2 * i + 1 : i + half;
-      const float cosine = rotations[i * 128 + t];
-      const float sine = rotations[i * 128 + 64 + t];
-      to[a] = row[a] * cosine - row[b] * sine;
-      to[b] = row[a] * sine + row[b] * cosine;
-    }
-  }
+  for (int t = 0; t < n_tokens; ++t)
+    memcpy(to + static_cast<size_t>(t) * shape.n_kv_heads * shape.head_dim, x + t * n,
+           sizeof(float) * shape.head_dim);
 }
 
 // codes: [32 tokens, n]; a quad of channels is one word.
@@ -253,6 +226,80 @@ void DecodeKeyGroup(const KvGroupShape& shape, const uint8_t* in, GroupRows* g) 
   }
 }
 
+// The other way round: out: [n_channels, stride], its 32 columns the tokens. That is how a panel
+// lies, and how rotations are cheap. Not for KeyGroups::kToken.
+// Meanwhile asks for the codes `ahead` bytes behind.
+template <int kBits>
+void DecodeKeyColumns(const uint8_t* in, int n, int stride, ptrdiff_t ahead, float* out) {
+  constexpr int kFields = 8 / kBits;
+  alignas(64) float scale[kMaxHeadDim];
+  alignas(64) float minimum[kMaxHeadDim];
+  for (int i = 0; i < n; i += Lanes::kCount) {
+    Lanes::Store(scale + i, Lanes::LoadHalf(in + 2 * i));
+    Lanes::Store(minimum + i, Lanes::LoadHalf(in + 2 * (n + i)));
+  }
+  for (int step = 0; step < n / 2; ++step) {
+    const uint8_t* from = in + 4 * n + step / kFields * 64;
+    if (step % kFields == 0) __builtin_prefetch(from + ahead);
+    for (int i = 0; i < 4; ++i) {
+      const int c = step / 2 * 4 + i;
+      float* to = out + c * stride + step % 2 * 16;
+      for (int t = 0; t < 16; t += Lanes::kCount) {
+        const Lanes::F code =
+            KvLanes::LoadField(from + 4 * t, step % kFields * kBits + 8 * i, (1 << kBits) - 1);
+        Lanes::Store(to + t, Lanes::Fma(code, Lanes::Set(scale[c]), Lanes::Set(minimum[c])));
+      }
+    }
+  }
+}
+
+// Turns keys, [head_dim, stride], by their tokens' rotations, or back. rotations: [n_rot / 2, 2,
+// 64].
+template <int kDirection>
+inline void RotateColumns(RopePairs pairs, int n_rot, const float* rotations, int n_tokens,
+                          int stride, float* keys) {
+  const bool interleaved = pairs == RopePairs::kInterleaved;
+  const int half = n_rot / 2;
+  for (int i = 0; i < half; ++i, rotations += 2 * kAttentionTile) {
+    float* a = keys + (interleaved ? 2 * i : i) * stride;
+    float* b = keys + (interleaved ? 2 * i + 1 : i + half) * stride;
+    for (int t = 0; t < n_tokens; t += Lanes::kCount) {
+      const Lanes::F cosine = Lanes::Load(rotations + t);
+      Lanes::F sine = Lanes::Load(rotations + kAttentionTile + t);
+      if (kDirection < 0) sine = Lanes::Sub(Lanes::Zero(), sine);
+      const Lanes::F xa = Lanes::Load(a + t);
+      const Lanes::F xb = Lanes::Load(b + t);
+      Lanes::Store(a + t, Lanes::Sub(Lanes::Mul(xa, cosine), Lanes::Mul(xb, sine)));
+      Lanes::Store(b + t, Lanes::Fma(xb, cosine, Lanes::Mul(xa, sine)));
+    }
+  }
+}
+
+// from: [n, 32] to: [32, n].
+inline void TurnColumns(const float* from, int n, float* to) {
+  constexpr int kN = Lanes::kCount;
+  for (int c = 0; c < n; c += kN) {
+    for (int t = 0; t < kKvGroup; t += kN) {
+      Lanes::F block[kN];
+      for (int i = 0; i < kN; ++i) block[i] = Lanes::Load(from + (c + i) * kKvGroup + t);
+      KvLanes::Transpose(block);
+      for (int i = 0; i < kN; ++i) Lanes::Store(to + (t + i) * n + c, block[i]);
+    }
+  }
+}
+// from: [32, n] to: [n, 32].
+inline void TurnRows(const float* from, int n, float* to) {
+  constexpr int kN = Lanes::kCount;
+  for (int t = 0; t < kKvGroup; t += kN) {
+    for (int c = 0; c < n; c += kN) {
+      Lanes::F block[kN];
+      for (int i = 0; i < kN; ++i) block[i] = Lanes::Load(from + (t + i) * n + c);
+      KvLanes::Transpose(block);
+      for (int i = 0; i < kN; ++i) Lanes::Store(to + (c + i) * kKvGroup + t, block[i]);
+    }
+  }
+}
+
 template <int kBits>
 void EncodeValueGroup(const KvGroupShape& shape, GroupRows* g, uint8_t* out) {
   const int n = shape.n_channels();
@@ -324,25 +371,40 @@ inline void ForGroups(const KvGroupShape& shape, int n_tokens, Bytes* groups, Bo
 void EncodeAllKeys(const KvGroupShape& shape, const float* keys, int n_tokens,
                    const float* rotations, uint8_t* groups) {
   GroupRows g;
-  ForGroups(shape, n_tokens, groups, [&](int group, int n, size_t at, uint8_t* out) {
-    LoadRows(shape, keys + at, n, GroupRotations(shape, rotations, group), g.x);
-    DKI_FOR_BITS(shape.format, EncodeKeyGroup, shape, n, &g, out);
+  const int n = shape.n_channels();
+  ForGroups(shape, n_tokens, groups, [&](int group, int n_group, size_t at, uint8_t* out) {
+    LoadRows(shape, keys + at, n_group, g.x);
+    if (shape.key_groups == KeyGroups::kChannelFirst) {
+      TurnRows(g.x, n, g.columns);
+      RotateColumns<-1>(shape.pairs, shape.n_rot, GroupRotations(shape, rotations, group), kKvGroup,
+                        kKvGroup, g.columns);
+      TurnColumns(g.columns, n, g.x);
+    }
+    DKI_FOR_BITS(shape.format, EncodeKeyGroup, shape, n_group, &g, out);
   });
 }
 void EncodeAllValues(const KvGroupShape& shape, const float* values, int n_tokens,
                      uint8_t* groups) {
   GroupRows g;
   ForGroups(shape, n_tokens, groups, [&](int, int n, size_t at, uint8_t* out) {
-    LoadRows(shape, values + at, n, nullptr, g.x);
+    LoadRows(shape, values + at, n, g.x);
     DKI_FOR_BITS(shape.format, EncodeValueGroup, shape, &g, out);
   });
 }
 void DecodeAllKeys(const KvGroupShape& shape, const uint8_t* groups, int n_tokens,
                    const float* rotations, float* keys) {
   GroupRows g;
-  ForGroups(shape, n_tokens, groups, [&](int group, int n, size_t at, const uint8_t* in) {
-    DKI_FOR_BITS(shape.format, DecodeKeyGroup, shape, in, &g);
-    StoreRows(shape, g.x, n, GroupRotations(shape, rotations, group), keys + at);
+  const int n = shape.n_channels();
+  ForGroups(shape, n_tokens, groups, [&](int group, int n_group, size_t at, const uint8_t* in) {
+    if (shape.key_groups == KeyGroups::kChannelFirst) {
+      DKI_FOR_BITS(shape.format, DecodeKeyColumns, in, n, kKvGroup, 0, g.columns);
+      RotateColumns<1>(shape.pairs, shape.n_rot, GroupRotations(shape, rotations, group), kKvGroup,
+                       kKvGroup, g.columns);
+      TurnColumns(g.columns, n, g.x);
+    } else {
+      DKI_FOR_BITS(shape.format, DecodeKeyGroup, shape, in, &g);
+    }
+    StoreRows(shape, g.x, n_group, keys + at);
   });
 }
 void DecodeAllValues(const KvGroupShape& shape, const uint8_t* groups, int n_tokens,
@@ -350,7 +412,7 @@ void DecodeAllValues(const KvGroupShape& shape, const uint8_t* groups, int n_tok
   GroupRows g;
   ForGroups(shape, n_tokens, groups, [&](int, int n, size_t at, const uint8_t* in) {
     DKI_FOR_BITS(shape.format, DecodeValueGroup, shape, in, &g);
-    StoreRows(shape, g.x, n, nullptr, values + at);
+    StoreRows(shape, g.x, n, values + at);
   });
 }
 

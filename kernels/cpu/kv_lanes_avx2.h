@@ -17,6 +17,11 @@ struct KvLanes {
   static inline Lanes::F LoadInt(const int32_t* p) {
     return _mm256_cvtepi32_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }
+  static inline Lanes::F LoadField(const uint8_t* words, int shift, int mask) {
+    const __m256i word = _mm256_srl_epi32(
+        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words)), _mm_cvtsi32_si128(shift));
+    return _mm256_cvtepi32_ps(_mm256_and_si256(word, _mm256_set1_epi32(mask)));
+  }
   [[gnu::always_inline]] static inline void Transpose(Lanes::F* r) {
     __m256 t[8];
 #pragma GCC unroll 2

@@ -17,6 +17,10 @@ struct KvLanes {
   static inline Lanes::F LoadInt(const int32_t* p) {
     return _mm512_cvtepi32_ps(_mm512_loadu_si512(p));
   }
+  static inline Lanes::F LoadField(const uint8_t* words, int shift, int mask) {
+    const __m512i word = _mm512_srl_epi32(_mm512_loadu_si512(words), _mm_cvtsi32_si128(shift));
+    return _mm512_cvtepi32_ps(_mm512_and_si512(word, _mm512_set1_epi32(mask)));
+  }
   [[gnu::always_inline]] static inline void Transpose(Lanes::F* r) {
     __m512 t[16];
 #pragma GCC unroll 4

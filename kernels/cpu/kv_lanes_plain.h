@@ -24,6 +24,16 @@ struct KvLanes {
     for (int i = 0; i < Lanes::kCount; ++i) r.v[i] = static_cast<float>(p[i]);
     return r;
   }
+  // Of each 32-bit word: word >> shift & mask.
+  static inline Lanes::F LoadField(const uint8_t* words, int shift, int mask) {
+    Lanes::F r;
+    for (int i = 0; i < Lanes::kCount; ++i) {
+      int32_t word;
+      memcpy(&word, words + 4 * i, sizeof(word));
+      r.v[i] = static_cast<float>(word >> shift & mask);
+    }
+    return r;
+  }
   // Rows become columns. r: [kCount].
   [[gnu::always_inline]] static inline void Transpose(Lanes::F* r) {
     for (int i = 0; i < Lanes::kCount; ++i) {
