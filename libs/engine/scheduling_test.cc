@@ -21,7 +21,7 @@ using ::testing::HasSubstr;
 
 AnswerOptions Varied(int max_tokens, uint64_t seed) {
   AnswerOptions options = Tokens(max_tokens);
-  options.sampling.temperature = 5.0f;
+  options.sampling.temperature = 3.0f;
   options.sampling.seed = seed;
   return options;
 }
@@ -124,7 +124,7 @@ TEST_F(SchedulingTest, APreemptedAnswerHasTheSameBytes) {
     different.insert(answer.token_ids.begin(), answer.token_ids.end());
   }
   EXPECT_GT(n_tokens, 6 * 150u);  // or the budget is not tight
-  EXPECT_GT(different.size(), 100u);
+  EXPECT_GT(different.size(), 50u);
   EXPECT_GT(tight->stats().preempted, 0);
   EXPECT_LE(most, options.kv_cache_bytes);
   tight->WaitUntilIdle();

@@ -105,6 +105,7 @@ struct Bench {
     Engine::Options options;
     options.kv_cache_bytes = int64_t{flags.kv_mib} << 20;
     options.prefix_cache_bytes = options.kv_cache_bytes / 2;
+    options.max_waiting = 32;
     return std::make_unique<Engine>(options, loaded.model.get(), loaded.tokenizer.get(),
                                     loaded.format.get(), nullptr);
   }
@@ -118,6 +119,7 @@ int64_t DecodeTogether(Engine& engine, int n_chats, double* seconds) {
   constexpr int kTokens = 96;
   std::atomic<int64_t> tokens = 0;
   const EngineStats before = engine.stats();
+  const Clock::time_point began = Clock::now();
   std::vector<std::thread> chats;
   for (int i = 0; i < n_chats; ++i) {
     chats.emplace_back([&, i] {
@@ -128,7 +130,8 @@ int64_t DecodeTogether(Engine& engine, int n_chats, double* seconds) {
   }
   for (std::thread& chat : chats) chat.join();
   const EngineStats after = engine.stats();
-  *seconds = after.decode_seconds - before.decode_seconds;  // of steps that only decode
+  // All but the reading of the prompts: the model, sampling, streaming.
+  *seconds = Since(began) - (after.prefill_seconds - before.prefill_seconds);
   return after.decode_tokens - before.decode_tokens;
 }
 
@@ -246,10 +249,10 @@ std::vector<Arrival> ReadTrace(const std::string& path) {
       continue;
     const double at = 3600.0 * hour + 60.0 * minute + second;
     if (first < 0.0) first = at;
-    // The lengths are a large model's; a quarter of them is this one's share, so that a run has
-    // enough requests to speak of.
+    // The lengths are a cluster's; an eighth of them gives a run of this machine enough requests to
+    // speak of.
     arrivals.push_back(
-        {at - first, std::clamp(context / 4, 8, 1000), std::clamp(generated / 4, 2, 128)});
+        {at - first, std::clamp(context / 8, 8, 512), std::clamp(generated / 8, 2, 64)});
   }
   return arrivals;
 }
@@ -260,20 +263,21 @@ struct Load {
   std::vector<double> first_token_ms;
 };
 
-// Sends the trace at `rate` requests/s for a while. An answer counts if it ends within its
-// deadline.
+// Sends a stretch of the trace, its bursts as they are, at `rate` requests/s on average. An answer
+// counts if it ends within its deadline.
 Load Send(Engine& engine, const std::vector<Arrival>& trace, double rate, double seconds) {
-  const double trace_rate = trace.size() / trace.back().seconds;
-  const double stretch = trace_rate / rate;
-  constexpr auto kDeadline = std::chrono::seconds(10);
+  constexpr size_t kFirst = 1000;  // the trace begins slowly
+  const size_t end = std::min(trace.size() - 1, kFirst + static_cast<size_t>(rate * seconds));
+  const double stretch = seconds / (trace[end].seconds - trace[kFirst].seconds);
+  constexpr auto kDeadline = std::chrono::seconds(20);
   Load load;
   Mutex mutex;
   std::vector<std::thread> clients;
   const Clock::time_point began = Clock::now();
-  for (size_t i = 0; i < trace.size() && trace[i].seconds * stretch < seconds; ++i) {
-    std::this_thread::sleep_until(began +
-                                  std::chrono::duration_cast<Clock::duration>(
-                                      std::chrono::duration<double>(trace[i].seconds * stretch)));
+  for (size_t i = kFirst; i < end; ++i) {
+    std::this_thread::sleep_until(
+        began + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(
+                    (trace[i].seconds - trace[kFirst].seconds) * stretch)));
     ++load.sent;
     clients.emplace_back([&, i] {
       RequestContext context = Tenant("tenant" + std::to_string(i % 4));
@@ -318,7 +322,7 @@ void Print(const char* name, const Load& load, const Engine& engine) {
 // many, twice: memory must not grow from one to the other.
 void Trace(Bench& bench) {
   const std::vector<Arrival> trace = ReadTrace(bench.flags.trace);
-  if (trace.size() < 100) {
+  if (trace.size() < 2000) {
     std::fprintf(stderr, "no trace in %s\n", bench.flags.trace.c_str());
     std::exit(1);
   }

@@ -20,6 +20,18 @@ double NextUniform(uint64_t* state) {
   return static_cast<double>((z ^ z >> 31) >> 11) * 0x1p-53;
 }
 
+// The lowest id among the largest; a NaN is never chosen before a number.
+int32_t Greedy(std::span<const float> logits) {
+  size_t best = 0;
+  float largest = kNever;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (!(logits[i] > largest)) continue;
+    largest = logits[i];
+    best = i;
+  }
+  return static_cast<int32_t>(best);
+}
+
 // Best first, ties to the lowest id: a total order.
 bool Better(const std::pair<float, int32_t>& a, const std::pair<float, int32_t>& b) {
   return a.first != b.first ? a.first > b.first : a.second < b.second;
@@ -52,6 +64,7 @@ Sampler::Sampler(const SamplingOptions& options) : options_(options), state_(opt
 // Penalty, temperature, top-k, min-p, top-p, in this order.
 int32_t Sampler::Sample(std::span<const float> logits, std::span<const int32_t> recent) {
   DKI_CHECK(!logits.empty());
+  if (options_.temperature == 0 && options_.repetition_penalty == 1.0f) return Greedy(logits);
   candidates_.clear();
   for (size_t i = 0; i < logits.size(); ++i)
     candidates_.emplace_back(std::isnan(logits[i]) ? kNever : logits[i], static_cast<int32_t>(i));
@@ -70,6 +83,7 @@ int32_t Sampler::Sample(std::span<const float> logits, std::span<const int32_t> 
   if (options_.temperature == 0) return best->second;
 
   const float max = best->first;
+  const int32_t best_id = best->second;
   const auto kept = [this](auto end) { candidates_.erase(end, candidates_.end()); };
   if (options_.top_k > 0 && static_cast<size_t>(options_.top_k) < candidates_.size()) {
     const auto end = candidates_.begin() + options_.top_k;
@@ -88,31 +102,31 @@ int32_t Sampler::Sample(std::span<const float> logits, std::span<const int32_t> 
     total = 0;
     for (const auto& candidate : candidates_) total += candidate.first;
   }
+  if (options_.top_p == 1) {  // any order will do
+    double left = NextUniform(&state_) * total;
+    for (const auto& [weight, id] : candidates_) {
+      left -= weight;
+      if (left < 0) return id;
+    }
+    return best_id;  // rounding
+  }
   // A heap gives the best ones in order without sorting a whole vocabulary.
   const auto worse = [](const auto& a, const auto& b) { return Better(b, a); };
   std::make_heap(candidates_.begin(), candidates_.end(), worse);
   auto heap_end = candidates_.end();
-  if (options_.top_p < 1) {
-    const double enough = options_.top_p * total;
-    total = 0;
-    do {
-      std::pop_heap(candidates_.begin(), heap_end--, worse);
-      total += heap_end->first;
-    } while (total < enough && heap_end != candidates_.begin());
-    // The best ones now stand at the end, best last.
-    double left = NextUniform(&state_) * total;
-    for (auto it = candidates_.end(); it != heap_end;) {
-      left -= (--it)->first;
-      if (left < 0) return it->second;
-    }
-    return heap_end->second;
-  }
-  double left = NextUniform(&state_) * total;
-  while (true) {
+  const double enough = options_.top_p * total;
+  total = 0;
+  do {
     std::pop_heap(candidates_.begin(), heap_end--, worse);
-    left -= heap_end->first;
-    if (left < 0 || heap_end == candidates_.begin()) return heap_end->second;
+    total += heap_end->first;
+  } while (total < enough && heap_end != candidates_.begin());
+  // The best ones now stand at the end, best last.
+  double left = NextUniform(&state_) * total;
+  for (auto it = candidates_.end(); it != heap_end;) {
+    left -= (--it)->first;
+    if (left < 0) return it->second;
   }
+  return heap_end->second;
 }
 
 double LogProbability(std::span<const float> logits, int32_t token) {
