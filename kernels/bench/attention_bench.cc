@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attention of one new token over a long context, by the format of its keys and values, and of a
 // chunk of rows; and the codec. One core.
-//   attention_bench [context tokens]
+//   attention_bench [--json] [context tokens]
+// With --json the figures of the best path only, as a list of {name, value, unit}.
 // The shape is SmolLM2-135M's (30 layers, 9 heads that share 3 K/V heads of 64 channels), each
 // layer with planes of its own, so that they come from memory as in a forward pass.
 #include <time.h>
@@ -11,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "kernels/attention.h"
@@ -25,6 +27,8 @@ using namespace dki::kernels;  // NOLINT: a program of one file
 constexpr int kLayers = 30, kHeads = 9, kKvHeads = 3, kDim = 64, kRow = kKvHeads * kDim;
 constexpr int kRepetitions = 7;
 constexpr int kRows = 512;  // of a chunk
+
+std::FILE* table = stdout;  // where people read
 
 struct alignas(64) Line {
   uint8_t bytes[64];
@@ -102,7 +106,21 @@ struct Cache {
   KvSegment segment;
 };
 
-void Decode(Isa isa, int n_tokens) {
+struct Figure {
+  std::string name;
+  double value;
+  const char* unit;
+};
+using Figures = std::vector<Figure>;
+
+std::string FullName(const Format& f) {
+  std::string name = Name(f.format);
+  if (IsQuantized(f.format) && f.groups != KeyGroups::kChannel)
+    name += std::string(":") + Name(f.groups);
+  return name;
+}
+
+Figures Decode(Isa isa, int n_tokens) {
   const std::vector<float> rotations =
       KeyRotations(RopeFrequencies(1e5, kDim, nullptr), (n_tokens + 63) / 64);
   const std::vector<float> q = Randoms(kRows * kHeads * kDim);
@@ -138,21 +156,28 @@ void Decode(Isa isa, int n_tokens) {
   }
   const double read_gbs = static_cast<double>(caches[0].data.size()) * 64 / read / 1e9;
   const double flops = 4.0 * kRows * (n_tokens - kRows / 2.0) * kHeads * kDim;
-  std::printf("\n%s, one core, context %d; read %.1f GB/s\n", Describe(isa).c_str(), n_tokens,
-              read_gbs);
-  std::printf("%-5s %-14s %10s %9s %8s %9s %8s | %d rows of a layer\n", "K/V", "key groups",
-              "bytes/tok", "one token", "to f16", "GB/s", "of read", kRows);
+  Figures figures = {{"read", read_gbs, "GB/s"}};
+  std::fprintf(table, "\n%s, one core, context %d; read %.1f GB/s\n", Describe(isa).c_str(),
+               n_tokens, read_gbs);
+  std::fprintf(table, "%-5s %-14s %10s %9s %8s %9s %8s | %d rows of a layer\n", "K/V", "key groups",
+               "bytes/tok", "one token", "to f16", "GB/s", "of read", kRows);
   for (size_t i = 0; i < caches.size(); ++i) {
     const double bytes = static_cast<double>(caches[i].data.size()) * 64;
-    std::printf("%-5s %-14s %10.0f %6.2f ms %7.2fx %9.1f %6.0f %% | %7.2f ms %6.1f GFLOP/s\n",
-                Name(kFormats[i].format),
-                IsQuantized(kFormats[i].format) ? Name(kFormats[i].groups) : "", bytes / n_tokens,
-                one[i] * 1e3, one[1] / one[i], bytes / one[i] / 1e9,
-                100 * bytes / one[i] / 1e9 / read_gbs, many[i] * 1e3, flops / many[i] / 1e9);
+    std::fprintf(
+        stderr, "%-5s %-14s %10.0f %6.2f ms %7.2fx %9.1f %6.0f %% | %7.2f ms %6.1f GFLOP/s\n",
+        Name(kFormats[i].format), IsQuantized(kFormats[i].format) ? Name(kFormats[i].groups) : "",
+        bytes / n_tokens, one[i] * 1e3, one[1] / one[i], bytes / one[i] / 1e9,
+        100 * bytes / one[i] / 1e9 / read_gbs, many[i] * 1e3, flops / many[i] / 1e9);
+    const std::string name = FullName(kFormats[i]);
+    figures.push_back({"one token, " + name, 1 / one[i], "tokens/s"});
+    figures.push_back({"bytes, " + name, bytes / one[i] / 1e9, "GB/s"});
+    figures.push_back({"512 rows, " + name, flops / many[i] / 1e9, "GFLOP/s"});
   }
+  return figures;
 }
 
-void Codec(Isa isa) {
+Figures Codec(Isa isa) {
+  Figures figures;
   constexpr int kTokens = 4096;
   const std::vector<float> rotations =
       KeyRotations(RopeFrequencies(1e5, kDim, nullptr), kTokens / 64);
@@ -161,8 +186,9 @@ void Codec(Isa isa) {
   double copy = 1e9;
   for (int rep = 0; rep < kRepetitions; ++rep)
     copy = std::min(copy, Seconds([&] { std::memcpy(y.data(), x.data(), x.size() * 2); }));
-  std::printf("\ncodec, GB/s of f16 (memcpy %.1f): encode keys, values; decode keys, values\n",
-              halves / copy / 1e9);
+  std::fprintf(table,
+               "\ncodec, GB/s of f16 (memcpy %.1f): encode keys, values; decode keys, values\n",
+               halves / copy / 1e9);
   for (const Format& f : kFormats) {
     if (!IsQuantized(f.format)) continue;
     const KvGroupShape shape{f.format, f.groups, kKvHeads, kDim, RopePairs::kInterleaved, kDim};
@@ -177,20 +203,40 @@ void Codec(Isa isa) {
           Seconds([&] { DecodeValues(isa, shape, to, kTokens, y.data()); })};
       for (int i = 0; i < 4; ++i) best[i] = std::min(best[i], times[i]);
     }
-    std::printf("%-5s %-14s %7.1f %7.1f  %7.1f %7.1f\n", Name(f.format), Name(f.groups),
-                halves / best[0] / 1e9, halves / best[2] / 1e9, halves / best[1] / 1e9,
-                halves / best[3] / 1e9);
+    std::fprintf(table, "%-5s %-14s %7.1f %7.1f  %7.1f %7.1f\n", Name(f.format), Name(f.groups),
+                 halves / best[0] / 1e9, halves / best[2] / 1e9, halves / best[1] / 1e9,
+                 halves / best[3] / 1e9);
+    const std::string name = FullName(f);
+    figures.push_back({"encode, " + name, 2 * halves / (best[0] + best[2]) / 1e9, "GB/s"});
+    figures.push_back({"decode, " + name, 2 * halves / (best[1] + best[3]) / 1e9, "GB/s"});
   }
+  return figures;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const int n_tokens = std::max(kRows, argc > 1 ? std::atoi(argv[1]) / 64 * 64 : 4096);
-  for (Isa isa : {Isa::kAvx2, Isa::kAvx512}) {
-    if (!IsSupported(isa)) continue;
-    Decode(isa, n_tokens);
-    Codec(isa);
+  bool json = false;
+  int n_tokens = 4096;
+  for (int i = 1; i < argc; ++i) {
+    if (std::strcmp(argv[i], "--json") == 0)
+      json = true;
+    else
+      n_tokens = std::max(kRows, std::atoi(argv[i]) / 64 * 64);
   }
+  if (json) table = stderr;
+  Figures figures;
+  for (Isa isa : {Isa::kPlain, Isa::kAvx2, Isa::kAvx512}) {
+    if (!IsSupported(isa) || (isa != BestIsa() && (json || isa == Isa::kPlain))) continue;
+    figures = Decode(isa, n_tokens);
+    const Figures codec = Codec(isa);
+    figures.insert(figures.end(), codec.begin(), codec.end());
+  }
+  if (!json) return 0;
+  for (size_t i = 0; i < figures.size(); ++i) {
+    std::printf("%s{\"name\": \"%s\", \"value\": %.5g, \"unit\": \"%s\"}", i == 0 ? "[" : ",\n ",
+                figures[i].name.c_str(), figures[i].value, figures[i].unit);
+  }
+  std::printf("]\n");
   return 0;
 }

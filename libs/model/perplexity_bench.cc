@@ -83,6 +83,7 @@ bool Parse(int argc, char** argv, Flags* flags) {
 struct Run {
   std::string activations;
   std::string kv_format;
+  bool operator==(const Run&) const = default;
 };
 
 std::vector<Run> Plan(const Flags& flags) {
@@ -95,7 +96,10 @@ std::vector<Run> Plan(const Flags& flags) {
     runs.push_back({flags.activations[0], flags.keys[0] + "/" + flags.values[i]});
   for (size_t i = 1; i < std::min(flags.keys.size(), flags.values.size()); ++i)
     runs.push_back({flags.activations[0], flags.keys[i] + "/" + flags.values[i]});
-  return runs;
+  std::vector<Run> once;
+  for (const Run& run : runs)
+    if (std::find(once.begin(), once.end(), run) == once.end()) once.push_back(run);
+  return once;
 }
 
 // -ln p(token) of a row of logits.

@@ -2,7 +2,7 @@
 // Speed of the runtime alone: load, prefill and decode of one sequence, and what this machine can
 // do at most in the same moments.
 //   runtime_bench --model FILE [--threads N] [--isa NAME] [--activations auto|float|int16]
-//                 [--kv-format F] [--prefill N] [--decode N] [--context N] [--reps N] [--json]
+//                 [--kv F] [--prefill N] [--decode N] [--context N] [--reps N] [--json]
 // Decoding starts behind a context of N tokens. Prints the best of the repetitions; with --json a
 // list of {name, value, unit}.
 #include <algorithm>
@@ -43,7 +43,7 @@ int Usage(const char* program) {
   std::fprintf(
       stderr,
       "usage: %s --model FILE [--threads N] [--isa NAME] [--activations auto|float|int16]\n"
-      "       [--kv-format F] [--prefill N] [--decode N] [--context N] [--reps N] [--json]\n",
+      "       [--kv F] [--prefill N] [--decode N] [--context N] [--reps N] [--json]\n",
       program);
   return 2;
 }
@@ -63,7 +63,7 @@ bool Parse(int argc, char** argv, Flags* flags) {
       flags->options.isa = value;
     else if (name == "--activations")
       flags->options.activations = value;
-    else if (name == "--kv-format")
+    else if (name == "--kv")
       flags->options.kv_format = value;
     else if (name == "--threads")
       flags->options.n_threads = std::atoi(value);
