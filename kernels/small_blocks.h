@@ -54,11 +54,13 @@ inline void UnpackBlock(const char* row, int b, SmallBlock* out) {
       high = block->high;
       low = block->q;
     }
-    for (int i = 0; i < 16; ++i) {
-      out->q[i] = static_cast<int8_t>(((low[i] & 15) | (high[i / 8] >> (i % 8) & 1) << 4) - kZero);
-      out->q[i + 16] =
-          static_cast<int8_t>((low[i] >> 4 | (high[2 + i / 8] >> (i % 8) & 1) << 4) - kZero);
-    }
+    const uint32_t bits = static_cast<uint32_t>(high[0]) | static_cast<uint32_t>(high[1]) << 8 |
+                          static_cast<uint32_t>(high[2]) << 16 |
+                          static_cast<uint32_t>(high[3]) << 24;
+    for (int i = 0; i < 16; ++i)
+      out->q[i] = static_cast<int8_t>(((low[i] & 15) | (bits >> i & 1) << 4) - kZero);
+    for (int i = 0; i < 16; ++i)
+      out->q[i + 16] = static_cast<int8_t>((low[i] >> 4 | (bits >> (i + 16) & 1) << 4) - kZero);
   } else if constexpr (kType == DType::kQ4_K) {
     const BlockQ4_K* block = reinterpret_cast<const BlockQ4_K*>(row) + b / 8;
     const int j = b % 8;
