@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/small_blocks.h"
+
 namespace dki::kernels {
 namespace {
 
@@ -34,12 +36,16 @@ void PackHalf(uint16_t half, int row, uint8_t* out) {
   std::memcpy(out + row * sizeof(half), &half, sizeof(half));
 }
 
-// `values`: 32 values in `dtype`, F16 or BF16.
-void PackInt12(DType dtype, const char* values, int row, uint8_t* out) {
-  float w[kQuantBlock];
-  DequantizeRow(dtype, values, kQuantBlock, w);
+void PackInt8(uint16_t d, const int8_t* q, int row, uint8_t* out) {
+  PackHalf(d, row, out);
+  for (int pair = 0; pair < 16; ++pair)
+    std::memcpy(out + kHalves + (pair * kPackedRows + row) * 2, q + 2 * pair, 2);
+}
+
+// w: [32]
+void PackInt12(const float* w, int row, uint8_t* out) {
   float largest = 0;
-  for (float v : w) largest = std::max(largest, std::fabs(v));
+  for (int i = 0; i < kQuantBlock; ++i) largest = std::max(largest, std::fabs(w[i]));
   const float d = largest / kInt12Max;
   std::memcpy(out + row * sizeof(d), &d, sizeof(d));
   const float inverse = d > 0 ? 1.0f / d : 0.0f;
@@ -55,44 +61,81 @@ void PackInt12(DType dtype, const char* values, int row, uint8_t* out) {
     std::memcpy(pairs + pair * kPackedRows * 2 * sizeof(q[0]), q + 2 * pair, 2 * sizeof(q[0]));
 }
 
-void PackBlock(DType dtype, const char* data, int row, uint8_t* out) {
-  if (dtype == DType::kQ8_0) {
-    const BlockQ8_0& block = *reinterpret_cast<const BlockQ8_0*>(data);
-    PackHalf(block.d, row, out);
-    for (int pair = 0; pair < 16; ++pair)
-      std::memcpy(out + kHalves + (pair * kPackedRows + row) * 2, block.q + 2 * pair, 2);
-  } else if (dtype == DType::kQ4_0) {
-    const BlockQ4_0& block = *reinterpret_cast<const BlockQ4_0*>(data);
-    PackHalf(block.d, row, out);
-    PackNibbles(block.q, row, out + kHalves);
-  } else if (dtype == DType::kF16 || dtype == DType::kBF16) {
-    PackInt12(dtype, data, row, out);
-  } else {
-    const BlockQ4_1& block = *reinterpret_cast<const BlockQ4_1*>(data);
-    PackHalf(block.d, row, out);
-    PackHalf(block.m, row, out + kHalves);
-    PackNibbles(block.q, row, out + 2 * kHalves);
+template <DType kType>
+void PackSuperblock(const char* row_data, int b, int row, uint8_t* out) {
+  SmallBlock block;
+  UnpackBlock<kType>(row_data, b, &block);
+  const float d = HalfToFloat(block.d);
+  const float offset = HalfToFloat(block.m) * static_cast<float>(block.offset);
+  float w[kQuantBlock];
+  for (int i = 0; i < kQuantBlock; ++i)
+    w[i] = d * static_cast<float>(block.scale[i / 16] * block.q[i]) + offset;
+  PackInt12(w, row, out);
+}
+
+// The values [32 b, 32 b + 32) of a row of the file.
+void PackBlock(DType dtype, const char* row_data, int b, int row, uint8_t* out) {
+  switch (dtype) {
+    case DType::kQ8_0: {
+      const BlockQ8_0& block = reinterpret_cast<const BlockQ8_0*>(row_data)[b];
+      return PackInt8(block.d, block.q, row, out);
+    }
+    case DType::kQ5_0: {
+      SmallBlock block;
+      UnpackBlock<DType::kQ5_0>(row_data, b, &block);
+      return PackInt8(block.d, block.q, row, out);
+    }
+    case DType::kQ4_0: {
+      const BlockQ4_0& block = reinterpret_cast<const BlockQ4_0*>(row_data)[b];
+      PackHalf(block.d, row, out);
+      return PackNibbles(block.q, row, out + kHalves);
+    }
+    case DType::kQ4_1: {
+      const BlockQ4_1& block = reinterpret_cast<const BlockQ4_1*>(row_data)[b];
+      PackHalf(block.d, row, out);
+      PackHalf(block.m, row, out + kHalves);
+      return PackNibbles(block.q, row, out + 2 * kHalves);
+    }
+    case DType::kQ5_1:
+      return PackSuperblock<DType::kQ5_1>(row_data, b, row, out);
+    case DType::kQ4_K:
+      return PackSuperblock<DType::kQ4_K>(row_data, b, row, out);
+    case DType::kQ5_K:
+      return PackSuperblock<DType::kQ5_K>(row_data, b, row, out);
+    case DType::kQ6_K:
+      return PackSuperblock<DType::kQ6_K>(row_data, b, row, out);
+    case DType::kF32:
+    case DType::kF16:
+    case DType::kBF16: {
+      float w[kQuantBlock];
+      DequantizeRow(dtype, row_data + b * RowBytes(dtype, kQuantBlock), kQuantBlock, w);
+      return PackInt12(w, row, out);
+    }
   }
 }
 
 }  // namespace
 
 bool IsPackable(const WeightMatrix& w) {
-  switch (w.dtype) {
+  return w.dtype != DType::kF32 && w.k % kQuantBlock == 0;
+}
+
+DType PackedDType(DType dtype) {
+  switch (dtype) {
     case DType::kQ8_0:
+    case DType::kQ5_0:
+      return DType::kQ8_0;
     case DType::kQ4_0:
     case DType::kQ4_1:
-      return true;
-    case DType::kF16:
-    case DType::kBF16:
-      return w.k % kQuantBlock == 0;
+      return dtype;
     default:
-      return false;
+      return DType::kF16;
   }
 }
 
 size_t PackedBlockBytes(DType dtype) {
-  if (IsQuantized(dtype)) return kPackedRows * BlockBytes(dtype);
+  const DType packed = PackedDType(dtype);
+  if (IsQuantized(packed)) return kPackedRows * BlockBytes(packed);
   return kPackedRows * (sizeof(float) + kQuantBlock * sizeof(int16_t));
 }
 
@@ -105,7 +148,6 @@ void PackTiles(const WeightMatrix& w, int tile_begin, int tile_end, uint8_t* out
   const size_t n_blocks = w.k / kQuantBlock;
   const size_t block_bytes = PackedBlockBytes(w.dtype);
   const size_t row_bytes = RowBytes(w.dtype, w.k);
-  const size_t from_bytes = RowBytes(w.dtype, kQuantBlock);
   for (int tile = tile_begin; tile < tile_end; ++tile) {
     uint8_t* to = out + tile * n_blocks * block_bytes;
     std::memset(to, 0, n_blocks * block_bytes);
@@ -113,7 +155,7 @@ void PackTiles(const WeightMatrix& w, int tile_begin, int tile_end, uint8_t* out
       const char* row =
           static_cast<const char*>(w.data) + (size_t{1} * tile * kPackedRows + r) * row_bytes;
       for (size_t b = 0; b < n_blocks; ++b)
-        PackBlock(w.dtype, row + b * from_bytes, r, to + b * block_bytes);
+        PackBlock(w.dtype, row, static_cast<int>(b), r, to + b * block_bytes);
     }
   }
 }

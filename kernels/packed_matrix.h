@@ -10,8 +10,9 @@
 //                                    signed, in its nibbles p = 0..3, so that two shifts give a
 //                                    vector of pairs (k, k + 1) of all rows
 //   Q8_0:       int8 q[16][16][2]    (pair, r, i): k = 2 pair + i
-// or, for F16 and BF16, whose values become 12-bit integers of a common scale (an error of the
-// largest's own rounding; 32 products with 16-bit activations still fit 32 bits),
+// or, for F16, BF16 and the formats with superblocks, whose values become 12-bit integers of a
+// common scale (an error of the largest's own rounding; 32 products with 16-bit activations still
+// fit 32 bits),
 //   float d[16]
 //   int16 q[16][16][2]               w = d * q, q within [-2047, 2047]
 // Rows beyond n_out are zeros.
@@ -26,8 +27,11 @@ namespace dki::kernels {
 
 inline constexpr int kPackedRows = 16;  // of a tile
 
-// Q8_0, Q4_0, Q4_1, F16 and BF16, of whole blocks.
+// All formats but F32, of whole blocks.
 bool IsPackable(const WeightMatrix& w);
+// The format whose layout a packed matrix has: Q8_0 for Q5_0 (the same numbers), F16 for those that
+// become 12-bit integers. It is the matrix's dtype from then on.
+DType PackedDType(DType dtype);
 size_t PackedBlockBytes(DType dtype);
 // REQUIRES: IsPackable(w).
 size_t PackedBytes(const WeightMatrix& w);

@@ -55,6 +55,7 @@ PackedWeights PackedWeights::Pack(kernels::ThreadPool* pool, Weights* weights) {
     pool->ForRanges(tiles, 1, [&](int begin, int end) { kernels::PackTiles(*w, begin, end, to); });
     w->packed = to;
     to += RoundUp(PackedBytes(*w));
+    w->dtype = kernels::PackedDType(w->dtype);
   }
   return packed;
 }
