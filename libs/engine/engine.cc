@@ -92,7 +92,7 @@ absl::StatusOr<Engine::TicketPtr> Engine::Prepare(
   const Ticket::Clock::time_point created = Ticket::Clock::now();
   {
     MutexLock lock(&mutex_);
-    DKI_RETURN_IF_ERROR(CheckRoom(context.tenant_id, 0));
+    DKI_RETURN_IF_ERROR(CheckRoom(context, 0));
   }
   std::vector<std::string> degraded;
   const int answer_tokens =
@@ -163,14 +163,25 @@ int64_t Engine::MostBytes(const PromptPlan& plan, int answer_tokens) const {
 
 // A full queue is shared out: who waits for less than another tenant takes a place of that one's,
 // which the engine's thread then sends away (Sweep).
-absl::Status Engine::CheckRoom(const std::string& tenant_id, int64_t memory_bytes) {
+absl::Status Engine::CheckRoom(const RequestContext& context, int64_t memory_bytes) {
   if (stopping_) return Unavailable("generation is shutting down");
   const int n_waiting = static_cast<int>(waiting_.size());
   const bool gives_way = n_waiting < 2 * options_.max_waiting &&
-                         waiting_.Longest() > waiting_.WaitingOf(tenant_id) + 1;
+                         waiting_.Longest() > waiting_.WaitingOf(context.tenant_id) + 1;
   if (n_waiting >= options_.max_waiting && !gives_way) {
     ++stats_.rejected;
     return ResourceExhausted("%d requests are waiting, the limit of max_waiting", n_waiting);
+  }
+  // Work on an answer that will come too late is taken from others.
+  const double seconds =
+      mean_request_seconds_ * (1.0 + static_cast<double>(n_waiting) / options_.max_running);
+  const auto expected = std::chrono::system_clock::now() +
+                        std::chrono::milliseconds(static_cast<int64_t>(1000.0 * seconds));
+  if (waiting_.WaitingOf(context.tenant_id) > 0 && expected > context.deadline) {
+    ++stats_.rejected;
+    return ResourceExhausted(
+        "%d requests are waiting: the answer would take about %.1f s, longer than the deadline",
+        n_waiting, seconds);
   }
   for (const TicketPtr& waiting : waiting_.All()) memory_bytes += waiting->memory_bytes;
   if (memory_bytes > options_.max_waiting_bytes) {
@@ -185,7 +196,7 @@ absl::Status Engine::CheckRoom(const std::string& tenant_id, int64_t memory_byte
 
 absl::Status Engine::Submit(const TicketPtr& ticket) {
   MutexLock lock(&mutex_);
-  DKI_RETURN_IF_ERROR(CheckRoom(ticket->context.tenant_id, ticket->memory_bytes));
+  DKI_RETURN_IF_ERROR(CheckRoom(ticket->context, ticket->memory_bytes));
   ++stats_.requests;
   if (!ticket->degraded.empty()) ++stats_.degraded;
   ticket->submitted = Ticket::Clock::now();

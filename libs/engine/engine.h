@@ -87,7 +87,8 @@ class Engine {
 
   // INVALID_ARGUMENT, OUT_OF_RANGE (does not fit the window, or kv_cache_bytes, even without
   // memory),
-  // RESOURCE_EXHAUSTED (queue full; RetryAfter says when to come back), DEADLINE_EXCEEDED,
+  // RESOURCE_EXHAUSTED (queue full, or too long for the deadline; RetryAfter says when to come
+  // back), DEADLINE_EXCEEDED,
   // UNAVAILABLE (memory_required and its K/V cannot be had; shutting down). A cancelled answer is
   // an answer, with that finish reason. `sink` may be null.
   absl::StatusOr<Answer> Generate(const RequestContext& context, const Prompt& prompt,
@@ -116,7 +117,7 @@ class Engine {
                                     std::optional<std::vector<int32_t>> continuation);
   absl::Status Submit(const TicketPtr& ticket);
   // Whether a request of this tenant, whose memories hold so much, may wait.
-  absl::Status CheckRoom(const std::string& tenant_id, int64_t memory_bytes)
+  absl::Status CheckRoom(const RequestContext& context, int64_t memory_bytes)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Bytes that `plan` and its memories take at most.
   int64_t MostBytes(const PromptPlan& plan, int answer_tokens) const;

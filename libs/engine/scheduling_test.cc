@@ -185,6 +185,35 @@ TEST_F(SchedulingTest, ADeadlineIsHonouredInTheQueue) {
   running.join();
 }
 
+TEST_F(SchedulingTest, WhoWouldComeTooLateIsSentAwayAtOnce) {
+  const auto engine = model_.MakeEngine({.max_running = 1, .stats_listener = nullptr});
+  RequestContext blocking = For("t");
+  Gate gate(&blocking);
+  std::vector<std::thread> clients;
+  clients.emplace_back(
+      [&] { EXPECT_OK(engine->Generate(blocking, Ask("What?"), Tokens(2), nullptr)); });
+  gate.AwaitReached();
+  for (int i = 1; i <= 20; ++i) {
+    clients.emplace_back(
+        [&] { EXPECT_OK(engine->Generate(For("t"), Ask("What?"), Tokens(2), nullptr)); });
+    while (engine->stats().waiting < i) std::this_thread::yield();
+  }
+  // Before any request has ended, one is thought to take a second.
+  RequestContext hasty = For("t");
+  hasty.deadline = std::chrono::system_clock::now() + std::chrono::seconds(5);
+  EXPECT_THAT(engine->Generate(hasty, Ask("What?"), Tokens(2), nullptr),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("deadline")));
+  // Another tenant does not wait for all of these.
+  RequestContext other = hasty;
+  other.tenant_id = "u";
+  other.deadline += std::chrono::minutes(5);
+  clients.emplace_back(
+      [&] { EXPECT_OK(engine->Generate(other, Ask("What?"), Tokens(2), nullptr)); });
+  while (engine->stats().waiting < 21) std::this_thread::yield();
+  gate.Open();
+  for (std::thread& client : clients) client.join();
+}
+
 // One place, a tenant with many requests before another one with two.
 TEST_F(SchedulingTest, TenantsTakeTurns) {
   const auto engine = model_.MakeEngine({.max_running = 1, .stats_listener = nullptr});
