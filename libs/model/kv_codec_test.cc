@@ -3,6 +3,9 @@
 
 #include <gmock/gmock.h>
 
+#include <random>
+
+#include "libs/model/kv_rounding.h"
 #include "libs/model/model_promises.h"
 #include "libs/testing/temp_dir.h"
 #include "libs/testing/tiny_model.h"
@@ -104,6 +107,53 @@ TEST_P(CodedContextTest, ReadsItsFormatBehindTheFirstPageOnly) {
   EXPECT_GT(Difference(rest, exact_rest), 0.0);
   EXPECT_LT(Difference(rest, exact_rest), std::string(GetParam()).starts_with("int8") ? 0.02 : 0.3);
   EXPECT_GT(b.pages()[0]->size_bytes(), a.pages()[0]->size_bytes());
+}
+
+TEST(KvRoundingTest, BlocksOfAnyLengthComeBackWithinTheirFormat) {
+  const KvShape shape{2, 3, 16};
+  std::mt19937 engine(1);
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  for (const int n : {0, 1, 7, 8, 37, 64, 70, 100, 135}) {
+    KvBuffer kv(shape, n + 5);
+    kv.Resize(n + 5);
+    for (int layer = 0; layer < shape.n_layers; ++layer) {
+      for (int token = 0; token < n + 5; ++token) {
+        for (int c = 0; c < shape.row_size(); ++c) {
+          kv.keys(layer, token)[c] = uniform(engine);
+          kv.values(layer, token)[c] = uniform(engine);
+        }
+      }
+    }
+    // Half a step of the range [-1, 1]; a rotation spreads it over two channels.
+    for (auto [name, key_step, value_step] : {std::tuple{"f32", 0.0, 0.0},
+                                              {"bf16", 1.96e-3, 1.96e-3},
+                                              {"int8", 1.01 / 255, 1.01 / 255},
+                                              {"int4/int2", 1.01 / 15, 1.01 / 3},
+                                              {"int4:channel_first/f16", 2.02 / 15, 2.45e-4}}) {
+      KvCodec codec = *ParseKvCodec(name);
+      codec.n_rot = 16;
+      const KvBuffer got = RoundThrough(kv, n, codec, kernels::BestIsa(),
+                                        kernels::RopeFrequencies(1e4, codec.n_rot, nullptr));
+      ASSERT_EQ(got.size(), n);
+      double key_error = 0, value_error = 0;
+      for (int layer = 0; layer < shape.n_layers; ++layer) {
+        for (int token = 0; token < n; ++token) {
+          for (int c = 0; c < shape.row_size(); ++c) {
+            key_error = std::max<double>(
+                key_error, std::fabs(got.keys(layer, token)[c] - kv.keys(layer, token)[c]));
+            value_error = std::max<double>(
+                value_error, std::fabs(got.values(layer, token)[c] - kv.values(layer, token)[c]));
+          }
+        }
+      }
+      EXPECT_LE(key_error, key_step) << name << " " << n;
+      EXPECT_LE(value_error, value_step) << name << " " << n;
+      if (n > 70) {
+        EXPECT_GE(key_error, 0.5 * key_step) << name << " " << n;
+        EXPECT_GE(value_error, 0.5 * value_step) << name << " " << n;
+      }
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, CodedContextTest,
