@@ -2,10 +2,13 @@
 #include "libs/model/chat_format.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <optional>
 
+#include "libs/base/file.h"
 #include "libs/base/strings.h"
 #include "libs/model/gguf.h"
+#include "libs/model/json_config.h"
 
 namespace dki::model {
 namespace {
@@ -165,26 +168,43 @@ class TableChatFormat : public ChatFormat {
   const Tokenizer* const tokenizer_;
 };
 
+// NOT_FOUND where there is none.
+absl::StatusOr<std::string> GgufTemplate(const std::string& path) {
+  DKI_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(path));
+  DKI_ASSIGN_OR_RETURN(const std::string_view text, file.GetString("tokenizer.chat_template"));
+  return std::string(text);
+}
+
+// A file of its own, or a member of tokenizer_config.json.
+absl::StatusOr<std::string> FolderTemplate(const std::string& folder) {
+  absl::StatusOr<std::string> own = ReadFile(folder + "/chat_template.jinja");
+  if (own.ok() || !absl::IsNotFound(own.status())) return own;
+  DKI_ASSIGN_OR_RETURN(const std::string json, ReadFile(folder + "/tokenizer_config.json"));
+  DKI_ASSIGN_OR_RETURN(const JsonConfig config, JsonConfig::Parse(json));
+  DKI_ASSIGN_OR_RETURN(const std::string_view text, config.GetString("chat_template"));
+  return std::string(text);
+}
+
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<ChatFormat>> ChatFormat::Create(const std::string& gguf_path,
+absl::StatusOr<std::unique_ptr<ChatFormat>> ChatFormat::Create(const std::string& path,
                                                                const Tokenizer* tokenizer) {
-  DKI_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(gguf_path));
-  if (!file.Has("tokenizer.chat_template")) {
-    return FailedPrecondition("%s has no chat template", gguf_path);
-  }
-  DKI_ASSIGN_OR_RETURN(const std::string_view text, file.GetString("tokenizer.chat_template"));
+  std::error_code error;
+  absl::StatusOr<std::string> text =
+      std::filesystem::is_directory(path, error) ? FolderTemplate(path) : GgufTemplate(path);
+  if (absl::IsNotFound(text.status())) return FailedPrecondition("%s has no chat template", path);
+  if (!text.ok()) return Annotate(text.status(), path);
   for (const ChatFamily& family : kFamilies) {
     const bool fits =
         std::all_of(family.template_marks.begin(), family.template_marks.end(),
-                    [&](std::string_view mark) { return text.find(mark) != text.npos; });
+                    [&](std::string_view mark) { return text->find(mark) != text->npos; });
     if (!fits) continue;
     auto format =
-        std::make_unique<TableChatFormat>(family, DefaultSystemPrompt(family, text), tokenizer);
+        std::make_unique<TableChatFormat>(family, DefaultSystemPrompt(family, *text), tokenizer);
     DKI_RETURN_IF_ERROR(format->Check());
     return format;
   }
-  return FailedPrecondition("%s: the chat template is of no family in the table", gguf_path);
+  return FailedPrecondition("%s: the chat template is of no family in the table", path);
 }
 
 }  // namespace dki::model

@@ -24,9 +24,10 @@ struct Message {
 
 class ChatFormat {
  public:
-  // Picks the family's row by the GGUF's chat template. FAILED_PRECONDITION when no row fits.
+  // Picks the family's row by the chat template of a GGUF or of a folder as Hugging Face writes it.
+  // FAILED_PRECONDITION when there is none or no row fits.
   // `tokenizer` must outlive the result.
-  static absl::StatusOr<std::unique_ptr<ChatFormat>> Create(const std::string& gguf_path,
+  static absl::StatusOr<std::unique_ptr<ChatFormat>> Create(const std::string& path,
                                                             const Tokenizer* tokenizer);
   virtual ~ChatFormat() = default;
 

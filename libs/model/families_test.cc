@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "libs/model/architecture.h"
+#include "libs/model/chat_format.h"
 #include "libs/model/golden_logits.h"
 #include "libs/model/tokenizer.h"
 #include "libs/testing/temp_dir.h"
@@ -126,6 +127,32 @@ TEST(JsonTokenizerTest, IdsEqualTheReference) {
   EXPECT_EQ(tokenizer->Encode("   ").size(), 1u);
   EXPECT_GT(tokenizer->Encode("<tool_call>").size(), 1u);
   EXPECT_GT(tokenizer->Encode("</s>").size(), 1u);
+}
+
+TEST(HuggingFaceLoadTest, TheChatTemplateIsFoundInTheFolder) {
+  TempDir dir;
+  CopyFamily("qwen2", dir.path());
+  ASSERT_OK_AND_ASSIGN(std::string json, ReadFile(dir.File("tokenizer.json")));
+  for (const auto& [from, to] :
+       {std::pair{"\"<s>\"", "\"<|im_start|>\""}, std::pair{"\"</s>\"", "\"<|im_end|>\""}}) {
+    for (size_t at; (at = json.find(from)) != json.npos;)
+      json.replace(at, std::string_view(from).size(), to);
+  }
+  ASSERT_OK(WriteFileAtomically(dir.File("tokenizer.json"), json));
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<Tokenizer> tokenizer, Tokenizer::Load(dir.path()));
+  EXPECT_THAT(ChatFormat::Create(dir.path(), tokenizer.get()),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("no chat template")));
+  const std::string text = "{{'<|im_start|>' + role + '\\n' + content + '<|im_end|>'}}";
+  ASSERT_OK(WriteFileAtomically(dir.File("tokenizer_config.json"),
+                                "{\"chat_template\": \"" + text + "\"}"));
+  ASSERT_OK_AND_ASSIGN(const std::unique_ptr<ChatFormat> format,
+                       ChatFormat::Create(dir.path(), tokenizer.get()));
+  const std::vector<int32_t> header = format->RenderAnswerHeader();
+  ASSERT_FALSE(header.empty());
+  EXPECT_EQ(header[0], tokenizer->SpecialId("<|im_start|>"));
+  ASSERT_OK(WriteFileAtomically(dir.File("chat_template.jinja"), "of no family"));
+  EXPECT_THAT(ChatFormat::Create(dir.path(), tokenizer.get()),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("no family")));
 }
 
 TEST(HuggingFaceLoadTest, BadFilesAreRefusedByName) {

@@ -10,7 +10,7 @@
 namespace dki::model {
 namespace {
 
-constexpr size_t kMaxValues = 20'000;
+constexpr size_t kMaxValues = 100'000;
 constexpr size_t kMaxKeyBytes = 1'024;
 constexpr int kMaxDepth = 8;
 
