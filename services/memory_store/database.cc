@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <bit>
 #include <exception>
 
 namespace dki::memory_store {
@@ -59,35 +60,19 @@ Database::Database(Options options) : options_(std::move(options)) {}
 Database::~Database() = default;
 
 absl::Status Database::Transact(Deadline deadline, const Body& body) {
-  const auto run = [&](pqxx::connection* connection) -> absl::Status {
-    pqxx::work work(*connection);
-    const std::chrono::milliseconds remaining = Remaining(deadline);
-    if (remaining.count() <= 0) return DeadlineExceeded("database: the deadline has passed");
-    if (remaining < options_.statement_timeout) {
-      work.exec("SET LOCAL statement_timeout = " + std::to_string(remaining.count()));
-    }
+  return RunWithRetries(deadline, true, [&](Session* session) -> absl::Status {
+    pqxx::work work(session->connection);
     // Without a commit the destructor rolls back.
     DKI_RETURN_IF_ERROR(body(work));
     work.commit();
     return absl::OkStatus();
-  };
-  return RunWithRetries(deadline, true, [&](pqxx::connection* connection, Failure* failure) {
-    return Convert(
-        connection, [&] { return run(connection); }, failure);
   });
 }
 
 absl::Status Database::RunOne(Deadline deadline, bool may_repeat, const OneStatement& body) {
-  // A shorter timeout than the connection's needs a transaction to be set in.
-  if (Remaining(deadline) < options_.statement_timeout) return Transact(deadline, body);
-  return RunWithRetries(deadline, may_repeat, [&](pqxx::connection* connection, Failure* failure) {
-    return Convert(
-        connection,
-        [&] {
-          pqxx::nontransaction work(*connection);
-          return body(work);
-        },
-        failure);
+  return RunWithRetries(deadline, may_repeat, [&](Session* session) {
+    pqxx::nontransaction work(session->connection);
+    return body(work);
   });
 }
 
@@ -97,8 +82,8 @@ absl::Status Database::RunWithRetries(Deadline deadline, bool may_repeat, const 
   while (true) {
     DKI_ASSIGN_OR_RETURN(Connection connection, Acquire(deadline));
     Failure failure = Failure::kNone;
-    const absl::Status status = attempt(connection.get(), &failure);
-    if (failure == Failure::kConnectionLost || !connection->is_open()) {
+    const absl::Status status = Try(connection.get(), deadline, attempt, &failure);
+    if (failure == Failure::kConnectionLost || !connection->connection.is_open()) {
       Discard(std::move(connection));
     } else {
       Release(std::move(connection));
@@ -113,11 +98,28 @@ absl::Status Database::RunWithRetries(Deadline deadline, bool may_repeat, const 
   }
 }
 
-absl::Status Database::Convert(pqxx::connection* connection,
-                               const std::function<absl::Status()>& run, Failure* failure) {
+absl::Status Database::SetTimeout(Session* session, Deadline deadline) const {
+  const std::chrono::milliseconds remaining = Remaining(deadline);
+  if (remaining.count() <= 0) return DeadlineExceeded("database: the deadline has passed");
+  // The ordinary timeout where it ends not much later, else a power of two: so that calls with like
+  // deadlines need not tell the server.
+  const std::chrono::milliseconds timeout =
+      5 * remaining >= 4 * options_.statement_timeout
+          ? options_.statement_timeout
+          : std::chrono::milliseconds(std::bit_floor(static_cast<uint64_t>(remaining.count())));
+  if (timeout == session->statement_timeout) return absl::OkStatus();
+  session->connection.set_variable("statement_timeout", std::to_string(timeout.count()));
+  session->statement_timeout = timeout;
+  return absl::OkStatus();
+}
+
+absl::Status Database::Try(Session* session, Deadline deadline, const Attempt& attempt,
+                           Failure* failure) const {
+  const pqxx::connection& connection = session->connection;
   *failure = Failure::kFinal;
   try {
-    const absl::Status status = run();
+    DKI_RETURN_IF_ERROR(SetTimeout(session, deadline));
+    const absl::Status status = attempt(session);
     if (status.ok()) *failure = Failure::kNone;
     return status;
   } catch (const pqxx::in_doubt_error& error) {
@@ -126,14 +128,14 @@ absl::Status Database::Convert(pqxx::connection* connection,
     *failure = Failure::kConflict;
     return Aborted("database: %s", OneLine(error.what()));
   } catch (const pqxx::sql_error& error) {
-    if (connection->is_open() && !IsShutdown(error.sqlstate())) return FromSqlError(error);
+    if (connection.is_open() && !IsShutdown(error.sqlstate())) return FromSqlError(error);
     *failure = Failure::kConnectionLost;
     return Unavailable("database: %s", OneLine(error.what()));
   } catch (const pqxx::broken_connection& error) {
     *failure = Failure::kConnectionLost;
     return Unavailable("database: %s", OneLine(error.what()));
   } catch (const std::exception& error) {
-    if (connection->is_open()) return Internal("database: %s", OneLine(error.what()));
+    if (connection.is_open()) return Internal("database: %s", OneLine(error.what()));
     *failure = Failure::kConnectionLost;
     return Unavailable("database: %s", OneLine(error.what()));
   }
@@ -152,7 +154,7 @@ absl::StatusOr<Database::Connection> Database::Acquire(Deadline deadline) {
     while (!idle_.empty()) {
       Connection connection = std::move(idle_.back());
       idle_.pop_back();
-      if (!IsStale(*connection)) return connection;
+      if (!IsStale(connection->connection)) return connection;
       --n_open_;
     }
     ++n_open_;
@@ -164,12 +166,10 @@ absl::StatusOr<Database::Connection> Database::Acquire(Deadline deadline) {
 
 absl::StatusOr<Database::Connection> Database::Connect() const {
   try {
-    auto connection = std::make_unique<pqxx::connection>(options_.connection_string);
-    connection->set_variable("client_encoding", "'UTF8'");
-    connection->set_variable("client_min_messages", "error");
-    connection->set_variable("statement_timeout",
-                             std::to_string(options_.statement_timeout.count()));
-    return connection;
+    auto session = std::make_unique<Session>(options_.connection_string);
+    session->connection.set_variable("client_encoding", "'UTF8'");
+    session->connection.set_variable("client_min_messages", "error");
+    return session;
   } catch (const std::exception& error) {
     return Unavailable("database: %s", OneLine(error.what()));
   }

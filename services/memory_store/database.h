@@ -83,7 +83,12 @@ class Database {
 
  private:
   enum class Failure { kNone, kFinal, kConnectionLost, kConflict };
-  using Connection = std::unique_ptr<pqxx::connection>;
+  struct Session {
+    explicit Session(const std::string& connection_string) : connection(connection_string) {}
+    pqxx::connection connection;
+    std::chrono::milliseconds statement_timeout{0};  // as the server knows it
+  };
+  using Connection = std::unique_ptr<Session>;
 
   absl::StatusOr<Connection> Acquire(Deadline deadline);
   absl::StatusOr<Connection> Connect() const;
@@ -92,11 +97,13 @@ class Database {
   void Discard(Connection connection);
   absl::Status RunOne(Deadline deadline, bool may_repeat, const OneStatement& body);
   // Runs `attempt` on a connection, again after a conflict, and `may_repeat` after losing it.
-  using Attempt = std::function<absl::Status(pqxx::connection*, Failure*)>;
+  using Attempt = std::function<absl::Status(Session*)>;
   absl::Status RunWithRetries(Deadline deadline, bool may_repeat, const Attempt& attempt);
-  // What `run` returns, or what it throws as a Status.
-  static absl::Status Convert(pqxx::connection* connection,
-                              const std::function<absl::Status()>& run, Failure* failure);
+  // Runs `attempt` once; what it throws becomes a Status.
+  absl::Status Try(Session* session, Deadline deadline, const Attempt& attempt,
+                   Failure* failure) const;
+  // Statements end by the deadline, or little later. Throws as pqxx does.
+  absl::Status SetTimeout(Session* session, Deadline deadline) const;
 
   const Options options_;
   Mutex mutex_;
