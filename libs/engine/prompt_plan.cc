@@ -182,10 +182,16 @@ absl::StatusOr<PromptPlan> PlanPrompt(const PromptLanguage& language, const std:
 
 int ReusableTokens(const PromptPlan& plan, int n_common) {
   constexpr int kLeastOfTurn = 64;
+  // What an answer that was just written lacks of its message: the last token and the closing ones.
+  constexpr int kUnfinished = 3;
+  constexpr int kLeastOfUnfinished = 12;
   const int n_history = static_cast<int>(plan.history.size());
   if (n_common >= n_history) return n_common - n_history < kLeastOfTurn ? n_history : n_common;
   for (const auto& [begin, end] : plan.answers) {
-    if (n_common > begin && n_common < end) return begin;
+    if (n_common <= begin || n_common >= end) continue;
+    const bool just_written =
+        n_common >= end - kUnfinished && n_common - begin >= kLeastOfUnfinished;
+    return just_written ? n_common : begin;
   }
   return n_common;
 }

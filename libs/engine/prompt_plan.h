@@ -58,9 +58,10 @@ absl::StatusOr<PromptPlan> PlanPrompt(const PromptLanguage& language, const std:
                                       const Prompt& prompt, int answer_tokens);
 
 // How many of `n_common` leading tokens, whose K/V is cached, a request with this plan may take.
-// What happens to be equal by chance is not taken: of an answer in the history all or nothing, of
-// the turn nothing below 64 tokens. So how many tokens are served from the cache does not depend on
-// how the words of some earlier answer, with or without memory, begin (P4).
+// What happens to be equal by chance is not taken: of an answer in the history all (but its last
+// tokens, which are computed with the next request) or nothing, of the turn nothing below 64
+// tokens. So how many tokens are served from the cache does not depend on how the words of some
+// earlier answer, with or without memory, begin (P4).
 int ReusableTokens(const PromptPlan& plan, int n_common);
 
 // The conversation after `answer_text`, as its next request will render it as history.

@@ -121,5 +121,21 @@ TEST_F(PromptPlanTest, TheBudgetIsTheSameInEveryPlace) {
   }
 }
 
+TEST(ReusableTokensTest, WhatIsEqualByChanceIsNotTaken) {
+  PromptPlan plan;
+  plan.history.resize(100);
+  plan.turn.resize(200);
+  plan.answers = {{20, 50}, {80, 100}};
+  EXPECT_EQ(ReusableTokens(plan, 10), 10);  // system prompt and user: as far as they go
+  EXPECT_EQ(ReusableTokens(plan, 20), 20);
+  EXPECT_EQ(ReusableTokens(plan, 30), 20);  // half an answer
+  EXPECT_EQ(ReusableTokens(plan, 47), 47);  // just written, not closed yet
+  EXPECT_EQ(ReusableTokens(plan, 50), 50);
+  EXPECT_EQ(ReusableTokens(plan, 70), 70);
+  EXPECT_EQ(ReusableTokens(plan, 96), 80);
+  EXPECT_EQ(ReusableTokens(plan, 110), 100);  // a few words of the turn
+  EXPECT_EQ(ReusableTokens(plan, 180), 180);  // a document in the turn
+}
+
 }  // namespace
 }  // namespace dki::engine
