@@ -11,7 +11,7 @@ namespace dki::kernels {
 
 #define DKI_DECLARE_KV_KERNELS(path)                                                \
   namespace path {                                                                  \
-  void Attention(const AttentionOp& op, int begin, int end);                       \
+  void Attention(const AttentionOp& op, int begin, int end);                        \
   void EncodeKeys(const KvGroupShape& shape, const float* keys, int n_tokens,       \
                   const float* rotations, uint8_t* groups);                         \
   void EncodeValues(const KvGroupShape& shape, const float* values, int n_tokens,   \
