@@ -94,7 +94,30 @@ double MultiplyAddsScalar() {
 
 }  // namespace
 
+#if defined(__x86_64__)
+namespace {
+__attribute__((target("avx2"))) void ReadAll256(const char* data, size_t n) {
+  __m256i sum[8];
+  for (__m256i& s : sum) s = _mm256_setzero_si256();
+  for (size_t i = 0; i + 256 <= n; i += 256) {
+    __builtin_prefetch(data + i + 2048);
+    __builtin_prefetch(data + i + 2048 + 64);
+    __builtin_prefetch(data + i + 2048 + 128);
+    __builtin_prefetch(data + i + 2048 + 192);
+#pragma GCC unroll 8
+    for (int j = 0; j < 8; ++j)
+      sum[j] = _mm256_or_si256(sum[j], _mm256_loadu_si256((const __m256i*)(data + i + 32 * j)));
+  }
+#pragma GCC unroll 8
+  for (int j = 0; j < 8; ++j) asm volatile("" : "+x"(sum[j]));
+}
+}  // namespace
+#endif
+
 void ReadAll(const char* data, size_t n) {
+#if defined(__x86_64__)
+  if (IsSupported(Isa::kAvx2)) return ReadAll256(data, n);
+#endif
   uint64_t sum[4] = {};
   for (size_t i = 0; i + 64 <= n; i += 64) {
     uint64_t words[8];

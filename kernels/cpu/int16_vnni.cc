@@ -4,7 +4,11 @@
 namespace {
 
 struct IntLanes : Int16Lanes512 {
-  static inline I Dot(I sum, I w, I x) { return _mm512_dpwssd_epi32(sum, w, x); }
+  // _mm512_dpwssd_epi32, around which GCC 12 copies every sum twice.
+  static inline I Dot(I sum, I w, I x) {
+    asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(w), "v"(x));
+    return sum;
+  }
 };
 
 }  // namespace

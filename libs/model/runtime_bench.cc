@@ -5,10 +5,14 @@
 //                 [--kv F] [--prefill N] [--decode N] [--context N] [--reps N] [--json]
 // Decoding starts behind a context of N tokens. Prints the best of the repetitions; with --json a
 // list of {name, value, unit}.
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -102,12 +106,21 @@ absl::StatusOr<int32_t> Step(Model* model, std::span<const int32_t> tokens, KvBu
 }
 
 // Bytes per second that the team reads from a buffer of `bytes`.
-double ReadBandwidth(dki::kernels::ThreadPool* pool, const std::vector<char>& buffer) {
+double ReadBandwidth(dki::kernels::ThreadPool* pool, const char* buffer, size_t bytes) {
   const Stopwatch reading;
-  pool->ForRanges(static_cast<int>(buffer.size()), 4096, [&](int begin, int end) {
-    dki::kernels::ReadAll(buffer.data() + begin, end - begin);
-  });
-  return static_cast<double>(buffer.size()) / reading.Seconds();
+  pool->ForRanges(static_cast<int>(bytes), 4096,
+                  [&](int begin, int end) { dki::kernels::ReadAll(buffer + begin, end - begin); });
+  return static_cast<double>(bytes) / reading.Seconds();
+}
+
+// A written buffer in huge pages, as the packed weights are.
+std::unique_ptr<char, void (*)(void*)> MakeBuffer(size_t bytes) {
+  constexpr size_t kHugePage = size_t{2} << 20;
+  const size_t rounded = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+  void* data = std::aligned_alloc(kHugePage, rounded);
+  madvise(data, rounded, MADV_HUGEPAGE);
+  std::memset(data, 1, rounded);
+  return {static_cast<char*>(data), std::free};
 }
 
 // Operations per second of int8 dot products on all threads.
@@ -142,7 +155,8 @@ absl::StatusOr<std::vector<Figure>> Measure(const Flags& flags, std::string* des
   double read_rate = 0;
   double int8_rate = 0;
   dki::kernels::ThreadPool pool(flags.options.n_threads);
-  const std::vector<char> buffer(model->weight_bytes_per_token(), 1);
+  const size_t buffer_bytes = model->weight_bytes_per_token();
+  const auto buffer = MakeBuffer(buffer_bytes);
   KvBuffer context(model->kv_shape(), std::max(flags.prefill, flags.context) + flags.decode);
   for (int rep = 0; rep < flags.reps; ++rep) {
     context.Resize(0);
@@ -158,7 +172,7 @@ absl::StatusOr<std::vector<Figure>> Measure(const Flags& flags, std::string* des
       DKI_ASSIGN_OR_RETURN(token, Step(model.get(), {&token, 1}, &context));
     }
     decode_seconds = std::min(decode_seconds, decoding.Seconds());
-    read_rate = std::max(read_rate, ReadBandwidth(&pool, buffer));
+    read_rate = std::max(read_rate, ReadBandwidth(&pool, buffer.get(), buffer_bytes));
     int8_rate = std::max(int8_rate, Int8Rate(&pool));
   }
   const double weight_bytes = static_cast<double>(model->weight_bytes_per_token());
