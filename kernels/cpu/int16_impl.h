@@ -30,7 +30,7 @@ constexpr int kFewTokens = IntLanes::kFewTokens;
 constexpr int kTileTokens = IntLanes::kTileTokens;
 constexpr int kVecs = 2;
 // Tokens that an unpacked tile serves before the next: their activations stay in L2.
-constexpr int kTokenBlock = 192;
+constexpr int kTokenBlock = 264;
 
 constexpr size_t kHalfBytes = 2 * kTileRows;
 constexpr size_t kUnpackedD = 16 * 64, kUnpackedM = kUnpackedD + 64;
