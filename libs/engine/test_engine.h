@@ -16,8 +16,9 @@ namespace dki::engine {
 
 class TestModel {
  public:
-  explicit TestModel(const std::string& gguf_path) {
-    absl::StatusOr<LoadedModel> loaded = LoadedModel::Load(gguf_path, {.n_threads = 2});
+  explicit TestModel(const std::string& gguf_path, const std::string& activations = "auto") {
+    absl::StatusOr<LoadedModel> loaded =
+        LoadedModel::Load(gguf_path, {.n_threads = 2, .activations = activations});
     if (!loaded.ok()) fprintf(stderr, "%s\n", dki::ToString(loaded.status()).c_str());
     DKI_CHECK(loaded.ok());
     loaded_ = *std::move(loaded);
