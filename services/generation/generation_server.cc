@@ -38,6 +38,10 @@ class GenerationServer : public rpc::ServiceInstance {
     engine_ = std::make_unique<engine::Engine>(options, model_.model.get(), model_.tokenizer.get(),
                                                model_.format.get(), packs_.get());
     service_.Serve(engine_.get(), &model_);
+    runtime_->metrics()
+        .GetGauge("dki_runtime_info", "The kernels and the kind of activations picked at start: 1.",
+                  {{"runtime", model_.model->description()}})
+        ->Set(1);
     runtime_->SetReady(true);
     log::Info("model loaded", {{"model", model_.model->config().name},
                                {"fingerprint", model_.model->config().fingerprint},

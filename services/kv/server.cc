@@ -114,6 +114,10 @@ class KvServer : public rpc::ServiceInstance {
   absl::Status Start() override {
     auto model = engine::LoadedModel::Load(settings_.model_path, settings_.model);
     if (!model.ok()) return Annotate(model.status(), "runtime.model");
+    runtime_->metrics()
+        .GetGauge("dki_runtime_info", "The kernels and the kind of activations picked at start: 1.",
+                  {{"runtime", model->model->description()}})
+        ->Set(1);
     log::Info("model loaded", {{"model", model->model->config().name},
                                {"fingerprint", model->model->config().fingerprint},
                                {"runtime", model->model->description()}});
