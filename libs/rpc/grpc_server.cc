@@ -2,7 +2,6 @@
 #include "libs/rpc/grpc_server.h"
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
-#include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/impl/server_builder_plugin.h>
 #include <grpcpp/impl/server_initializer.h>
@@ -48,13 +47,10 @@ absl::Status CannotListen(const std::string& field, const std::string& address) 
   return FailedPrecondition("%s: cannot listen on %s (is the address in use?)", field, address);
 }
 
-// The services of all servers made from now on; gRPC keeps both settings per process.
-void InitPlugins() {
+// For all servers made from now on; gRPC keeps the setting per process.
+void InitReflection() {
   static std::once_flag once;
-  std::call_once(once, [] {
-    grpc::EnableDefaultHealthCheckService(true);
-    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  });
+  std::call_once(once, [] { grpc::reflection::InitProtoReflectionServerBuilderPlugin(); });
 }
 
 // Learns the full names of the registered services, which a grpc::Service does not tell.
@@ -109,7 +105,7 @@ GrpcServer::GrpcServer(const config::v1::Server& config, ServiceRuntime* runtime
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const config::v1::Server& config,
                                                               ServiceRuntime* runtime,
                                                               ServiceInstance* instance) {
-  InitPlugins();
+  InitReflection();
   std::unique_ptr<GrpcServer> server(new GrpcServer(config, runtime, instance));
   DKI_RETURN_IF_ERROR(server->StartMetrics());
   DKI_RETURN_IF_ERROR(server->Listen());
@@ -149,25 +145,23 @@ absl::Status GrpcServer::Listen() {
   builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 4);
-  builder.SetOption(std::make_unique<NamesOption>(&service_names_));
+  std::vector<std::string> names;
+  builder.SetOption(std::make_unique<NamesOption>(&names));
+  builder.RegisterService(&health_);
   for (grpc::Service* service : instance_->services()) builder.RegisterService(service);
   builder.experimental().SetInterceptorCreators(ParseErrorInterceptors());
   server_ = builder.BuildAndStart();
   if (server_ == nullptr || port_ == 0) return CannotListen("server.listen", address);
-  runtime_->state().SetReadyListener([this](bool ready) { SetServing(ready); });
+  health_.SetServices(std::move(names));
+  runtime_->state().SetReadyListener([this](bool ready) { health_.SetServing(ready); });
   return absl::OkStatus();
-}
-
-void GrpcServer::SetServing(bool serving) {
-  grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService();
-  health->SetServingStatus("", serving);
-  for (const std::string& name : service_names_) health->SetServingStatus(name, serving);
 }
 
 void GrpcServer::Drain() {
   if (server_ == nullptr) return;
   runtime_->state().BeginDrain();
   instance_->Drain();
+  health_.Shutdown();
   const auto timeout = std::chrono::seconds(config_.drain_timeout().seconds()) +
                        std::chrono::nanoseconds(config_.drain_timeout().nanos());
   server_->Shutdown(std::chrono::system_clock::now() +
@@ -182,6 +176,7 @@ GrpcServer::~GrpcServer() {
   if (server_ == nullptr) return;
   runtime_->state().SetReadyListener(nullptr);
   instance_->Drain();
+  health_.Shutdown();
   server_->Shutdown(std::chrono::system_clock::now());
 }
 

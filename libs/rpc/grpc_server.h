@@ -10,6 +10,7 @@
 
 #include "dki/config/v1/server.pb.h"
 #include "libs/base/status.h"
+#include "libs/rpc/health_service.h"
 #include "libs/rpc/run_service.h"
 #include "libs/rpc/service_runtime.h"
 
@@ -42,13 +43,12 @@ class GrpcServer {
   GrpcServer(const config::v1::Server& config, ServiceRuntime* runtime, ServiceInstance* instance);
   absl::Status Listen();
   absl::Status StartMetrics();
-  void SetServing(bool serving);
 
   const config::v1::Server config_;
   ServiceRuntime* const runtime_;
   ServiceInstance* const instance_;
   std::unique_ptr<prometheus::Exposer> exposer_;
-  std::vector<std::string> service_names_;
+  HealthService health_;
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;
 };

@@ -62,6 +62,51 @@ TEST_F(GrpcServerTest, HealthFollowsReadiness) {
   EXPECT_EQ(HealthOf(channel_, "dki.Other"), HealthCheckResponse::SERVICE_UNKNOWN);
 }
 
+TEST_F(GrpcServerTest, HealthIsWatchedUntilTheServerEnds) {
+  Start();
+  grpc::health::v1::HealthCheckRequest request;
+  request.set_service(kServiceName);
+  grpc::ClientContext context;
+  const auto stub = Health::NewStub(channel_);
+  const auto watch = stub->Watch(&context, request);
+  HealthCheckResponse response;
+  ASSERT_TRUE(watch->Read(&response));
+  EXPECT_EQ(response.status(), HealthCheckResponse::NOT_SERVING);
+  runtime_->SetReady(true);
+  ASSERT_TRUE(watch->Read(&response));
+  EXPECT_EQ(response.status(), HealthCheckResponse::SERVING);
+  server_->Drain();
+  ASSERT_TRUE(watch->Read(&response));
+  EXPECT_EQ(response.status(), HealthCheckResponse::NOT_SERVING);
+  EXPECT_FALSE(watch->Read(&response));
+  EXPECT_EQ(watch->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(GrpcServerTest, WatchersAreLimited) {
+  Start();
+  const auto stub = Health::NewStub(channel_);
+  struct Watcher {
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::ClientReader<HealthCheckResponse>> stream;
+  };
+  std::vector<std::unique_ptr<Watcher>> watchers;
+  HealthCheckResponse response;
+  for (int i = 0; i < 64; ++i) {
+    watchers.push_back(std::make_unique<Watcher>());
+    watchers.back()->stream = stub->Watch(&watchers.back()->context, {});
+    ASSERT_TRUE(watchers.back()->stream->Read(&response));
+  }
+  grpc::ClientContext context;
+  const auto refused = stub->Watch(&context, {});
+  EXPECT_FALSE(refused->Read(&response));
+  EXPECT_EQ(refused->Finish().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(HealthOf(channel_, ""), HealthCheckResponse::NOT_SERVING);
+  for (auto& watcher : watchers) {
+    watcher->context.TryCancel();
+    watcher->stream->Finish();
+  }
+}
+
 TEST_F(GrpcServerTest, DrainingIsNotServingAndCannotBecomeReady) {
   Start();
   runtime_->SetReady(true);
