@@ -1,27 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libs/engine/attention_shares.h"
 
+#include <algorithm>
+
 namespace dki::engine {
 
-model::AttentionMass MakeAttentionMass(int n_layers, int n_segments) {
-  model::AttentionMass mass;
-  mass.n_layers = n_layers;
-  mass.n_columns = n_segments + 1;
-  mass.biased.assign(static_cast<size_t>(n_layers) * mass.n_columns, 0.0);
-  mass.unbiased = mass.biased;
-  return mass;
-}
-
-Share ShareOf(const model::AttentionMass& mass, int column, int n_heads) {
+Share ShareOf(const model::AttentionMass& mass, int column) {
   Share share;
   if (mass.rows == 0) return share;
-  for (int layer = 0; layer < mass.n_layers; ++layer) {
-    const size_t at = static_cast<size_t>(layer) * mass.n_columns + column;
+  for (size_t at = column; at < mass.size(); at += mass.n_columns) {
     share.biased += mass.biased[at];
     share.unbiased += mass.unbiased[at];
   }
-  const double n = static_cast<double>(mass.n_layers) * mass.rows * n_heads;
+  const double n = static_cast<double>(mass.n_layers) * mass.n_heads * mass.rows;
   return {share.biased / n, share.unbiased / n};
+}
+
+double MiddleShareOf(const model::AttentionMass& mass, int column) {
+  if (mass.rows == 0) return 0.0;
+  const int begin = mass.n_layers / 4;
+  const int end = std::max(begin + 1, 3 * mass.n_layers / 4);
+  double share = 0.0;
+  for (int layer = begin; layer < end; ++layer) {
+    for (int head = 0; head < mass.n_heads; ++head) {
+      share += mass.biased[mass.at(layer, head, column)];
+    }
+  }
+  return share / (static_cast<double>(end - begin) * mass.n_heads * mass.rows);
+}
+
+double HeadShareOf(const model::AttentionMass& mass, int column, injection::AttentionHead head) {
+  if (mass.rows == 0) return 0.0;
+  return mass.biased[mass.at(head.layer, head.head, column)] / static_cast<double>(mass.rows);
 }
 
 }  // namespace dki::engine

@@ -5,6 +5,7 @@
 // Pure functions.
 #pragma once
 
+#include "libs/injection/attention_head.h"
 #include "libs/model/model.h"
 
 namespace dki::engine {
@@ -14,10 +15,10 @@ struct Share {
   double unbiased = 0.0;  // as if every weight were 1
 };
 
-// An empty accumulator for `n_segments` segments.
-model::AttentionMass MakeAttentionMass(int n_layers, int n_segments);
-
 // The share of column `column`. 0 before any row was accumulated.
-Share ShareOf(const model::AttentionMass& mass, int column, int n_heads);
+Share ShareOf(const model::AttentionMass& mass, int column);
+// As weighed: the mean over the heads of the middle half of the layers, and of one head.
+double MiddleShareOf(const model::AttentionMass& mass, int column);
+double HeadShareOf(const model::AttentionMass& mass, int column, injection::AttentionHead head);
 
 }  // namespace dki::engine

@@ -86,9 +86,32 @@ absl::StatusOr<ScoreResult> Engine::Score(const RequestContext& context, const P
   return scores;
 }
 
-absl::StatusOr<Engine::TicketPtr> Engine::Prepare(
-    const RequestContext& context, Prompt prompt, const AnswerOptions& options,
-    std::optional<std::vector<int32_t>> continuation) {
+absl::StatusOr<ProbeResult> Engine::Probe(const RequestContext& context, const Prompt& prompt,
+                                          std::span<const injection::AttentionHead> heads) {
+  DKI_RETURN_IF_ERROR(ValidatePrompt(prompt));
+  DKI_RETURN_IF_ERROR(ValidateHeads(heads, *language_.config));
+  Prompt probe = prompt;
+  probe.answer_prefix.clear();
+  for (Memory& memory : probe.memories) memory.alpha_read = memory.alpha_answer = 1.0;
+  AnswerOptions nothing;
+  nothing.max_tokens = 1;
+  DKI_ASSIGN_OR_RETURN(const TicketPtr ticket, Prepare(context, std::move(probe), nothing,
+                                                       std::nullopt, /*is_probe=*/true));
+  if (ticket->sequence.input().plan.pack) {  // otherwise there is nothing to look at
+    DKI_RETURN_IF_ERROR(Submit(ticket));
+    DKI_RETURN_IF_ERROR(Deliver(*ticket, nullptr));
+    if (ticket->sequence.finish_reason() == "cancelled") return Cancelled("the caller cancelled");
+  }
+  return ProbeResult{.memories = ticket->sequence.TakeProbe(heads),
+                     .usage = ticket->sequence.usage(),
+                     .degraded = ticket->degraded,
+                     .timings = ticket->timings()};
+}
+
+absl::StatusOr<Engine::TicketPtr> Engine::Prepare(const RequestContext& context, Prompt prompt,
+                                                  const AnswerOptions& options,
+                                                  std::optional<std::vector<int32_t>> continuation,
+                                                  bool is_probe) {
   const Ticket::Clock::time_point created = Ticket::Clock::now();
   {
     MutexLock lock(&mutex_);
@@ -140,14 +163,17 @@ absl::StatusOr<Engine::TicketPtr> Engine::Prepare(
     }
   }
 
-  auto ticket =
-      std::make_shared<Ticket>(context, Sequence({.tenant_id = context.tenant_id,
-                                                  .prompt = std::move(prompt),
-                                                  .plan = std::move(plan),
-                                                  .blocks = std::move(blocks),
-                                                  .options = options,
-                                                  .continuation = std::move(continuation)},
-                                                 language_, model_->kv_shape(), meter_));
+  if (is_probe) {  // the message alone
+    plan.turn.resize(plan.turn.size() - language_.format->RenderAnswerHeader().size());
+  }
+  auto ticket = std::make_shared<Ticket>(context, Sequence({.tenant_id = context.tenant_id,
+                                                            .prompt = std::move(prompt),
+                                                            .plan = std::move(plan),
+                                                            .blocks = std::move(blocks),
+                                                            .options = options,
+                                                            .continuation = std::move(continuation),
+                                                            .is_probe = is_probe},
+                                                           language_, model_->kv_shape(), meter_));
   ticket->degraded = std::move(degraded);
   ticket->created = created;
   ticket->pack_us = pack_us;

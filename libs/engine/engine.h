@@ -20,6 +20,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -97,6 +98,12 @@ class Engine {
   absl::StatusOr<ScoreResult> Score(const RequestContext& context, const Prompt& prompt,
                                     const std::string& continuation);
 
+  // How the user's message of `prompt` attends to its memories, all of them at weight 1: a prefill
+  // of that message alone, without an answer. Prefix and history stay in the prefix cache for the
+  // request that follows. INVALID_ARGUMENT for a head that the model has not.
+  absl::StatusOr<ProbeResult> Probe(const RequestContext& context, const Prompt& prompt,
+                                    std::span<const injection::AttentionHead> heads);
+
   EngineStats stats() const;
   // A guess at when the queue will have room again.
   std::chrono::milliseconds RetryAfter() const;
@@ -114,7 +121,8 @@ class Engine {
 
   absl::StatusOr<TicketPtr> Prepare(const RequestContext& context, Prompt prompt,
                                     const AnswerOptions& options,
-                                    std::optional<std::vector<int32_t>> continuation);
+                                    std::optional<std::vector<int32_t>> continuation,
+                                    bool is_probe = false);
   absl::Status Submit(const TicketPtr& ticket);
   // Whether a request of this tenant, whose memories hold so much, may wait.
   absl::Status CheckRoom(const RequestContext& context, int64_t memory_bytes)

@@ -96,7 +96,7 @@ void Engine::End(Ticket& ticket, absl::Status status) {
   sequence.Release();
   const bool cancelled = sequence.finish_reason() == "cancelled";
   std::optional<Conversation> next;
-  if (status.ok() && !cancelled && !sequence.input().continuation) {
+  if (status.ok() && !cancelled && !sequence.input().continuation && !sequence.input().is_probe) {
     absl::StatusOr<std::vector<int32_t>> tokens =
         RenderNextHistory(language_, sequence.input().prompt, sequence.answer_text());
     if (tokens.ok() && static_cast<int>(tokens->size()) <= language_.config->context_length) {

@@ -304,6 +304,43 @@ TEST_F(EngineTest, SharesOfAttentionFollowTheWeight) {
 }
 
 // Text arrives once, in whole characters, and is the answer's text.
+TEST_F(EngineTest, AProbeTellsHowTheMessageAttends) {
+  std::vector<injection::AttentionHead> all;
+  const model::ModelConfig& config = *model_.language().config;
+  for (int layer = 0; layer < config.n_layers; ++layer) {
+    for (int head = 0; head < config.n_heads; ++head) all.push_back({layer, head});
+  }
+  const Prompt prompt =
+      WithMemories(WithHistory(Ask(kQuestion)), MemoryPlace::kInjected, /*alpha=*/0.25);
+  const auto engine = model_.MakeEngine();
+  ASSERT_OK_AND_ASSIGN(const ProbeResult probe, engine->Probe(For("t"), prompt, all));
+  ASSERT_EQ(probe.memories.size(), 3u);
+  for (const ProbedMemory& memory : probe.memories) {
+    EXPECT_GT(memory.outcome.attention_share, 0.0);
+    // At weight 1, whatever the prompt says.
+    EXPECT_DOUBLE_EQ(memory.outcome.attention_share, memory.outcome.attention_share_unbiased);
+    double sum = 0.0;
+    for (const double share : memory.head_shares) sum += share;
+    EXPECT_NEAR(sum / static_cast<double>(all.size()), memory.outcome.attention_share, 1e-9);
+  }
+
+  // The same shares in small pieces, behind a cached prefix; and the probe leaves that behind.
+  Engine::Options small;
+  small.prefill_chunk = 3;
+  const auto other = model_.MakeEngine(small);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_OK_AND_ASSIGN(const ProbeResult again, other->Probe(For("t"), prompt, all));
+    EXPECT_EQ(again.usage.cached_prompt_tokens > 0, i == 1);
+    for (size_t m = 0; m < 3; ++m) {
+      EXPECT_EQ(again.memories[m].head_shares, probe.memories[m].head_shares);
+    }
+  }
+  ASSERT_OK_AND_ASSIGN(const ProbeResult none, engine->Probe(For("t"), Ask(kQuestion), all));
+  EXPECT_THAT(none.memories, IsEmpty());
+  EXPECT_THAT(engine->Probe(For("t"), prompt, {{{0, config.n_heads}}}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("heads[0].head")));
+}
+
 TEST_F(EngineTest, WhatIsStreamedIsTheAnswer) {
   class Collects : public AnswerSink {
    public:

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "libs/injection/attention_head.h"
 #include "libs/model/chat_format.h"
 #include "libs/model/sampler.h"
 
@@ -109,6 +110,20 @@ struct ScoreResult {
   std::vector<int32_t> greedy_ids;
   std::vector<MemoryOutcome> memories;
   std::vector<std::string> degraded;
+};
+
+// What the user's message saw of a memory while it was read with all memories at weight 1: the
+// mean over its tokens of the softmax mass on the memory's line.
+struct ProbedMemory {
+  MemoryOutcome outcome;            // the share: mean over all query heads
+  double middle_share = 0.0;        // mean over the query heads of the middle half of the layers
+  std::vector<double> head_shares;  // of the heads asked for, in their order
+};
+struct ProbeResult {
+  std::vector<ProbedMemory> memories;  // in the request's order
+  Usage usage;
+  std::vector<std::string> degraded;
+  Timings timings;
 };
 
 // Receives an answer while it is written, on the thread that called Engine::Generate: OnStarted

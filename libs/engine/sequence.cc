@@ -39,7 +39,6 @@ Sequence::Sequence(SequenceInput input, const PromptLanguage& language, const mo
       history_(shape, 0, meter_),
       context_tokens_(ContextTokens(input_.plan)),
       context_(shape, 0, meter_),
-      mass_(MakeAttentionMass(shape.n_layers, CountSegments(input_))),
       sampler_(input_.options.sampling),
       text_(input_.options.stop),
       recent_(input_.plan.turn) {
@@ -127,6 +126,7 @@ bool Sequence::writing() const {
 bool Sequence::next_chunk_counts() const {
   if (!has_pack_ || std::cmp_less(history_.size(), input_.plan.history.size())) return false;
   if (context_.size() < absorbed_) return false;
+  if (input_.is_probe) return true;
   return prefilled_ || context_.size() + 1 >= static_cast<int>(context_tokens_.size());
 }
 
@@ -202,6 +202,11 @@ std::optional<model::Chunk> Sequence::NextChunk(int* prompt_budget) {
     return chunk;
   }
   const std::span<const int32_t> rest = context_tokens().subspan(context_.size());
+  if (input_.is_probe) {
+    model::Chunk chunk = ContextChunk(take(rest, *prompt_budget), Weights::kRead);
+    chunk.mass = &mass_;
+    return chunk;
+  }
   const bool separate_last = has_pack_ && rest.size() > 1;
   model::Chunk chunk = ContextChunk(
       take(separate_last ? rest.first(rest.size() - 1) : rest, *prompt_budget), Weights::kRead);
@@ -219,6 +224,10 @@ std::string Sequence::Absorb(const model::Chunk& chunk, std::span<const float> l
       cache->Insert(input_.tenant_id, input_.plan.history, history_);
     }
     return "";
+  }
+  if (input_.is_probe && chunk.mass != nullptr) {
+    absorbed_ = context_.size();
+    if (std::cmp_equal(absorbed_, context_tokens_.size())) finish_reason_ = "stop";
   }
   if (chunk.logits == model::LogitsWanted::kNone) return "";
   absorbed_ = context_.size();
@@ -283,14 +292,16 @@ Usage Sequence::usage() const {
           .completion_tokens = completion_tokens()};
 }
 
+int Sequence::FirstMemorySegment() const {  // behind history and the pack's header
+  return CountSegments(input_) - static_cast<int>(input_.blocks.size()) + 1;
+}
+
 std::vector<MemoryOutcome> Sequence::Outcomes() const {
   std::vector<MemoryOutcome> outcomes = input_.plan.memories;
   if (!has_pack_) return outcomes;
-  const int first_memory = CountSegments(input_) - static_cast<int>(input_.blocks.size()) + 1;
   for (size_t i = 0; i < input_.plan.kept.size(); ++i) {
     MemoryOutcome& outcome = outcomes[input_.plan.kept[i]];
-    const Share share =
-        ShareOf(mass_, first_memory + static_cast<int>(i), language_.config->n_heads);
+    const Share share = ShareOf(mass_, FirstMemorySegment() + static_cast<int>(i));
     outcome.attention_share = share.biased;
     outcome.attention_share_unbiased = share.unbiased;
     outcome.tier = input_.blocks[i + 1].tier;
@@ -306,15 +317,33 @@ Answer Sequence::TakeAnswer() {
                 .usage = usage(),
                 .memories = Outcomes()};
   if (has_pack_) {
-    const int n_heads = language_.config->n_heads;
     const int last = CountSegments(input_) - 1;
     const int first = CountSegments(input_) - static_cast<int>(input_.blocks.size());
-    const Share header = ShareOf(mass_, first, n_heads);
-    const Share footer = ShareOf(mass_, last, n_heads);
+    const Share header = ShareOf(mass_, first);
+    const Share footer = ShareOf(mass_, last);
     answer.lead_in_share = header.biased + footer.biased;
     answer.lead_in_share_unbiased = header.unbiased + footer.unbiased;
   }
   return answer;
+}
+
+std::vector<ProbedMemory> Sequence::TakeProbe(
+    std::span<const injection::AttentionHead> heads) const {
+  std::vector<ProbedMemory> probed;
+  for (MemoryOutcome& outcome : Outcomes()) {
+    probed.push_back({.outcome = std::move(outcome),
+                      .head_shares = std::vector<double>(heads.size(), 0.0)});
+  }
+  if (!has_pack_) return probed;
+  for (size_t i = 0; i < input_.plan.kept.size(); ++i) {
+    ProbedMemory& memory = probed[input_.plan.kept[i]];
+    const int column = FirstMemorySegment() + static_cast<int>(i);
+    memory.middle_share = MiddleShareOf(mass_, column);
+    for (size_t h = 0; h < heads.size(); ++h) {
+      memory.head_shares[h] = HeadShareOf(mass_, column, heads[h]);
+    }
+  }
+  return probed;
 }
 
 ScoreResult Sequence::TakeScores() {

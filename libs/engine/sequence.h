@@ -40,6 +40,8 @@ struct SequenceInput {
   AnswerOptions options;
   // Set for scoring: the tokens whose probabilities are wanted; nothing is sampled then.
   std::optional<std::vector<int32_t>> continuation;
+  // Only how the user's message attends to the memories is wanted; plan.turn ends with it.
+  bool is_probe = false;
 };
 
 class Sequence {
@@ -98,6 +100,8 @@ class Sequence {
   std::vector<MemoryOutcome> Outcomes() const;
   Answer TakeAnswer();
   ScoreResult TakeScores();
+  // REQUIRES: the heads exist.
+  std::vector<ProbedMemory> TakeProbe(std::span<const injection::AttentionHead> heads) const;
 
  private:
   enum class Weights { kRead, kAnswer };
@@ -107,6 +111,7 @@ class Sequence {
   // All that the running context holds or has held: the turn (or everything), then the answer.
   int n_stream() const;
   int32_t StreamToken(int index) const;
+  int FirstMemorySegment() const;
   std::string AbsorbAnswerRow(std::span<const float> logits);
   void AbsorbScoreRow(std::span<const float> logits);
 

@@ -112,4 +112,24 @@ absl::Status ValidateContinuation(std::string_view continuation) {
   return CheckText("continuation", continuation, 1, kMaxPrefixBytes);
 }
 
+absl::Status ValidateHeads(std::span<const injection::AttentionHead> heads,
+                           const model::ModelConfig& config) {
+  if (heads.size() > kMaxProbedHeads) {
+    return InvalidArgument("heads has %d entries, at most %d are allowed", heads.size(),
+                           kMaxProbedHeads);
+  }
+  for (size_t i = 0; i < heads.size(); ++i) {
+    const auto [layer, head] = heads[i];
+    if (layer < 0 || layer >= config.n_layers) {
+      return InvalidArgument("heads[%d].layer is %d, the model has %d layers", i, layer,
+                             config.n_layers);
+    }
+    if (head < 0 || head >= config.n_heads) {
+      return InvalidArgument("heads[%d].head is %d, the model has %d query heads", i, head,
+                             config.n_heads);
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace dki::engine

@@ -16,15 +16,17 @@ static_assert(kPageTokens == kernels::kAttentionTile);
 // Rows that are worth waking a thread for, in row-wise functions.
 constexpr int kRowGrain = 8;
 
-// Sums rows' shares over rows and heads, in their order; a segment's pages go to its column.
+// Sums rows' shares, in their order; a segment's pages go to its column.
 void Accumulate(const std::vector<double>& shares, int n_rows, int n_heads,
                 const std::vector<int>& columns, int layer, AttentionMass* mass) {
-  const size_t at = static_cast<size_t>(layer) * mass->n_columns;
   const double* share = shares.data();
-  for (size_t i = 0; i < static_cast<size_t>(n_rows) * n_heads; ++i) {
-    for (const int column : columns) {
-      mass->biased[at + column] += *share++;
-      mass->unbiased[at + column] += *share++;
+  for (int row = 0; row < n_rows; ++row) {
+    for (int head = 0; head < n_heads; ++head) {
+      const size_t at = mass->at(layer, head, 0);
+      for (const int column : columns) {
+        mass->biased[at + column] += *share++;
+        mass->unbiased[at + column] += *share++;
+      }
     }
   }
 }
@@ -46,10 +48,10 @@ void ForwardPass::PrepareAttention(Piece* piece) {
   AttentionMass* mass = piece->chunk->mass;
   if (mass != nullptr && mass->n_columns == 0) {
     mass->n_layers = config_.n_layers;
+    mass->n_heads = config_.n_heads;
     mass->n_columns = static_cast<int>(piece->chunk->segments.size()) + 1;
-    const size_t size = static_cast<size_t>(mass->n_columns) * config_.n_layers;
-    mass->biased.assign(size, 0.0);
-    mass->unbiased.assign(size, 0.0);
+    mass->biased.assign(mass->size(), 0.0);
+    mass->unbiased.assign(mass->size(), 0.0);
   }
 }
 

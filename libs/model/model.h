@@ -32,15 +32,22 @@ struct Segment {
   double alpha = 1.0;
 };
 
-// How much attention each segment of a chunk received. Sums over rows and query heads of the
-// softmax mass, one value per layer and segment; the last column is the chunk's own context. Divide
-// by rows * n_heads for the mean.
+// How much attention each segment of a chunk received from each query head. Sums over rows of the
+// softmax mass; the last column is the chunk's own context. Divide by rows for the mean.
 struct AttentionMass {
   int n_layers = 0;
-  int n_columns = 0;           // segments + 1
-  int64_t rows = 0;            // tokens accumulated
-  std::vector<double> biased;  // [n_layers, n_columns], with the weights alpha: what the answer saw
-  std::vector<double> unbiased;  // [n_layers, n_columns], as if every alpha were 1
+  int n_heads = 0;
+  int n_columns = 0;  // segments + 1
+  int64_t rows = 0;   // tokens accumulated
+  // [n_layers, n_heads, n_columns]: with the weights alpha, which is what the answer saw, and as if
+  // every alpha were 1.
+  std::vector<double> biased;
+  std::vector<double> unbiased;
+
+  size_t size() const { return static_cast<size_t>(n_layers) * n_heads * n_columns; }
+  size_t at(int layer, int head, int column) const {
+    return (static_cast<size_t>(layer) * n_heads + head) * n_columns + column;
+  }
 };
 
 enum class LogitsWanted { kNone, kLast, kAll };

@@ -135,12 +135,12 @@ TEST_P(ModelTest, MassSumsToOneAndGrowsWithAlpha) {
     c.Turn(*model_, alpha, c.memory_end(), &mass);  // adds up
     ASSERT_EQ(mass.n_columns, 3);
     EXPECT_EQ(mass.rows, 10);
-    const double whole = 10.0 * model_->config().n_heads;
-    for (int layer = 0; layer < mass.n_layers; ++layer) {
-      const double* biased = &mass.biased[layer * 3];
-      EXPECT_NEAR(biased[0] + biased[1] + biased[2], whole, 1e-4);
-      const double* unbiased = &mass.unbiased[layer * 3];
-      EXPECT_NEAR(unbiased[0] + unbiased[1] + unbiased[2], whole, 1e-4);
+    ASSERT_EQ(mass.n_heads, model_->config().n_heads);
+    for (size_t at = 0; at < mass.size(); at += 3) {  // of each layer and head
+      const double* biased = &mass.biased[at];
+      EXPECT_NEAR(biased[0] + biased[1] + biased[2], 10.0, 1e-4);
+      const double* unbiased = &mass.unbiased[at];
+      EXPECT_NEAR(unbiased[0] + unbiased[1] + unbiased[2], 10.0, 1e-4);
       if (alpha == 1.0) {
         EXPECT_NEAR(biased[1], unbiased[1], 1e-4);
       }

@@ -84,9 +84,9 @@ absl::Status ValidateChunks(std::span<const Chunk> chunks, const ModelConfig& co
     if (!config.supports_placement()) DKI_RETURN_IF_ERROR(ValidateTruePrefix(chunk, index));
     if (chunk.mass != nullptr && chunk.mass->n_columns != 0) {
       const AttentionMass& mass = *chunk.mass;
-      const size_t size = static_cast<size_t>(config.n_layers) * (chunk.segments.size() + 1);
-      if (mass.n_layers != config.n_layers || mass.biased.size() != size ||
-          mass.unbiased.size() != size)
+      if (mass.n_layers != config.n_layers || mass.n_heads != config.n_heads ||
+          mass.n_columns != static_cast<int>(chunk.segments.size()) + 1 ||
+          mass.biased.size() != mass.size() || mass.unbiased.size() != mass.size())
         return InvalidArgument("chunks[%d].mass was begun with another number of segments", index);
     }
     if (!written.emplace(chunk.context, static_cast<int>(size)).second)
