@@ -52,12 +52,12 @@ std::vector<MemoryAlpha> WeighMemories(const AlphaPolicy& policy,
                                        std::optional<double> forced) {
   DKI_CHECK(!forced || (*forced >= 0.0 && *forced <= kMaxAlpha));
   double best = -INFINITY;
-  for (const MemoryRelevance& memory : memories) best = std::fmax(best, memory.cosine);
+  for (const MemoryRelevance& memory : memories) best = std::fmax(best, memory.score);
   std::vector<MemoryAlpha> alphas;
   alphas.reserve(memories.size());
   for (const MemoryRelevance& memory : memories) {
     // fmax: a cosine that is not a number weighs the floor.
-    const double weight = std::fmax(policy.floor, std::exp(policy.beta * (memory.cosine - best)));
+    const double weight = std::fmax(policy.floor, std::exp(policy.beta * (memory.score - best)));
     const double read = forced ? *forced : weight * policy.read;
     const double answer = forced ? *forced : weight * policy.answer;
     const double cap = std::min(CapOf(policy, memory.source_class), kMaxAlpha);

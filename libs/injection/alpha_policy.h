@@ -16,7 +16,7 @@ inline constexpr double kMaxAlpha = 16.0;
 enum class SourceClass { kUser, kAssistant, kDocument, kTool, kOperator };
 
 struct AlphaPolicy {
-  double beta = 2.0;    // steepness over cosine
+  double beta = 2.0;    // steepness over relevance
   double floor = 0.05;  // no memory that passed the gate weighs less
   double read = 1.0;    // factor while the turn is read
   double answer = 2.0;  // factor while the answer is written
@@ -30,7 +30,7 @@ struct AlphaPolicy {
 absl::Status Validate(const AlphaPolicy& policy);  // INVALID_ARGUMENT with the field and its limits
 
 struct MemoryRelevance {
-  double cosine = 0.0;
+  double score = 0.0;  // cosine, or log-odds of a calibration (relevance.h)
   SourceClass source_class = SourceClass::kUser;
 };
 
@@ -40,9 +40,9 @@ struct MemoryAlpha {
   bool capped = false;
 };
 
-// alpha_i = max(floor, exp(beta * (cos_i - cos_max))), times the phase's factor, cut to the class's
-// cap. With `forced`, every memory weighs that in both phases, still capped. REQUIRES: forced in
-// [0, kMaxAlpha].
+// alpha_i = max(floor, exp(beta * (score_i - score_max))), times the phase's factor, cut to the
+// class's cap. With `forced`, every memory weighs that in both phases, still capped. REQUIRES:
+// forced in [0, kMaxAlpha].
 std::vector<MemoryAlpha> WeighMemories(const AlphaPolicy& policy,
                                        std::span<const MemoryRelevance> memories,
                                        std::optional<double> forced);

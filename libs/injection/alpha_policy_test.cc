@@ -12,7 +12,7 @@ namespace dki::injection {
 namespace {
 
 TEST(WeighMemoriesTest, DefaultPolicyIsRelativeToTheBest) {
-  const std::vector<MemoryRelevance> memories = {{.cosine = 0.4}, {.cosine = 0.7}, {.cosine = -1}};
+  const std::vector<MemoryRelevance> memories = {{.score = 0.4}, {.score = 0.7}, {.score = -1}};
   const auto alphas = WeighMemories({}, memories, std::nullopt);
   EXPECT_DOUBLE_EQ(alphas[0].read, std::exp(2 * (0.4 - 0.7)));
   EXPECT_DOUBLE_EQ(alphas[0].answer, 2 * std::exp(2 * (0.4 - 0.7)));
@@ -62,13 +62,13 @@ TEST(WeighMemoriesTest, StaysWithinItsLimitsAndKeepsTheOrderOfRelevance) {
                              .cap_user = to_max(random)};
     ASSERT_OK(Validate(policy));
     std::vector<MemoryRelevance> memories(1 + random() % 8);
-    for (auto& memory : memories) memory.cosine = cosine(random);
+    for (auto& memory : memories) memory.score = cosine(random);
     const auto alphas = WeighMemories(policy, memories, std::nullopt);
     for (size_t i = 0; i < memories.size(); ++i) {
       EXPECT_GE(alphas[i].read, std::min(policy.floor * policy.read, policy.cap_user));
       EXPECT_LE(std::max(alphas[i].read, alphas[i].answer), policy.cap_user);
       for (size_t j = 0; j < memories.size(); ++j) {
-        if (memories[i].cosine > memories[j].cosine) continue;
+        if (memories[i].score > memories[j].score) continue;
         EXPECT_LE(alphas[i].read, alphas[j].read);
       }
     }
@@ -76,7 +76,7 @@ TEST(WeighMemoriesTest, StaysWithinItsLimitsAndKeepsTheOrderOfRelevance) {
 }
 
 TEST(WeighMemoriesTest, ACosineThatIsNotANumberWeighsTheFloor) {
-  const std::vector<MemoryRelevance> memories = {{.cosine = NAN}, {.cosine = 0.5}};
+  const std::vector<MemoryRelevance> memories = {{.score = NAN}, {.score = 0.5}};
   const auto alphas = WeighMemories({}, memories, std::nullopt);
   EXPECT_DOUBLE_EQ(alphas[0].read, 0.05);
   EXPECT_DOUBLE_EQ(alphas[1].read, 1.0);

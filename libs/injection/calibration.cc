@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libs/injection/calibration.h"
+
+#include <cmath>
+
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "libs/model/json_reader.h"
+
+namespace dki::injection {
+namespace {
+
+using model::JsonReader;
+
+constexpr size_t kMaxHeads = 64;
+
+absl::Status ReadNumbers(JsonReader* json, std::vector<double>* numbers) {
+  numbers->clear();
+  return json->ReadArray([&]() -> absl::Status {
+    DKI_ASSIGN_OR_RETURN(const double number, json->ReadNumber());
+    numbers->push_back(number);
+    return absl::OkStatus();
+  });
+}
+
+absl::Status ReadHeads(JsonReader* json, std::vector<AttentionHead>* heads) {
+  heads->clear();
+  return json->ReadArray([&]() -> absl::Status {
+    std::vector<double> pair;
+    DKI_RETURN_IF_ERROR(ReadNumbers(json, &pair));
+    if (pair.size() != 2 || !(pair[0] >= 0 && pair[0] < 4096 && pair[1] >= 0 && pair[1] < 4096)) {
+      return InvalidArgument("heads: an entry is [layer, head], both from 0 on");
+    }
+    heads->push_back({static_cast<int>(pair[0]), static_cast<int>(pair[1])});
+    return absl::OkStatus();
+  });
+}
+
+// An object whose members are numbers, each read into its place, or the array "heads".
+struct NamedNumber {
+  const char* name;
+  double* value;
+};
+absl::Status ReadModel(JsonReader* json, const char* model, std::vector<NamedNumber> numbers,
+                       std::vector<double>* heads) {
+  return json->ReadObject([&](const std::string& name) -> absl::Status {
+    if (heads != nullptr && name == "heads") return ReadNumbers(json, heads);
+    for (const NamedNumber& number : numbers) {
+      if (name != number.name) continue;
+      DKI_ASSIGN_OR_RETURN(*number.value, json->ReadNumber());
+      if (!std::isfinite(*number.value)) return InvalidArgument("%s.%s is not finite", model, name);
+      return absl::OkStatus();
+    }
+    return InvalidArgument("%s.%s is no field of a calibration", model, name);
+  });
+}
+
+absl::Status Check(const Calibration& c) {
+  if (c.model_fingerprint.empty()) return InvalidArgument("model_fingerprint is missing");
+  if (c.heads.empty() || c.heads.size() > kMaxHeads) {
+    return InvalidArgument("heads has %d entries, it must have 1 to %d", c.heads.size(), kMaxHeads);
+  }
+  if (c.relevance.heads.size() != c.heads.size()) {
+    return InvalidArgument("relevance.heads has %d entries for %d heads", c.relevance.heads.size(),
+                           c.heads.size());
+  }
+  if (c.answer.heads.size() != c.heads.size()) {
+    return InvalidArgument("answer.heads has %d entries for %d heads", c.answer.heads.size(),
+                           c.heads.size());
+  }
+  if (!(c.answer.threshold >= 0 && c.answer.threshold <= 1)) {
+    return InvalidArgument("answer.threshold: %g, must be from 0 to 1", c.answer.threshold);
+  }
+  return Annotate(Validate(Calibrated(AlphaPolicy(), c)), "alpha");
+}
+
+std::string Numbers(const std::vector<double>& numbers) {
+  return absl::StrJoin(numbers, ", ", [](std::string* out, double number) {
+    absl::StrAppendFormat(out, "%.6g", number);
+  });
+}
+
+}  // namespace
+
+absl::StatusOr<Calibration> ParseCalibration(std::string_view text) {
+  Calibration c;
+  JsonReader json(text);
+  DKI_RETURN_IF_ERROR(json.ReadObject([&](const std::string& name) -> absl::Status {
+    if (name == "model_fingerprint") {
+      DKI_ASSIGN_OR_RETURN(c.model_fingerprint, json.ReadString());
+      return absl::OkStatus();
+    }
+    if (name == "made_from") return json.Skip();  // for people
+    if (name == "heads") return ReadHeads(&json, &c.heads);
+    if (name == "relevance") {
+      return ReadModel(&json, "relevance",
+                       {{"cosine", &c.relevance.cosine}, {"recency", &c.relevance.recency}},
+                       &c.relevance.heads);
+    }
+    if (name == "answer") {
+      return ReadModel(&json, "answer",
+                       {{"bias", &c.answer.bias},
+                        {"cosine", &c.answer.cosine},
+                        {"threshold", &c.answer.threshold}},
+                       &c.answer.heads);
+    }
+    if (name == "alpha") {
+      return ReadModel(
+          &json, "alpha",
+          {{"beta", &c.beta}, {"floor", &c.floor}, {"read", &c.read}, {"answer", &c.answer_factor}},
+          nullptr);
+    }
+    return InvalidArgument("%s is no field of a calibration", name);
+  }));
+  DKI_RETURN_IF_ERROR(json.ExpectEnd());
+  DKI_RETURN_IF_ERROR(Check(c));
+  return c;
+}
+
+std::string ToJson(const Calibration& c) {
+  const std::string heads =
+      absl::StrJoin(c.heads, ", ", [](std::string* out, const AttentionHead& head) {
+        absl::StrAppendFormat(out, "[%d, %d]", head.layer, head.head);
+      });
+  return absl::StrFormat(
+      "{\"model_fingerprint\": \"%s\",\n"
+      " \"heads\": [%s],\n"
+      " \"relevance\": {\"cosine\": %.6g, \"recency\": %.6g, \"heads\": [%s]},\n"
+      " \"answer\": {\"bias\": %.6g, \"cosine\": %.6g, \"heads\": [%s], \"threshold\": %.6g},\n"
+      " \"alpha\": {\"beta\": %.6g, \"floor\": %.6g, \"read\": %.6g, \"answer\": %.6g}}\n",
+      c.model_fingerprint, heads, c.relevance.cosine, c.relevance.recency,
+      Numbers(c.relevance.heads), c.answer.bias, c.answer.cosine, Numbers(c.answer.heads),
+      c.answer.threshold, c.beta, c.floor, c.read, c.answer_factor);
+}
+
+AlphaPolicy Calibrated(AlphaPolicy policy, const Calibration& calibration) {
+  policy.beta = calibration.beta;
+  policy.floor = calibration.floor;
+  policy.read = calibration.read;
+  policy.answer = calibration.answer_factor;
+  return policy;
+}
+
+}  // namespace dki::injection

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: what was measured about one model so that memory is used well with it: which heads look
+//   for answers, how their attention and retrieval's cosine combine, from when on the memories hold
+//   the answer, and how strongly a memory then weighs. Made by `dki calibrate`, stored as JSON with
+//   the model's fingerprint; a model without one gets the documented safe default (AlphaPolicy,
+//   GateOptions: cosine alone).
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libs/base/status.h"
+#include "libs/injection/alpha_policy.h"
+#include "libs/injection/attention_head.h"
+#include "libs/injection/relevance.h"
+
+namespace dki::injection {
+
+struct Calibration {
+  std::string model_fingerprint;
+  std::vector<AttentionHead> heads;  // to be probed; relevance.heads and answer.heads follow them
+  RelevanceModel relevance;
+  AnswerModel answer;
+  // Over relevance scores instead of cosines: beta 1 weighs memories by their odds. The caps are
+  // not part of a calibration.
+  double beta = 1.0;
+  double floor = 0.05;
+  double read = 1.0;
+  double answer_factor = 1.0;
+};
+
+// INVALID_ARGUMENT with the field that is missing, unknown or out of range.
+absl::StatusOr<Calibration> ParseCalibration(std::string_view json);
+std::string ToJson(const Calibration& calibration);
+
+// `policy` with the calibration's steepness, floor and schedule, and its own caps.
+AlphaPolicy Calibrated(AlphaPolicy policy, const Calibration& calibration);
+
+}  // namespace dki::injection

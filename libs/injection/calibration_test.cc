@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libs/injection/calibration.h"
+
+#include <gmock/gmock.h>
+
+#include "libs/testing/status_matchers.h"
+
+namespace dki::injection {
+namespace {
+
+using dki::testing::StatusIs;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+Calibration Example() {
+  Calibration c;
+  c.model_fingerprint = "abc";
+  c.heads = {{17, 4}, {18, 6}};
+  c.relevance = {.cosine = 8.0, .recency = 0.5, .heads = {1.0, 0.25}};
+  c.answer = {.bias = -3.0, .cosine = 4.0, .heads = {0.5, 1.5}, .threshold = 0.4};
+  c.beta = 0.5;
+  c.answer_factor = 2.0;
+  return c;
+}
+
+TEST(CalibrationTest, IsReadAsItWasWritten) {
+  ASSERT_OK_AND_ASSIGN(const Calibration c, ParseCalibration(ToJson(Example())));
+  EXPECT_EQ(ToJson(c), ToJson(Example()));
+  EXPECT_THAT(c.heads, ElementsAre(AttentionHead{17, 4}, AttentionHead{18, 6}));
+  EXPECT_THAT(c.relevance.heads, ElementsAre(1.0, 0.25));
+  EXPECT_EQ(c.answer.threshold, 0.4);
+}
+
+TEST(CalibrationTest, BadOnesAreRefusedByField) {
+  const auto expect = [](Calibration c, const char* field) {
+    EXPECT_THAT(ParseCalibration(ToJson(c)),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(field)));
+  };
+  Calibration c = Example();
+  c.relevance.heads.pop_back();
+  expect(c, "relevance.heads");
+  c = Example();
+  c.answer.heads.push_back(1);
+  expect(c, "answer.heads");
+  c = Example();
+  c.heads.clear();
+  expect(c, "heads");
+  c = Example();
+  c.beta = -1;
+  expect(c, "alpha");
+  c = Example();
+  c.answer.threshold = 2;
+  expect(c, "answer.threshold");
+  c = Example();
+  c.model_fingerprint = "";
+  expect(c, "model_fingerprint");
+  EXPECT_THAT(ParseCalibration("{\"heads\": [[1]]}"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("heads")));
+  EXPECT_THAT(ParseCalibration("{\"alpha\": {\"gamma\": 1}}"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("alpha.gamma")));
+}
+
+TEST(CalibrationTest, KeepsThePolicysCaps) {
+  AlphaPolicy policy;
+  policy.cap_tool = 0.25;
+  const AlphaPolicy calibrated = Calibrated(policy, Example());
+  EXPECT_EQ(calibrated.cap_tool, 0.25);
+  EXPECT_EQ(calibrated.beta, 0.5);
+  EXPECT_EQ(calibrated.answer, 2.0);
+}
+
+}  // namespace
+}  // namespace dki::injection

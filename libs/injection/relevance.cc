@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libs/injection/relevance.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "libs/base/check.h"
+
+namespace dki::injection {
+namespace {
+
+// Below this a share says nothing; ln of it is finite.
+constexpr double kLeastShare = 1e-5;
+
+double LogShare(double share) {
+  return std::log(std::fmax(share, 0.0) + kLeastShare);
+}
+
+}  // namespace
+
+std::vector<double> ScoreRelevance(const RelevanceModel& model,
+                                   std::span<const Evidence> memories) {
+  const double last = std::max<double>(1.0, static_cast<double>(memories.size()) - 1.0);
+  std::vector<double> scores;
+  scores.reserve(memories.size());
+  for (size_t i = 0; i < memories.size(); ++i) {
+    const Evidence& memory = memories[i];
+    double score = model.cosine * memory.cosine + model.recency * static_cast<double>(i) / last;
+    if (!memory.head_shares.empty()) {
+      DKI_CHECK(memory.head_shares.size() == model.heads.size());
+      for (size_t h = 0; h < model.heads.size(); ++h) {
+        score += model.heads[h] * LogShare(memory.head_shares[h]);
+      }
+    }
+    scores.push_back(score);
+  }
+  return scores;
+}
+
+double AnswerProbability(const AnswerModel& model, std::span<const Evidence> memories) {
+  if (memories.empty()) return 0.0;
+  double cosine = -1.0;
+  std::vector<double> shares(model.heads.size(), 0.0);
+  for (const Evidence& memory : memories) {
+    DKI_CHECK(memory.head_shares.size() == shares.size());
+    cosine = std::max(cosine, memory.cosine);
+    for (size_t h = 0; h < shares.size(); ++h) {
+      shares[h] = std::max(shares[h], memory.head_shares[h]);
+    }
+  }
+  double log_odds = model.bias + model.cosine * cosine;
+  for (size_t h = 0; h < shares.size(); ++h) log_odds += model.heads[h] * LogShare(shares[h]);
+  return 1.0 / (1.0 + std::exp(-log_odds));
+}
+
+}  // namespace dki::injection

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: from what is known about memories and a message, how likely each memory is the one that
+//   answers, and whether any of them does (design section 6). Two kinds of evidence: retrieval's
+//   cosine, and how much the model's retrieval heads attend to each memory while they read the
+//   message (a probe). Pure functions; the numbers come from a calibration (calibration.h).
+#pragma once
+
+#include <span>
+#include <vector>
+
+namespace dki::injection {
+
+// Of one memory.
+struct Evidence {
+  double cosine = 0.0;
+  // Softmax mass of the probed heads on the memory's line, mean over the message's tokens. Empty
+  // where nothing was probed.
+  std::vector<double> head_shares;
+};
+
+// Log-odds, up to a constant, that a memory is the one that answers:
+//   cosine * cos_i + recency * place_i + sum_h heads_h * ln(share_hi)
+// place_i is the memory's place in the pack, oldest 0, newest 1.
+struct RelevanceModel {
+  double cosine = 1.0;
+  double recency = 0.0;
+  std::vector<double> heads;  // one per probed head
+};
+// One score per memory; memories in the order of the pack. Evidence without shares is scored
+// without heads. REQUIRES: shares of all memories, or of none, as many as model.heads.
+std::vector<double> ScoreRelevance(const RelevanceModel& model, std::span<const Evidence> memories);
+
+// Probability that the memories hold the answer, a logistic model over the best of each kind of
+// evidence:
+//   bias + cosine * max_i cos_i + sum_h heads_h * ln(max_i share_hi)
+struct AnswerModel {
+  double bias = 0.0;
+  double cosine = 0.0;
+  std::vector<double> heads;
+  double threshold = 0.5;  // below, nothing is injected
+};
+// 0 without memories. REQUIRES: as above, and there are shares.
+double AnswerProbability(const AnswerModel& model, std::span<const Evidence> memories);
+
+}  // namespace dki::injection

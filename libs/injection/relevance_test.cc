@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libs/injection/relevance.h"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+
+namespace dki::injection {
+namespace {
+
+using ::testing::DoubleNear;
+using ::testing::ElementsAre;
+
+TEST(ScoreRelevanceTest, AddsUpCosinePlaceAndHeads) {
+  const RelevanceModel model{.cosine = 2.0, .recency = 0.5, .heads = {1.0, -1.0}};
+  const std::vector<Evidence> memories = {
+      {.cosine = 0.5, .head_shares = {0.1, 0.1}},
+      {.cosine = 0.5, .head_shares = {0.2, 0.1}},
+      {.cosine = 0.25, .head_shares = {0.1, 0.1}},
+  };
+  const auto scores = ScoreRelevance(model, memories);
+  ASSERT_EQ(scores.size(), 3u);
+  EXPECT_NEAR(scores[1] - scores[0], 0.25 + std::log(2.0), 1e-3);
+  EXPECT_NEAR(scores[2] - scores[0], 0.5 - 0.5, 1e-9);
+}
+
+TEST(ScoreRelevanceTest, WithoutSharesTheRestCounts) {
+  const RelevanceModel model{.cosine = 1.0, .recency = 0.0, .heads = {3.0}};
+  const std::vector<Evidence> memories = {{.cosine = 0.5, .head_shares = {}},
+                                          {.cosine = 0.1, .head_shares = {}}};
+  EXPECT_THAT(ScoreRelevance(model, memories),
+              ElementsAre(DoubleNear(0.5, 1e-12), DoubleNear(0.1, 1e-12)));
+}
+
+TEST(ScoreRelevanceTest, AShareOfNothingIsFinite) {
+  const RelevanceModel model{.cosine = 0.0, .recency = 0.0, .heads = {1.0}};
+  const std::vector<Evidence> memories = {{.cosine = 0.0, .head_shares = {0.0}}};
+  EXPECT_TRUE(std::isfinite(ScoreRelevance(model, memories)[0]));
+}
+
+TEST(AnswerProbabilityTest, TheBestOfEachEvidenceDecides) {
+  const AnswerModel model{.bias = 1.0, .cosine = 2.0, .heads = {1.0}, .threshold = 0.5};
+  const std::vector<Evidence> memories = {{.cosine = 0.5, .head_shares = {0.01}},
+                                          {.cosine = 0.1, .head_shares = {0.2}}};
+  const double log_odds = 1.0 + 2.0 * 0.5 + std::log(0.2 + 1e-5);
+  EXPECT_NEAR(AnswerProbability(model, memories), 1.0 / (1.0 + std::exp(-log_odds)), 1e-12);
+  EXPECT_EQ(AnswerProbability(model, {}), 0.0);
+}
+
+}  // namespace
+}  // namespace dki::injection
