@@ -63,7 +63,10 @@ absl::StatusOr<Answer> Engine::Generate(const RequestContext& context, const Pro
                                         const AnswerOptions& options, AnswerSink* sink) {
   DKI_RETURN_IF_ERROR(ValidatePrompt(prompt));
   DKI_RETURN_IF_ERROR(ValidateAnswerOptions(options, language_.config->context_length));
-  DKI_ASSIGN_OR_RETURN(const TicketPtr ticket, Prepare(context, prompt, options, std::nullopt));
+  SequenceInput input;
+  input.prompt = prompt;
+  input.options = options;
+  DKI_ASSIGN_OR_RETURN(const TicketPtr ticket, Prepare(context, std::move(input)));
   DKI_RETURN_IF_ERROR(Submit(ticket));
   DKI_RETURN_IF_ERROR(Deliver(*ticket, sink));
   Answer answer = ticket->sequence.TakeAnswer();
@@ -73,11 +76,15 @@ absl::StatusOr<Answer> Engine::Generate(const RequestContext& context, const Pro
 }
 
 absl::StatusOr<ScoreResult> Engine::Score(const RequestContext& context, const Prompt& prompt,
-                                          const std::string& continuation) {
+                                          const std::string& continuation,
+                                          const ScoreOptions& options) {
   DKI_RETURN_IF_ERROR(ValidatePrompt(prompt));
   DKI_RETURN_IF_ERROR(ValidateContinuation(continuation));
-  DKI_ASSIGN_OR_RETURN(const TicketPtr ticket, Prepare(context, prompt, AnswerOptions(),
-                                                       language_.tokenizer->Encode(continuation)));
+  SequenceInput input;
+  input.prompt = prompt;
+  input.continuation = language_.tokenizer->Encode(continuation);
+  input.distributions = options.distributions;
+  DKI_ASSIGN_OR_RETURN(const TicketPtr ticket, Prepare(context, std::move(input)));
   DKI_RETURN_IF_ERROR(Submit(ticket));
   DKI_RETURN_IF_ERROR(Deliver(*ticket, nullptr));
   if (ticket->sequence.finish_reason() == "cancelled") return Cancelled("the caller cancelled");
@@ -90,13 +97,13 @@ absl::StatusOr<ProbeResult> Engine::Probe(const RequestContext& context, const P
                                           std::span<const injection::AttentionHead> heads) {
   DKI_RETURN_IF_ERROR(ValidatePrompt(prompt));
   DKI_RETURN_IF_ERROR(ValidateHeads(heads, *language_.config));
-  Prompt probe = prompt;
-  probe.answer_prefix.clear();
-  for (Memory& memory : probe.memories) memory.alpha_read = memory.alpha_answer = 1.0;
-  AnswerOptions nothing;
-  nothing.max_tokens = 1;
-  DKI_ASSIGN_OR_RETURN(const TicketPtr ticket, Prepare(context, std::move(probe), nothing,
-                                                       std::nullopt, /*is_probe=*/true));
+  SequenceInput input;
+  input.prompt = prompt;
+  input.prompt.answer_prefix.clear();
+  for (Memory& memory : input.prompt.memories) memory.alpha_read = memory.alpha_answer = 1.0;
+  input.options.max_tokens = 0;
+  input.is_probe = true;
+  DKI_ASSIGN_OR_RETURN(const TicketPtr ticket, Prepare(context, std::move(input)));
   if (ticket->sequence.input().plan.pack) {  // otherwise there is nothing to look at
     DKI_RETURN_IF_ERROR(Submit(ticket));
     DKI_RETURN_IF_ERROR(Deliver(*ticket, nullptr));
@@ -108,18 +115,17 @@ absl::StatusOr<ProbeResult> Engine::Probe(const RequestContext& context, const P
                      .timings = ticket->timings()};
 }
 
-absl::StatusOr<Engine::TicketPtr> Engine::Prepare(const RequestContext& context, Prompt prompt,
-                                                  const AnswerOptions& options,
-                                                  std::optional<std::vector<int32_t>> continuation,
-                                                  bool is_probe) {
+absl::StatusOr<Engine::TicketPtr> Engine::Prepare(const RequestContext& context,
+                                                  SequenceInput input) {
   const Ticket::Clock::time_point created = Ticket::Clock::now();
   {
     MutexLock lock(&mutex_);
     DKI_RETURN_IF_ERROR(CheckRoom(context, 0));
   }
   std::vector<std::string> degraded;
+  Prompt& prompt = input.prompt;
   const int answer_tokens =
-      continuation ? static_cast<int>(continuation->size()) : options.max_tokens;
+      input.continuation ? static_cast<int>(input.continuation->size()) : input.options.max_tokens;
   DKI_ASSIGN_OR_RETURN(PromptPlan plan,
                        PlanPrompt(language_, context.tenant_id, prompt, answer_tokens));
   if (plan.pack && MostBytes(plan, answer_tokens) > options_.kv_cache_bytes) {
@@ -163,17 +169,14 @@ absl::StatusOr<Engine::TicketPtr> Engine::Prepare(const RequestContext& context,
     }
   }
 
-  if (is_probe) {  // the message alone
+  if (input.is_probe) {  // the message alone
     plan.turn.resize(plan.turn.size() - language_.format->RenderAnswerHeader().size());
   }
-  auto ticket = std::make_shared<Ticket>(context, Sequence({.tenant_id = context.tenant_id,
-                                                            .prompt = std::move(prompt),
-                                                            .plan = std::move(plan),
-                                                            .blocks = std::move(blocks),
-                                                            .options = options,
-                                                            .continuation = std::move(continuation),
-                                                            .is_probe = is_probe},
-                                                           language_, model_->kv_shape(), meter_));
+  input.tenant_id = context.tenant_id;
+  input.plan = std::move(plan);
+  input.blocks = std::move(blocks);
+  auto ticket = std::make_shared<Ticket>(
+      context, Sequence(std::move(input), language_, model_->kv_shape(), meter_));
   ticket->degraded = std::move(degraded);
   ticket->created = created;
   ticket->pack_us = pack_us;

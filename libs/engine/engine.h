@@ -96,7 +96,8 @@ class Engine {
                                   const AnswerOptions& options, AnswerSink* sink);
   // Probabilities of `continuation`, encoded by itself, behind the prompt and its answer prefix.
   absl::StatusOr<ScoreResult> Score(const RequestContext& context, const Prompt& prompt,
-                                    const std::string& continuation);
+                                    const std::string& continuation,
+                                    const ScoreOptions& options = {});
 
   // How the user's message of `prompt` attends to its memories, all of them at weight 1: a prefill
   // of that message alone, without an answer. Prefix and history stay in the prefix cache for the
@@ -119,10 +120,8 @@ class Engine {
     std::vector<int32_t> tokens;
   };
 
-  absl::StatusOr<TicketPtr> Prepare(const RequestContext& context, Prompt prompt,
-                                    const AnswerOptions& options,
-                                    std::optional<std::vector<int32_t>> continuation,
-                                    bool is_probe = false);
+  // `input` has the prompt and what is wanted; the rest of it is filled in.
+  absl::StatusOr<TicketPtr> Prepare(const RequestContext& context, SequenceInput input);
   absl::Status Submit(const TicketPtr& ticket);
   // Whether a request of this tenant, whose memories hold so much, may wait.
   absl::Status CheckRoom(const RequestContext& context, int64_t memory_bytes)

@@ -104,10 +104,16 @@ struct Answer {
   Timings timings = {};
 };
 
+struct ScoreOptions {
+  bool distributions = false;
+};
+
 struct ScoreResult {
   std::vector<int32_t> token_ids;
   std::vector<double> log_probabilities;  // natural
   std::vector<int32_t> greedy_ids;
+  // Where asked for: natural logarithms of the whole distribution at each place, [vocab_size].
+  std::vector<std::vector<float>> distributions;
   std::vector<MemoryOutcome> memories;
   std::vector<std::string> degraded;
 };

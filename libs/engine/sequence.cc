@@ -259,6 +259,7 @@ void Sequence::AbsorbScoreRow(std::span<const float> logits) {
   scores_.log_probabilities.push_back(model::LogProbability(logits, scores_.token_ids[at]));
   scores_.greedy_ids.push_back(
       static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin()));
+  if (input_.distributions) scores_.distributions.push_back(model::LogProbabilities(logits));
   if (at + 1 == scores_.token_ids.size()) finish_reason_ = "stop";
 }
 
@@ -331,8 +332,8 @@ std::vector<ProbedMemory> Sequence::TakeProbe(
     std::span<const injection::AttentionHead> heads) const {
   std::vector<ProbedMemory> probed;
   for (MemoryOutcome& outcome : Outcomes()) {
-    probed.push_back({.outcome = std::move(outcome),
-                      .head_shares = std::vector<double>(heads.size(), 0.0)});
+    probed.push_back(
+        {.outcome = std::move(outcome), .head_shares = std::vector<double>(heads.size(), 0.0)});
   }
   if (!has_pack_) return probed;
   for (size_t i = 0; i < input_.plan.kept.size(); ++i) {

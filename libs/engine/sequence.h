@@ -40,6 +40,7 @@ struct SequenceInput {
   AnswerOptions options;
   // Set for scoring: the tokens whose probabilities are wanted; nothing is sampled then.
   std::optional<std::vector<int32_t>> continuation;
+  bool distributions = false;  // ScoreOptions
   // Only how the user's message attends to the memories is wanted; plan.turn ends with it.
   bool is_probe = false;
 };

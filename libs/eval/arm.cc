@@ -4,9 +4,12 @@
 #include <algorithm>
 #include <numeric>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/numbers.h"
+#include "libs/base/file.h"
 #include "libs/base/strings.h"
+#include "libs/injection/gate.h"
 
 namespace dki::eval {
 namespace {
@@ -33,87 +36,122 @@ std::vector<std::string> Split(const std::string& text, char separator) {
   }
 }
 
-// What stands behind an arm's name.
-struct Settings {
-  std::optional<double> alpha;
-  std::optional<double> beta;
-  std::optional<double> floor;
-  std::optional<double> read;
-  std::optional<double> answer;
-  std::optional<double> top;
+absl::Status NotUnderstood(const Arm& arm, const std::string& setting) {
+  return InvalidArgument("arm %s: '%s' is no setting", arm.name, setting);
+}
 
-  bool has_policy() const { return beta || floor || read || answer; }
-  bool is_for_injection() const { return alpha || has_policy(); }
-  std::optional<double>* Find(const std::string& key) {
-    if (key == "alpha") return &alpha;
-    if (key == "beta") return &beta;
-    if (key == "floor") return &floor;
-    if (key == "read") return &read;
-    if (key == "answer") return &answer;
-    if (key == "top") return &top;
-    return nullptr;
-  }
-};
-
-absl::Status SetNumber(const std::string& arm, const std::string& key, const std::string& text,
-                       Settings* settings) {
-  std::optional<double>* const field = settings->Find(key);
-  if (field == nullptr) {
-    return InvalidArgument(
-        "arm %s: '%s' is not one of alpha, beta, floor, schedule, read, answer, top", arm, key);
-  }
+absl::Status SetNumber(Arm* arm, const std::string& key, const std::string& text) {
   double value = 0;
   if (!absl::SimpleAtod(text, &value)) {
-    return InvalidArgument("arm %s: %s=%s is no number", arm, key, text);
+    return InvalidArgument("arm %s: %s=%s is no number", arm->name, key, text);
   }
-  *field = value;
+  if (key == "top") {
+    if (!(value >= 1 && value <= 256)) {
+      return InvalidArgument("arm %s: top is %g, must be 1 to 256", arm->name, value);
+    }
+    arm->top = static_cast<int>(value);
+    return absl::OkStatus();
+  }
+  if (arm->place != Place::kInjected) {
+    return InvalidArgument("arm %s: only injected arms have weights", arm->name);
+  }
+  const std::pair<const char*, std::optional<double>*> fields[] = {
+      {"alpha", &arm->alpha}, {"beta", &arm->beta},     {"floor", &arm->floor},
+      {"read", &arm->read},   {"answer", &arm->answer}, {"threshold", &arm->threshold}};
+  for (const auto& [name, field] : fields) {
+    if (key == name) {
+      *field = value;
+      return absl::OkStatus();
+    }
+  }
+  return InvalidArgument(
+      "arm %s: '%s' is not one of alpha, beta, floor, schedule, read, answer, gate, threshold, "
+      "calibration, top",
+      arm->name, key);
+}
+
+absl::Status SetCalibration(Arm* arm, const std::string& value) {
+  arm->uses_calibration = value != "none";
+  if (!arm->uses_calibration) return absl::OkStatus();
+  DKI_ASSIGN_OR_RETURN(const std::string json, ReadFile(value));
+  auto calibration = injection::ParseCalibration(json);
+  if (!calibration.ok()) return Annotate(calibration.status(), "arm " + arm->name);
+  arm->calibration = std::make_shared<const injection::Calibration>(*std::move(calibration));
   return absl::OkStatus();
 }
 
-absl::Status ReadSetting(const std::string& arm, const std::string& setting, Settings* settings) {
+absl::Status ReadSetting(const std::string& setting, Arm* arm) {
   const size_t equals = setting.find('=');
-  if (equals == std::string::npos) {
-    return InvalidArgument("arm %s: '%s' is no setting", arm, setting);
-  }
+  if (equals == std::string::npos) return NotUnderstood(*arm, setting);
   const std::string key = setting.substr(0, equals);
   const std::string value = setting.substr(equals + 1);
-  if (key != "schedule") return SetNumber(arm, key, value, settings);
+  const bool injected = arm->place == Place::kInjected;
+  if (key == "calibration" && injected) return SetCalibration(arm, value);
+  if (key == "gate" && injected) {
+    if (value != "on" && value != "off") {
+      return InvalidArgument("arm %s: gate=%s must be on or off", arm->name, value);
+    }
+    arm->gate = value == "on";
+    return absl::OkStatus();
+  }
+  if (key != "schedule") return SetNumber(arm, key, value);
   const size_t dash = value.find('-');
   if (dash == std::string::npos) {
-    return InvalidArgument("arm %s: schedule=%s must be READ-ANSWER, as in 1-2", arm, value);
+    return InvalidArgument("arm %s: schedule=%s must be READ-ANSWER, as in 1-2", arm->name, value);
   }
-  DKI_RETURN_IF_ERROR(SetNumber(arm, "read", value.substr(0, dash), settings));
-  return SetNumber(arm, "answer", value.substr(dash + 1), settings);
+  DKI_RETURN_IF_ERROR(SetNumber(arm, "read", value.substr(0, dash)));
+  return SetNumber(arm, "answer", value.substr(dash + 1));
 }
 
-// "injected" begins at the constant weight 1, "default" at the product's policy; alpha is a factor
-// of both phases.
-absl::Status Apply(const Settings& settings, bool is_default, Arm* arm) {
-  if (settings.top) {
-    if (!(*settings.top >= 1 && *settings.top <= 256)) {
-      return InvalidArgument("arm %s: top is %g, must be 1 to 256", arm->name, *settings.top);
-    }
-    arm->top = static_cast<int>(*settings.top);
+const injection::Calibration* CalibrationOf(const Arm& arm,
+                                            const injection::Calibration* of_model) {
+  if (!arm.uses_calibration) return nullptr;
+  return arm.calibration != nullptr ? arm.calibration.get() : of_model;
+}
+
+injection::AlphaPolicy PolicyOf(const Arm& arm, const injection::Calibration* calibration) {
+  injection::AlphaPolicy policy;
+  if (!arm.is_default) {
+    policy.beta = 0.0;
+    policy.read = policy.answer = 1.0;
+  } else if (calibration != nullptr) {
+    policy = injection::Calibrated(policy, *calibration);
   }
-  if (arm->place != Place::kInjected) {
-    if (!settings.is_for_injection()) return absl::OkStatus();
-    return InvalidArgument("arm %s: only injected arms have weights", arm->name);
-  }
-  const double alpha = settings.alpha.value_or(1.0);
+  policy.beta = arm.beta.value_or(policy.beta);
+  policy.floor = arm.floor.value_or(policy.floor);
+  policy.read = arm.factor * arm.read.value_or(policy.read);
+  policy.answer = arm.factor * arm.answer.value_or(policy.answer);
+  return policy;
+}
+
+// "alpha" is the weight itself where nothing else is said, and a factor otherwise.
+absl::Status Check(Arm* arm) {
+  if (arm->place != Place::kInjected) return absl::OkStatus();
+  const double alpha = arm->alpha.value_or(1.0);
   if (!(alpha >= 0 && alpha <= injection::kMaxAlpha)) {
     return InvalidArgument("arm %s: alpha is %g, must be 0 to %g", arm->name, alpha,
                            injection::kMaxAlpha);
   }
-  if (!is_default && !settings.has_policy()) {
+  const bool has_policy = arm->is_default || arm->beta || arm->floor || arm->read || arm->answer;
+  if (has_policy) {
+    arm->factor = alpha;
+    arm->alpha.reset();
+  } else {
     arm->alpha = alpha;
-    return absl::OkStatus();
   }
-  injection::AlphaPolicy& policy = arm->policy;
-  policy.beta = settings.beta.value_or(is_default ? policy.beta : 0.0);
-  policy.floor = settings.floor.value_or(policy.floor);
-  policy.read = alpha * settings.read.value_or(is_default ? policy.read : 1.0);
-  policy.answer = alpha * settings.answer.value_or(is_default ? policy.answer : 1.0);
-  return Annotate(injection::Validate(policy), "arm " + arm->name);
+  return Annotate(injection::Validate(PolicyOf(*arm, arm->calibration.get())), "arm " + arm->name);
+}
+
+// The shares of the heads that a calibration looks at, of memory i.
+std::vector<double> SharesFor(const injection::Calibration& calibration,
+                              const ItemEvidence& evidence, int i) {
+  std::vector<double> shares;
+  for (const injection::AttentionHead& head : calibration.heads) {
+    const auto found = std::find(evidence.heads.begin(), evidence.heads.end(), head);
+    if (found == evidence.heads.end()) return {};
+    shares.push_back(evidence.shares[i][found - evidence.heads.begin()]);
+  }
+  return shares;
 }
 
 }  // namespace
@@ -132,13 +170,13 @@ absl::StatusOr<Arm> ParseArm(const std::string& text) {
         base);
   }
   arm.place = place->place;
-  Settings settings;
+  arm.is_default = arm.gate = arm.uses_calibration = base == "default";
   if (colon != std::string::npos) {
     for (const std::string& setting : Split(text.substr(colon + 1), ',')) {
-      DKI_RETURN_IF_ERROR(ReadSetting(text, setting, &settings));
+      DKI_RETURN_IF_ERROR(ReadSetting(setting, &arm));
     }
   }
-  DKI_RETURN_IF_ERROR(Apply(settings, base == "default", &arm));
+  DKI_RETURN_IF_ERROR(Check(&arm));
   return arm;
 }
 
@@ -162,7 +200,23 @@ absl::StatusOr<std::vector<Arm>> ParseArms(const std::string& text) {
   return arms;
 }
 
-WeighedItem Weigh(const Arm& arm, std::span<const double> cosines) {
+std::vector<injection::AttentionHead> HeadsOf(std::span<const Arm> arms,
+                                              const injection::Calibration* of_model) {
+  std::vector<injection::AttentionHead> heads;
+  const auto add = [&heads](const injection::Calibration* calibration) {
+    if (calibration == nullptr) return;
+    for (const injection::AttentionHead& head : calibration->heads) {
+      if (std::find(heads.begin(), heads.end(), head) == heads.end()) heads.push_back(head);
+    }
+  };
+  add(of_model);
+  for (const Arm& arm : arms) add(arm.calibration.get());
+  return heads;
+}
+
+WeighedItem Weigh(const Arm& arm, const ItemEvidence& evidence,
+                  const injection::Calibration* of_model) {
+  const std::vector<double>& cosines = evidence.cosines;
   WeighedItem weighed;
   weighed.kept.resize(cosines.size());
   std::iota(weighed.kept.begin(), weighed.kept.end(), 0);
@@ -172,16 +226,50 @@ WeighedItem Weigh(const Arm& arm, std::span<const double> cosines) {
     weighed.kept.resize(arm.top);
     std::sort(weighed.kept.begin(), weighed.kept.end());
   }
+  const bool probed = !evidence.shares.empty();
+  const injection::Calibration* calibration =
+      probed && arm.place == Place::kInjected ? CalibrationOf(arm, of_model) : nullptr;
+
+  std::vector<injection::Evidence> memories;
+  for (const int i : weighed.kept) {
+    memories.push_back({cosines[i], {}});
+    if (calibration != nullptr) memories.back().head_shares = SharesFor(*calibration, evidence, i);
+  }
+  std::vector<double> scores;
+  for (const int i : weighed.kept) scores.push_back(cosines[i]);
+  if (calibration != nullptr) {
+    scores = injection::ScoreRelevance(calibration->relevance, memories);
+    weighed.probability = injection::AnswerProbability(calibration->answer, memories);
+  }
+  if (arm.gate && calibration != nullptr) {
+    weighed.passed = *weighed.probability >= arm.threshold.value_or(calibration->answer.threshold);
+    if (!weighed.passed) weighed.kept.clear();
+  } else if (arm.gate) {
+    injection::GateOptions options;
+    options.threshold = arm.threshold.value_or(options.threshold);
+    const injection::GateDecision decision = injection::DecideGate(options, scores);
+    std::vector<int> kept;
+    std::vector<double> kept_scores;
+    for (size_t i = 0; i < scores.size(); ++i) {
+      if (!decision.passed[i]) continue;
+      kept.push_back(weighed.kept[i]);
+      kept_scores.push_back(scores[i]);
+    }
+    weighed.kept = std::move(kept);
+    scores = std::move(kept_scores);
+    weighed.passed = !weighed.kept.empty();
+  }
+
   std::vector<injection::MemoryRelevance> relevance;
-  for (const int i : weighed.kept) relevance.push_back({cosines[i], injection::SourceClass::kUser});
   weighed.ranks.resize(weighed.kept.size());
   for (size_t i = 0; i < weighed.kept.size(); ++i) {
+    relevance.push_back({scores[i], injection::SourceClass::kUser});
     for (size_t j = 0; j < weighed.kept.size(); ++j) {
-      const double other = cosines[weighed.kept[j]] - cosines[weighed.kept[i]];
+      const double other = scores[j] - scores[i];
       if (other > 0 || (other == 0 && j < i)) ++weighed.ranks[i];
     }
   }
-  weighed.alphas = injection::WeighMemories(arm.policy, relevance, arm.alpha);
+  weighed.alphas = injection::WeighMemories(PolicyOf(arm, calibration), relevance, arm.alpha);
   return weighed;
 }
 

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Purpose: an arm of an evaluation: where an item's memories go and how they are weighed. By name
-//   (vanilla, prompt_late, prompt_system, prompt_user, injected: alpha 1, default: the product's
-//   policy), or written out:
+//   (vanilla, prompt_late, prompt_system, prompt_user, injected: alpha 1, no gate; default: the
+//   product's policy with its gate), or written out:
 //     injected:alpha=2             every memory weighs 2
 //     injected:beta=5              exp(5 * (cos_i - cos_max)), at least `floor` (0.05)
 //     injected:beta=5,schedule=1-2 times 1 while the turn is read, 2 while answering (also as
 //                                  read=1,answer=2); alpha is a factor of both
 //     default:beta=5               the product's policy with one change
+//     default:gate=off             the same for gate (on, off) and threshold (of the gate)
+//     default:calibration=FILE     with that calibration in place of the model's own; none: without
 //     prompt_late:top=1            only the best memory by cosine
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -17,6 +20,7 @@
 
 #include "libs/base/status.h"
 #include "libs/injection/alpha_policy.h"
+#include "libs/injection/calibration.h"
 
 namespace dki::eval {
 
@@ -25,22 +29,49 @@ enum class Place { kNone, kInjected, kPromptLate, kPromptSystem, kPromptUser };
 struct Arm {
   std::string name;  // as written
   Place place = Place::kNone;
-  injection::AlphaPolicy policy;
+  int top = 0;  // only the best so many by cosine, order kept; 0: all
+
+  // Of injected arms. The base is the product's policy, or the constant weight 1.
+  bool is_default = false;
+  bool gate = false;
   std::optional<double> alpha;  // every memory weighs this
-  int top = 0;                  // only the best so many by cosine, order kept; 0: all
+  double factor = 1.0;          // of both phases
+  // What differs from the base.
+  std::optional<double> beta;
+  std::optional<double> floor;
+  std::optional<double> read;
+  std::optional<double> answer;
+  std::optional<double> threshold;
+  bool uses_calibration = false;
+  std::shared_ptr<const injection::Calibration> calibration;  // null: the model's own
 };
 
-// INVALID_ARGUMENT that names what is not understood.
+// INVALID_ARGUMENT that names what is not understood; an error of reading a calibration.
 absl::StatusOr<Arm> ParseArm(const std::string& text);
 // Separated by commas; an arm's own settings too, so "a=b" belongs to the arm before it.
 absl::StatusOr<std::vector<Arm>> ParseArms(const std::string& text);
 
+// The heads that the arms' calibrations look at, and the model's own: each once.
+std::vector<injection::AttentionHead> HeadsOf(std::span<const Arm> arms,
+                                              const injection::Calibration* of_model);
+
+// What is known about an item's memories. `shares[i][h]`: of memory i, head `heads[h]`.
+struct ItemEvidence {
+  std::vector<double> cosines;
+  std::vector<injection::AttentionHead> heads;
+  std::vector<std::vector<double>> shares;  // one per memory, or none
+};
+
 // Indexes of the memories that the arm uses, in order, and their weights.
 struct WeighedItem {
+  bool passed = true;                 // the gate; otherwise nothing is kept
+  std::optional<double> probability;  // that the memories answer, where a calibration tells
   std::vector<int> kept;
   std::vector<injection::MemoryAlpha> alphas;  // one per kept
-  std::vector<int> ranks;                      // one per kept: 0 has the highest cosine
+  std::vector<int> ranks;                      // one per kept: 0 is the most relevant
 };
-WeighedItem Weigh(const Arm& arm, std::span<const double> cosines);
+// `of_model` may be null: the model is not calibrated.
+WeighedItem Weigh(const Arm& arm, const ItemEvidence& evidence,
+                  const injection::Calibration* of_model);
 
 }  // namespace dki::eval

@@ -9,6 +9,7 @@
 #include "libs/eval/report.h"
 #include "libs/eval/scoring.h"
 #include "libs/eval/suite.h"
+#include "libs/testing/status_matchers.h"
 #include "libs/testing/temp_dir.h"
 
 namespace dki::eval {
@@ -47,22 +48,27 @@ TEST(ArmTest, NamesAndSettings) {
   EXPECT_FALSE((*arms)[3].alpha.has_value());
   EXPECT_EQ((*arms)[4].alpha, 2.0);
   EXPECT_FALSE((*arms)[5].alpha.has_value());
-  EXPECT_EQ((*arms)[5].policy.beta, 5.0);
-  EXPECT_EQ((*arms)[5].policy.answer, 3.0);
+  EXPECT_EQ((*arms)[5].beta, 5.0);
+  EXPECT_EQ((*arms)[5].answer, 3.0);
   EXPECT_EQ((*arms)[6].top, 1);
 }
 
+ItemEvidence Cosines(std::vector<double> cosines) {
+  return {.cosines = std::move(cosines), .heads = {}, .shares = {}};
+}
+
+std::vector<injection::MemoryAlpha> AlphasOf(const char* arm) {
+  return Weigh(*ParseArm(arm), Cosines({0.7, 0.5}), nullptr).alphas;
+}
+
 TEST(ArmTest, EachSettingChangesOneThing) {
-  const auto steep = *ParseArm("injected:beta=5");
-  EXPECT_EQ(steep.policy.beta, 5.0);
-  EXPECT_EQ(steep.policy.answer, 1.0);
-  const auto scheduled = *ParseArm("injected:alpha=2,beta=5,schedule=1-1.5");
-  EXPECT_EQ(scheduled.policy.read, 2.0);
-  EXPECT_EQ(scheduled.policy.answer, 3.0);
-  const auto changed = *ParseArm("default:beta=5");
-  EXPECT_EQ(changed.policy.beta, 5.0);
-  EXPECT_EQ(changed.policy.answer, 2.0);
-  EXPECT_EQ(ParseArm("injected:schedule=1-2")->policy.beta, 0.0);
+  EXPECT_DOUBLE_EQ(AlphasOf("injected:beta=5")[1].read, std::exp(-1.0));
+  EXPECT_DOUBLE_EQ(AlphasOf("injected:beta=5")[0].answer, 1.0);
+  const auto scheduled = AlphasOf("injected:alpha=2,beta=5,schedule=1-1.5");
+  EXPECT_DOUBLE_EQ(scheduled[0].read, 2.0);
+  EXPECT_DOUBLE_EQ(scheduled[0].answer, 3.0);
+  EXPECT_DOUBLE_EQ(AlphasOf("default:beta=5")[1].answer, 2.0 * std::exp(-1.0));
+  EXPECT_DOUBLE_EQ(AlphasOf("injected:schedule=1-2")[1].read, 1.0);
 }
 
 TEST(ArmTest, WhatIsNotUnderstoodIsNamed) {
@@ -73,20 +79,64 @@ TEST(ArmTest, WhatIsNotUnderstoodIsNamed) {
   }
 }
 
-TEST(ArmTest, DefaultIsTheProductsPolicy) {
-  const double cosines[] = {0.7, 0.2, 0.5};
-  const WeighedItem w = Weigh(*ParseArm("default"), cosines);
-  ASSERT_EQ(w.kept, (std::vector<int>{0, 1, 2}));
+TEST(ArmTest, WithoutACalibrationTheDefaultIsTheSafePolicy) {
+  const WeighedItem w = Weigh(*ParseArm("default"), Cosines({0.7, 0.1, 0.5}), nullptr);
+  EXPECT_TRUE(w.passed);
+  ASSERT_EQ(w.kept, (std::vector<int>{0, 2}));  // the gate keeps what is similar enough
   EXPECT_DOUBLE_EQ(w.alphas[0].read, 1.0);
   EXPECT_DOUBLE_EQ(w.alphas[0].answer, 2.0);
-  EXPECT_DOUBLE_EQ(w.alphas[1].read, std::exp(-1.0));
-  EXPECT_EQ(w.ranks, (std::vector<int>{0, 2, 1}));
-  EXPECT_DOUBLE_EQ(w.alphas[2].answer, 2 * std::exp(2 * (0.5 - 0.7)));
+  EXPECT_EQ(w.ranks, (std::vector<int>{0, 1}));
+  EXPECT_DOUBLE_EQ(w.alphas[1].answer, 2 * std::exp(2 * (0.5 - 0.7)));
+  EXPECT_EQ(Weigh(*ParseArm("default:gate=off"), Cosines({0.7, 0.1}), nullptr).kept.size(), 2u);
+  EXPECT_FALSE(Weigh(*ParseArm("default"), Cosines({0.2, 0.1}), nullptr).passed);
+}
+
+TEST(ArmTest, ACalibrationWeighsByItsHeadsAndGates) {
+  injection::Calibration c;
+  c.model_fingerprint = "m";
+  c.heads = {{1, 2}};
+  c.relevance = {.cosine = 0.0, .recency = 0.0, .heads = {1.0}};
+  c.answer = {.bias = std::log(10.0), .cosine = 0.0, .heads = {1.0}, .threshold = 0.5};
+  c.answer_factor = 2.0;
+  ItemEvidence evidence = Cosines({0.9, 0.1});
+  evidence.heads = {{0, 0}, {1, 2}};
+  evidence.shares = {{0.5, 0.1}, {0.5, 0.2}};
+  const WeighedItem w = Weigh(*ParseArm("default"), evidence, &c);
+  ASSERT_TRUE(w.passed);
+  EXPECT_NEAR(*w.probability, 2.0 / 3.0, 1e-3);
+  EXPECT_DOUBLE_EQ(w.alphas[1].answer, 2.0);
+  EXPECT_NEAR(w.alphas[0].answer, 1.0, 1e-3);
+  EXPECT_EQ(w.ranks, (std::vector<int>{1, 0}));
+
+  evidence.shares = {{0.5, 0.01}, {0.5, 0.02}};
+  const WeighedItem out = Weigh(*ParseArm("default"), evidence, &c);
+  EXPECT_FALSE(out.passed);
+  EXPECT_TRUE(out.kept.empty());
+  // Without it, the better cosine counts.
+  EXPECT_EQ(Weigh(*ParseArm("default:calibration=none"), evidence, &c).kept, (std::vector<int>{0}));
 }
 
 TEST(ArmTest, TopKeepsTheOrderOfThePack) {
-  const double cosines[] = {0.2, 0.9, 0.1, 0.5};
-  EXPECT_EQ(Weigh(*ParseArm("prompt_late:top=2"), cosines).kept, (std::vector<int>{1, 3}));
+  EXPECT_EQ(Weigh(*ParseArm("prompt_late:top=2"), Cosines({0.2, 0.9, 0.1, 0.5}), nullptr).kept,
+            (std::vector<int>{1, 3}));
+}
+
+TEST(ScoringTest, TheValueOfAnotherMemory) {
+  Item item;
+  item.memories = {{"a", "Sam's job is baker."}, {"b", "Noah's job is pilot."}};
+  item.question = "What is Sam's job?";
+  item.answer = " baker";
+  item.gold = {0};
+  EXPECT_TRUE(HoldsOtherValue("He is a baker and a pilot", item));
+  EXPECT_FALSE(HoldsOtherValue("Sam's job is baker.", item));
+  item.question = "Is Sam a pilot?";
+  EXPECT_FALSE(HoldsOtherValue("Not a pilot", item));
+}
+
+TEST(ScoringTest, TrigramsThatComeAgain) {
+  EXPECT_EQ(RepeatedTrigrams("one two"), 0.0);
+  EXPECT_EQ(RepeatedTrigrams("one two three four"), 0.0);
+  EXPECT_DOUBLE_EQ(RepeatedTrigrams("a b c a b c"), 0.25);
 }
 
 TEST(SuiteTest, ReadsItemsAndNamesTheBadLine) {
@@ -104,6 +154,14 @@ TEST(SuiteTest, ReadsItemsAndNamesTheBadLine) {
   EXPECT_EQ(FindSuites(dir.path())->size(), 1u);
 }
 
+Item MakeItem(int i) {
+  Item item;
+  item.id = std::to_string(i);
+  item.question = "q";
+  item.answer = " gold";
+  return item;
+}
+
 // Answers every item right for one arm and the first item for the others.
 class ScriptedSource : public AnswerSource {
  public:
@@ -116,11 +174,12 @@ class ScriptedSource : public AnswerSource {
     result.prompt_tokens = 10;
     return result;
   }
+  void Done(const Item&) override {}
 };
 
 TEST(RunnerTest, AddsUpAndCompares) {
   Suite suite{"s", {}};
-  for (int i = 0; i < 10; ++i) suite.items.push_back({std::to_string(i), {}, {}, "q", "", " gold"});
+  for (int i = 0; i < 10; ++i) suite.items.push_back(MakeItem(i));
   const auto arms = *ParseArms("vanilla,prompt_late,default");
   ScriptedSource source;
   int lines = 0;
@@ -140,6 +199,27 @@ TEST(RunnerTest, AddsUpAndCompares) {
   EXPECT_EQ(c.only_prompt, 0);
 }
 
+TEST(RunnerTest, WhatIsKnownIsNotAskedAgain) {
+  Suite suite{"s", {MakeItem(0), MakeItem(3)}};
+  const auto arms = *ParseArms("default");
+  ScriptedSource source;
+  std::vector<std::string> lines;
+  RunOptions options;
+  options.raw = [&lines](const std::string& line) { lines.push_back(line); };
+  ASSERT_OK(eval::Run({suite}, arms, &source, options));
+  ASSERT_EQ(lines.size(), 2u);
+  ASSERT_OK_AND_ASSIGN(const KnownResult known, ParseRawLine(lines[0]));
+  EXPECT_EQ(known.suite + known.arm, "sdefault");
+  EXPECT_TRUE(known.result.right);
+  EXPECT_EQ(known.result.nll, 2.0);
+  options.known = [&known](const auto&, const std::string& id, const auto&) {
+    return id == known.id ? &known.result : nullptr;
+  };
+  ASSERT_OK(eval::Run({suite}, arms, &source, options));
+  EXPECT_EQ(lines.size(), 3u);
+  EXPECT_FALSE(ParseRawLine("{\"suite\": 3}").ok());
+}
+
 class FailingSource : public ScriptedSource {
  public:
   absl::StatusOr<ItemResult> Answer(const Item& item, const Arm& arm) override {
@@ -150,7 +230,7 @@ class FailingSource : public ScriptedSource {
 
 TEST(RunnerTest, AFailureEndsTheRunAndNamesTheItem) {
   Suite suite{"s", {}};
-  for (int i = 0; i < 10; ++i) suite.items.push_back({std::to_string(i), {}, {}, "q", "", " gold"});
+  for (int i = 0; i < 10; ++i) suite.items.push_back(MakeItem(i));
   FailingSource source;
   const auto results = eval::Run({suite}, *ParseArms("default"), &source, {});
   ASSERT_FALSE(results.ok());

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libs/eval/local_source.h"
 
+#include <algorithm>
+#include <cmath>
 #include <map>
 #include <utility>
 
@@ -8,7 +10,9 @@
 #include "libs/engine/engine.h"
 #include "libs/engine/loaded_model.h"
 #include "libs/engine/local_pack_source.h"
+#include "libs/engine/pack_cache.h"
 #include "libs/engine/serialized_model.h"
+#include "libs/injection/known_calibrations.h"
 #include "libs/model/embedder.h"
 
 namespace dki::eval {
@@ -40,45 +44,90 @@ double Cosine(const std::vector<float>& a, const std::vector<float>& b) {
   return sum;
 }
 
+// Mean over places of KL(p || q); both hold natural logarithms.
+double MeanKl(const std::vector<std::vector<float>>& p, const std::vector<std::vector<float>>& q) {
+  double sum = 0;
+  for (size_t place = 0; place < p.size(); ++place) {
+    for (size_t i = 0; i < p[place].size(); ++i) {
+      const double log_p = p[place][i];
+      sum += std::exp(log_p) * (log_p - q[place][i]);
+    }
+  }
+  return p.empty() ? 0 : sum / static_cast<double>(p.size());
+}
+
+engine::RequestContext ContextOf(const Item& item) {
+  engine::RequestContext context;
+  context.tenant_id = "eval";
+  context.request_id = item.id;
+  return context;
+}
+
 class LocalSource : public AnswerSource {
  public:
-  LocalSource(engine::LoadedModel loaded, std::unique_ptr<model::Embedder> embedder)
-      : loaded_(std::move(loaded)),
+  LocalSource(const LocalOptions& options, engine::LoadedModel loaded,
+              std::unique_ptr<model::Embedder> embedder, std::span<const Arm> arms)
+      : kl_(options.kl),
+        loaded_(std::move(loaded)),
         embedder_(std::move(embedder)),
+        calibration_(injection::KnownCalibration(loaded_.model->config().fingerprint)),
+        heads_(HeadsOf(arms, calibration_)),
         model_(loaded_.model.get()),
-        packs_(&model_),
+        computed_(&model_),
+        packs_({.lifetime = std::chrono::minutes(10)}, &computed_),
         engine_({}, &model_, loaded_.tokenizer.get(), loaded_.format.get(), &packs_) {
     // Every item is a conversation of its own: nothing would be found again.
     engine_.StopBackground();
   }
 
   absl::Status Prepare(const Item& item) override {
-    std::vector<std::string> texts = {item.question};
-    for (const ItemMemory& memory : item.memories) texts.push_back(memory.text);
+    Prepared prepared;
+    DKI_ASSIGN_OR_RETURN(prepared.evidence.cosines, Cosines(item));
+    if (!heads_.empty() && !item.memories.empty()) {
+      prepared.evidence.heads = heads_;
+      DKI_ASSIGN_OR_RETURN(
+          const engine::ProbeResult probe,
+          engine_.Probe(ContextOf(item), PromptOf(item, Place::kInjected), heads_));
+      for (const engine::ProbedMemory& memory : probe.memories) {
+        prepared.evidence.shares.push_back(memory.head_shares);
+      }
+    }
+    if (kl_) DKI_RETURN_IF_ERROR(PrepareVanilla(item, &prepared));
     MutexLock lock(&mutex_);
-    DKI_ASSIGN_OR_RETURN(const auto vectors, embedder_->Embed(texts));
-    std::vector<double> cosines;
-    for (size_t i = 1; i < vectors.size(); ++i) cosines.push_back(Cosine(vectors[0], vectors[i]));
-    cosines_[item.id] = std::move(cosines);
+    prepared_[item.id] = std::make_shared<const Prepared>(std::move(prepared));
     return absl::OkStatus();
   }
 
+  void Done(const Item& item) override {
+    MutexLock lock(&mutex_);
+    prepared_.erase(item.id);
+  }
+
   absl::StatusOr<ItemResult> Answer(const Item& item, const Arm& arm) override {
-    engine::RequestContext context;
-    context.tenant_id = "eval";
-    context.request_id = item.id;
-    engine::Prompt prompt = MakePrompt(item, arm);
+    std::shared_ptr<const Prepared> prepared;
+    {
+      MutexLock lock(&mutex_);
+      prepared = prepared_[item.id];
+    }
+    ItemResult result;
+    engine::Prompt prompt = WeighedPrompt(item, arm, prepared->evidence, &result);
     engine::AnswerOptions options;
     options.max_tokens = kReplyTokens;
+    const engine::RequestContext context = ContextOf(item);
     DKI_ASSIGN_OR_RETURN(const engine::Answer answer,
                          engine_.Generate(context, prompt, options, nullptr));
+    result.reply = answer.text;
+    result.prompt_tokens = answer.usage.prompt_tokens;
+    result.cached_prompt_tokens = answer.usage.cached_prompt_tokens;
+    result.injected_tokens = answer.usage.injected_tokens;
+    result.first_token_ms = static_cast<double>(answer.timings.first_token_us) / 1000.0;
+    if (arm.place == Place::kInjected) Attribute(item, prepared->evidence, &result);
+    if (kl_) DKI_RETURN_IF_ERROR(MeasureKl(context, prompt, *prepared, &result));
+    if (item.answer.empty()) return result;
+
     prompt.answer_prefix = item.answer_prefix;
     DKI_ASSIGN_OR_RETURN(const engine::ScoreResult score,
                          engine_.Score(context, prompt, item.answer));
-    ItemResult result;
-    result.reply = answer.text;
-    result.prompt_tokens = answer.usage.prompt_tokens;
-    result.injected_tokens = answer.usage.injected_tokens;
     result.exact = score.greedy_ids == score.token_ids;
     double sum = 0;
     for (const double p : score.log_probabilities) sum -= p;
@@ -87,44 +136,119 @@ class LocalSource : public AnswerSource {
   }
 
  private:
-  engine::Prompt MakePrompt(const Item& item, const Arm& arm) {
+  struct Prepared {
+    ItemEvidence evidence;
+    std::string vanilla_text;  // with kl
+    std::vector<std::vector<float>> vanilla;
+  };
+
+  absl::StatusOr<std::vector<double>> Cosines(const Item& item) {
+    std::vector<std::string> texts = {item.question};
+    for (const ItemMemory& memory : item.memories) texts.push_back(memory.text);
+    MutexLock lock(&embedder_mutex_);
+    DKI_ASSIGN_OR_RETURN(const auto vectors, embedder_->Embed(texts));
+    std::vector<double> cosines;
+    for (size_t i = 1; i < vectors.size(); ++i) cosines.push_back(Cosine(vectors[0], vectors[i]));
+    return cosines;
+  }
+
+  // With all memories, at weight 1.
+  static engine::Prompt PromptOf(const Item& item, Place place) {
     engine::Prompt prompt;
     prompt.history = item.history;
     prompt.turn = {"user", item.question};
-    prompt.place = PlaceOf(arm.place);
+    prompt.place = PlaceOf(place);
     prompt.memory_required = true;
-    if (arm.place == Place::kNone) return prompt;
-    std::vector<double> cosines;
-    {
-      MutexLock lock(&mutex_);
-      cosines = cosines_[item.id];
-    }
-    const WeighedItem weighed = Weigh(arm, cosines);
-    for (size_t i = 0; i < weighed.kept.size(); ++i) {
-      const ItemMemory& memory = item.memories[weighed.kept[i]];
-      prompt.memories.push_back({memory.id, memory.text, weighed.alphas[i].read,
-                                 weighed.alphas[i].answer, weighed.ranks[i]});
+    if (place == Place::kNone) return prompt;
+    for (const ItemMemory& memory : item.memories) {
+      prompt.memories.push_back({.memory_id = memory.id, .text = memory.text});
     }
     if (prompt.memories.empty()) prompt.place = engine::MemoryPlace::kNone;
     return prompt;
   }
 
+  engine::Prompt WeighedPrompt(const Item& item, const Arm& arm, const ItemEvidence& evidence,
+                               ItemResult* result) const {
+    engine::Prompt prompt = PromptOf(item, Place::kNone);
+    if (arm.place == Place::kNone) return prompt;
+    const WeighedItem weighed = Weigh(arm, evidence, calibration_);
+    if (arm.place == Place::kInjected) {
+      result->gated_out = !weighed.passed;
+      result->probability = weighed.probability;
+    }
+    for (size_t i = 0; i < weighed.kept.size(); ++i) {
+      const ItemMemory& memory = item.memories[weighed.kept[i]];
+      prompt.memories.push_back({.memory_id = memory.id,
+                                 .text = memory.text,
+                                 .alpha_read = weighed.alphas[i].read,
+                                 .alpha_answer = weighed.alphas[i].answer,
+                                 .rank = weighed.ranks[i]});
+    }
+    if (!prompt.memories.empty()) prompt.place = PlaceOf(arm.place);
+    return prompt;
+  }
+
+  static void Attribute(const Item& item, const ItemEvidence& evidence, ItemResult* result) {
+    if (item.gold.empty() || evidence.shares.empty()) return;
+    std::vector<double> means;
+    for (const std::vector<double>& shares : evidence.shares) {
+      double sum = 0;
+      for (const double share : shares) sum += share;
+      means.push_back(sum / static_cast<double>(shares.size()));
+    }
+    double gold = 0;
+    for (const int i : item.gold) gold += means[i];
+    const auto top = std::max_element(means.begin(), means.end()) - means.begin();
+    result->gold_share = gold;
+    result->gold_is_top =
+        std::find(item.gold.begin(), item.gold.end(), static_cast<int>(top)) != item.gold.end();
+  }
+
+  absl::Status PrepareVanilla(const Item& item, Prepared* prepared) {
+    const engine::Prompt prompt = PromptOf(item, Place::kNone);
+    engine::AnswerOptions options;
+    options.max_tokens = kKlTokens;
+    DKI_ASSIGN_OR_RETURN(const engine::Answer answer,
+                         engine_.Generate(ContextOf(item), prompt, options, nullptr));
+    prepared->vanilla_text = answer.text;
+    if (answer.text.empty()) return absl::OkStatus();
+    DKI_ASSIGN_OR_RETURN(engine::ScoreResult score,
+                         engine_.Score(ContextOf(item), prompt, answer.text, {true}));
+    prepared->vanilla = std::move(score.distributions);
+    return absl::OkStatus();
+  }
+
+  absl::Status MeasureKl(const engine::RequestContext& context, const engine::Prompt& prompt,
+                         const Prepared& prepared, ItemResult* result) {
+    if (prepared.vanilla_text.empty()) return absl::OkStatus();
+    DKI_ASSIGN_OR_RETURN(const engine::ScoreResult score,
+                         engine_.Score(context, prompt, prepared.vanilla_text, {true}));
+    result->kl = MeanKl(prepared.vanilla, score.distributions);
+    return absl::OkStatus();
+  }
+
+  const bool kl_;
   const engine::LoadedModel loaded_;
+  Mutex embedder_mutex_;
+  const std::unique_ptr<model::Embedder> embedder_ ABSL_GUARDED_BY(embedder_mutex_);
+  const injection::Calibration* const calibration_;
+  const std::vector<injection::AttentionHead> heads_;
   Mutex mutex_;
-  const std::unique_ptr<model::Embedder> embedder_;
-  std::map<std::string, std::vector<double>> cosines_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, std::shared_ptr<const Prepared>> prepared_ ABSL_GUARDED_BY(mutex_);
   engine::SerializedModel model_;
-  engine::LocalPackSource packs_;
+  engine::LocalPackSource computed_;
+  engine::PackCache packs_;
   engine::Engine engine_;
 };
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<AnswerSource>> MakeLocalSource(const std::string& models) {
-  DKI_ASSIGN_OR_RETURN(engine::LoadedModel loaded,
-                       engine::LoadedModel::Load(models + kModelFile, {}));
-  DKI_ASSIGN_OR_RETURN(auto embedder, model::Embedder::Load(models + kEmbedderFolder, 2));
-  return std::make_unique<LocalSource>(std::move(loaded), std::move(embedder));
+absl::StatusOr<std::unique_ptr<AnswerSource>> MakeLocalSource(const LocalOptions& options,
+                                                              std::span<const Arm> arms) {
+  const std::string file = options.model.empty() ? options.models + kModelFile : options.model;
+  DKI_ASSIGN_OR_RETURN(engine::LoadedModel loaded, engine::LoadedModel::Load(file, {}));
+  DKI_ASSIGN_OR_RETURN(auto embedder, model::Embedder::Load(options.models + kEmbedderFolder, 2));
+  return std::make_unique<LocalSource>(options, std::move(loaded), std::move(embedder), arms);
 }
 
 }  // namespace dki::eval

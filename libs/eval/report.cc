@@ -38,6 +38,12 @@ Json ArmJson(const ArmResult& arm, int n) {
     json["nll"] = Rounded(arm.nll_sum / arm.n_scored);
     json["nll_se"] = Rounded(StandardErrorOfMean(arm.nll_sum, arm.nll_square_sum, arm.n_scored));
   }
+  json["others"] = Rounded(Percent(arm.others, n));
+  json["repeats"] = Rounded(100.0 * arm.repeats / n);
+  if (arm.n_kl > 0) json["kl"] = arm.kl_sum / arm.n_kl;
+  if (arm.n_top > 0) json["gold_is_top"] = Rounded(Percent(arm.gold_is_top, arm.n_top));
+  if (arm.gated_out > 0) json["gated_out"] = Rounded(Percent(arm.gated_out, n));
+  json["first_token_ms"] = Rounded(arm.first_token_ms / n);
   json["prompt_tokens"] = Rounded(arm.prompt_tokens / n);
   json["injected_tokens"] = Rounded(arm.injected_tokens / n);
   return json;

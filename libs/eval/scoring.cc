@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
+#include <sstream>
+#include <vector>
 
 namespace dki::eval {
 
@@ -27,6 +30,50 @@ bool ReplyHolds(std::string_view reply, std::string_view gold) {
   const std::string needle = Normalise(gold);
   if (needle.empty()) return false;
   return (" " + Normalise(reply) + " ").find(" " + needle + " ") != std::string::npos;
+}
+
+namespace {
+
+std::vector<std::string> Words(std::string_view text) {
+  std::vector<std::string> words;
+  std::istringstream stream(Normalise(text));
+  for (std::string word; stream >> word;) words.push_back(word);
+  return words;
+}
+
+}  // namespace
+
+bool HoldsOtherValue(std::string_view reply, const Item& item) {
+  constexpr size_t kMostWords = 12;
+  std::set<std::string> asked;
+  const auto add = [&asked](std::string_view text) {
+    for (std::string& word : Words(text)) asked.insert(std::move(word));
+  };
+  add(item.question);
+  add(item.answer);
+  for (const int i : item.gold) add(item.memories[i].text);
+  std::set<std::string> said;
+  for (std::string& word : Words(reply)) said.insert(std::move(word));
+  for (size_t i = 0; i < item.memories.size(); ++i) {
+    if (std::find(item.gold.begin(), item.gold.end(), static_cast<int>(i)) != item.gold.end())
+      continue;
+    const std::vector<std::string> words = Words(item.memories[i].text);
+    if (words.empty() || words.size() > kMostWords) continue;
+    if (said.contains(words.back()) && !asked.contains(words.back())) return true;
+  }
+  return false;
+}
+
+double RepeatedTrigrams(std::string_view reply) {
+  const std::vector<std::string> words = Words(reply);
+  if (words.size() < 3) return 0;
+  std::set<std::string> seen;
+  int repeated = 0;
+  for (size_t i = 0; i + 3 <= words.size(); ++i) {
+    const std::string trigram = words[i] + " " + words[i + 1] + " " + words[i + 2];
+    if (!seen.insert(trigram).second) ++repeated;
+  }
+  return static_cast<double>(repeated) / static_cast<double>(words.size() - 2);
 }
 
 double StandardErrorPercent(int right, int n) {

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "libs/eval/suite.h"
+
 namespace dki::eval {
 
 // ASCII lower case; everything but letters, digits and bytes above 127 is a space; runs of spaces
@@ -15,6 +17,13 @@ std::string Normalise(std::string_view text);
 // The normalised gold answer occurs in the normalised reply as whole words. An empty gold answer
 // never does.
 bool ReplyHolds(std::string_view reply, std::string_view gold);
+
+// The value of another memory is in the reply: the last word of a short memory (at most 12 words)
+// that is not gold, where neither the gold answer, a gold memory nor the question has that word.
+bool HoldsOtherValue(std::string_view reply, const Item& item);
+
+// Share of the reply's trigrams of words that occurred in it before; 0 below three words.
+double RepeatedTrigrams(std::string_view reply);
 
 // Standard error of a share of n, in percent points.
 double StandardErrorPercent(int right, int n);

@@ -39,6 +39,19 @@ absl::StatusOr<Item> ParseItem(const Json& json, const std::string& path, int li
     }
     item.memories.push_back(std::move(m));
   }
+  const Json gold = json.value("gold", Json::array());
+  if (!gold.is_array()) return FieldError(path, line, "gold");
+  for (const Json& id : gold) {
+    const auto found = std::find_if(item.memories.begin(), item.memories.end(),
+                                    [&](const ItemMemory& m) { return id == m.id; });
+    if (found != item.memories.end()) {
+      item.gold.push_back(static_cast<int>(found - item.memories.begin()));
+    }
+  }
+  if (json.contains("needed")) {
+    if (!json["needed"].is_boolean()) return FieldError(path, line, "needed");
+    item.needed = json["needed"].get<bool>();
+  }
   for (const Json& message : json.value("history", Json::array())) {
     model::Message m;
     if (!message.is_object() || !ReadString(message, "role", &m.role) ||

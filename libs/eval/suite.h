@@ -22,7 +22,9 @@ struct Item {
   std::vector<model::Message> history;
   std::string question;
   std::string answer_prefix;  // what the reply is made to begin with when the answer is scored
-  std::string answer;         // the gold answer, with its leading space
+  std::string answer;         // the gold answer, with its leading space; empty: there is none
+  std::vector<int> gold;      // indexes of the memories that hold it
+  bool needed = true;         // the memories are needed to answer
 };
 
 struct Suite {

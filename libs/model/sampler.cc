@@ -37,6 +37,13 @@ bool Better(const std::pair<float, int32_t>& a, const std::pair<float, int32_t>&
   return a.first != b.first ? a.first > b.first : a.second < b.second;
 }
 
+// ln of the sum of exp(logits - max).
+double LogSum(std::span<const float> logits, double max) {
+  double sum = 0;
+  for (float logit : logits) sum += std::exp(logit - max);
+  return std::log(sum);
+}
+
 }  // namespace
 
 absl::Status Validate(const SamplingOptions& options) {
@@ -132,9 +139,16 @@ int32_t Sampler::Sample(std::span<const float> logits, std::span<const int32_t> 
 double LogProbability(std::span<const float> logits, int32_t token) {
   DKI_CHECK(token >= 0 && static_cast<size_t>(token) < logits.size());
   const double max = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (float logit : logits) sum += std::exp(logit - max);
-  return logits[token] - max - std::log(sum);
+  return logits[token] - max - LogSum(logits, max);
+}
+
+std::vector<float> LogProbabilities(std::span<const float> logits) {
+  const double max = *std::max_element(logits.begin(), logits.end());
+  const double log_sum = LogSum(logits, max);
+  std::vector<float> result;
+  result.reserve(logits.size());
+  for (float logit : logits) result.push_back(static_cast<float>(logit - max - log_sum));
+  return result;
 }
 
 }  // namespace dki::model

@@ -40,5 +40,7 @@ class Sampler {
 
 // ln softmax(logits)[token], accumulated in double.
 double LogProbability(std::span<const float> logits, int32_t token);
+// The same of every token.
+std::vector<float> LogProbabilities(std::span<const float> logits);
 
 }  // namespace dki::model

@@ -16,7 +16,7 @@ constexpr std::chrono::seconds kTimeout{300};
 
 absl::Status SetPlace(const eval::Arm& arm, api::MemoryOptions* options) {
   if (arm.top > 0) return InvalidArgument("arm %s: top needs --local", arm.name);
-  options->set_gate(false);
+  options->set_gate(arm.gate);
   switch (arm.place) {
     case eval::Place::kNone:
       options->set_mode(common::v1::MODE_VANILLA);
@@ -83,6 +83,8 @@ class ClusterSource : public eval::AnswerSource {
     ids_[user] = std::move(ids);
     return absl::OkStatus();
   }
+
+  void Done(const eval::Item&) override {}  // scopes are erased together, at the end
 
   absl::StatusOr<eval::ItemResult> Answer(const eval::Item& item, const eval::Arm& arm) override {
     api::ChatRequest request;

@@ -2,6 +2,7 @@
 #include "tools/dki/eval_command.h"
 
 #include <fstream>
+#include <unordered_map>
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -26,6 +27,30 @@ absl::StatusOr<std::vector<eval::Suite>> ReadSuites(const EvalOptions& options) 
   return suites;
 }
 
+// Results of an earlier run, by suite, item and arm.
+class KnownResults {
+ public:
+  void Read(const std::string& path) {
+    std::ifstream file(path);
+    for (std::string line; std::getline(file, line);) {
+      auto known = eval::ParseRawLine(line);
+      if (!known.ok()) continue;  // the last line of a run that was stopped may be cut
+      results_[Key(known->suite, known->id, known->arm)] = std::move(known->result);
+    }
+  }
+  const eval::ItemResult* Find(const std::string& suite, const std::string& id,
+                               const std::string& arm) const {
+    const auto found = results_.find(Key(suite, id, arm));
+    return found == results_.end() ? nullptr : &found->second;
+  }
+
+ private:
+  static std::string Key(const std::string& suite, const std::string& id, const std::string& arm) {
+    return suite + '\0' + id + '\0' + arm;
+  }
+  std::unordered_map<std::string, eval::ItemResult> results_;
+};
+
 }  // namespace
 
 absl::Status RunEval(Context& context, const EvalOptions& options) {
@@ -34,8 +59,12 @@ absl::Status RunEval(Context& context, const EvalOptions& options) {
   std::unique_ptr<eval::AnswerSource> source;
   if (options.local) {
     DKI_ASSIGN_OR_RETURN(
-        source, eval::MakeLocalSource(options.models.empty() ? cluster::DefaultModelFolder()
-                                                             : options.models));
+        source,
+        eval::MakeLocalSource(
+            {.models = options.models.empty() ? cluster::DefaultModelFolder() : options.models,
+             .model = options.model,
+             .kl = options.kl},
+            arms));
   } else {
     DKI_ASSIGN_OR_RETURN(auto* stub, context.api());
     source = MakeClusterSource(&context, stub);
@@ -51,10 +80,14 @@ absl::Status RunEval(Context& context, const EvalOptions& options) {
                                     total, seconds / done * (total - done)));
   };
   std::ofstream raw;
+  KnownResults known;
   if (!options.json_file.empty()) {
-    raw.open(options.json_file + ".items.jsonl");
-    if (!raw) return InvalidArgument("cannot write %s.items.jsonl", options.json_file);
-    run.raw = [&raw](const std::string& line) { raw << line << "\n"; };
+    const std::string path = options.json_file + ".items.jsonl";
+    if (options.resume) known.Read(path);
+    raw.open(path, options.resume ? std::ios::app : std::ios::trunc);
+    if (!raw) return InvalidArgument("cannot write %s", path);
+    run.raw = [&raw](const std::string& line) { raw << line << std::endl; };
+    run.known = [&known](const auto&... names) { return known.Find(names...); };
   }
   const auto results = eval::Run(suites, arms, source.get(), run);
   output.Progress("");

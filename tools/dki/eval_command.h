@@ -14,7 +14,10 @@ struct EvalOptions {
   int n = 0;  // first so many items of each suite; 0: all
   bool local = false;
   std::string json_file;
-  std::string models;  // with local; empty: the default folder
+  std::string models;   // with local; empty: the default folder
+  std::string model;    // with local: another model; empty: the default one
+  bool kl = false;      // with local: KL to the vanilla reply
+  bool resume = false;  // keep what json_file's raw items hold already
 };
 
 absl::Status RunEval(Context& context, const EvalOptions& options);

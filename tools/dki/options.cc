@@ -242,6 +242,9 @@ class Declaration {
     command->add_option("--json", o->json_file,
                         "Write the report there as JSON, and the raw items beside it");
     command->add_option("--models", o->models, "Folder of the models ($DKI_MODELS), with --local");
+    command->add_option("--model", o->model, "Another model file or folder, with --local");
+    command->add_flag("--kl", o->kl, "Measure KL(vanilla || arm) over 16 tokens, with --local");
+    command->add_flag("--resume", o->resume, "Keep the raw items that lie beside the JSON already");
   }
 
   void Completion() {
