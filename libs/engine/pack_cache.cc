@@ -7,11 +7,14 @@
 namespace dki::engine {
 namespace {
 
-kvcache::Block Share(const kvcache::Block& block) {
-  return {.identity = block.identity,
-          .chain_memory_ids = block.chain_memory_ids,
-          .tokens = block.tokens,
-          .kv = block.kv.Share(block.kv.size())};
+LoadedBlock Share(const LoadedBlock& loaded) {
+  const kvcache::Block& block = loaded.block;
+  return {.block = {.identity = block.identity,
+                    .chain_memory_ids = block.chain_memory_ids,
+                    .tokens = block.tokens,
+                    .kv = block.kv.Share(block.kv.size())},
+          .tier = loaded.tier,
+          .load_us = loaded.load_us};
 }
 
 }  // namespace
@@ -33,38 +36,44 @@ absl::StatusOr<std::vector<LoadedBlock>> PackCache::Load(const PackRequest& requ
   std::vector<LoadedBlock> blocks;
   {
     const MutexLock lock(&mutex_);
-    if (Find(plan, &blocks)) return blocks;
+    if (Find(request, plan, &blocks)) return blocks;
   }
   DKI_ASSIGN_OR_RETURN(blocks, source_->Load(request, plan));
   const MutexLock lock(&mutex_);
-  for (const LoadedBlock& block : blocks) Insert(block);
+  for (const LoadedBlock& block : blocks) Insert(request, block);
   changed_.NotifyAll();
   return blocks;
 }
 
-bool PackCache::Find(const injection::PackPlan& plan, std::vector<LoadedBlock>* blocks) {
+bool PackCache::Find(const PackRequest& request, const injection::PackPlan& plan,
+                     std::vector<LoadedBlock>* blocks) {
   const Clock::time_point now = Clock::now();
   for (const injection::PlannedBlock& planned : plan.blocks) {
     const auto found = index_.find(kvcache::BlockKey(planned.identity));
     const bool usable = found != index_.end() && found->second->expires > now &&
-                        found->second->block.identity == planned.identity;
+                        found->second->loaded.block.identity == planned.identity;
     if (!usable) {
       blocks->clear();
       return false;
     }
-    blocks->push_back({Share(found->second->block), Tier::kDevice, 0});
+    blocks->push_back(Share(found->second->loaded));
+    if (found->second->request_id.empty() || found->second->request_id != request.request_id) {
+      blocks->back().tier = Tier::kDevice;
+      blocks->back().load_us = 0;
+    }
   }
   return true;
 }
 
-void PackCache::Insert(const LoadedBlock& loaded) {
+void PackCache::Insert(const PackRequest& request, const LoadedBlock& loaded) {
   std::string key = kvcache::BlockKey(loaded.block.identity);
   if (index_.contains(key)) return;
   const auto n_bytes = static_cast<int64_t>(loaded.block.kv.size_bytes());
   if (n_bytes > options_.budget_bytes) return;
   while (size_bytes_ + n_bytes > options_.budget_bytes) Erase(entries_.begin());
   entries_.push_back({.key = key,
-                      .block = Share(loaded.block),
+                      .loaded = Share(loaded),
+                      .request_id = request.request_id,
                       .n_bytes = n_bytes,
                       .expires = Clock::now() + options_.lifetime});
   index_.emplace(std::move(key), std::prev(entries_.end()));

@@ -33,8 +33,9 @@ class PackCache : public PackSource {
   ~PackCache() override;
   PackCache(const PackCache&) = delete;
 
-  // A pack whose blocks are all at hand is served from here (Tier::kDevice); any other comes from
-  // the source as a whole.
+  // A pack whose blocks are all at hand is served from here, any other comes from the source as a
+  // whole. The tier is kDevice; to the request that they were loaded for, which now comes again, it
+  // is still the one that they were loaded from.
   absl::StatusOr<std::vector<LoadedBlock>> Load(const PackRequest& request,
                                                 const injection::PackPlan& plan) override;
 
@@ -43,15 +44,17 @@ class PackCache : public PackSource {
  private:
   struct Entry {
     std::string key;
-    kvcache::Block block;
+    LoadedBlock loaded;
+    std::string request_id;  // that it was loaded for
     int64_t n_bytes = 0;
     Clock::time_point expires;
   };
   using Entries = std::list<Entry>;
 
-  bool Find(const injection::PackPlan& plan, std::vector<LoadedBlock>* blocks)
+  bool Find(const PackRequest& request, const injection::PackPlan& plan,
+            std::vector<LoadedBlock>* blocks) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Insert(const PackRequest& request, const LoadedBlock& block)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Insert(const LoadedBlock& block) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Erase(Entries::iterator entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void DropExpired();  // the thread
 

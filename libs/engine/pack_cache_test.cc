@@ -61,6 +61,19 @@ TEST_F(PackCacheTest, ServesWhatItHasJustLoadedToTheSameTenantAlone) {
   EXPECT_EQ(source_.loads, 3);
 }
 
+TEST_F(PackCacheTest, TheSameRequestIsToldWhereItsBlocksCameFrom) {
+  PackCache cache({}, &source_);
+  PackRequest request;
+  request.request_id = "r";
+  const injection::PackPlan plan = Plan("a", "x");
+  ASSERT_OK(cache.Load(request, plan));
+  ASSERT_OK_AND_ASSIGN(const auto again, cache.Load(request, plan));
+  EXPECT_EQ(again[1].tier, Tier::kRecomputed);
+  request.request_id = "s";
+  ASSERT_OK_AND_ASSIGN(const auto other, cache.Load(request, plan));
+  EXPECT_EQ(other[1].tier, Tier::kDevice);
+}
+
 TEST_F(PackCacheTest, AnErrorIsNotKept) {
   PackCache cache({}, &source_);
   source_.fails = true;

@@ -35,6 +35,10 @@ config::v1::GenerationServer DefaultConfig() {
   config.set_kv_cache_bytes(defaults.kv_cache_bytes);
   config.set_max_waiting_bytes(defaults.max_waiting_bytes);
   config.set_decode_slowdown(defaults.decode_slowdown);
+  const engine::PackCache::Options packs;
+  config.set_pack_cache_bytes(packs.budget_bytes);
+  *config.mutable_pack_cache_lifetime() =
+      google::protobuf::util::TimeUtil::MillisecondsToDuration(packs.lifetime.count());
   return config;
 }
 
@@ -67,6 +71,13 @@ absl::StatusOr<Settings> ReadConfig(const config::v1::GenerationServer& config) 
   DKI_RETURN_IF_ERROR(CheckRange("kv.timeout (milliseconds)", kv_timeout_ms, 1, 3'600'000));
   if (config.kv().address().empty()) return InvalidArgument("kv.address must not be empty");
 
+  DKI_RETURN_IF_ERROR(
+      CheckRange("pack_cache_bytes", config.pack_cache_bytes(), 0, int64_t{1} << 50));
+  const int64_t lifetime_ms =
+      google::protobuf::util::TimeUtil::DurationToMilliseconds(config.pack_cache_lifetime());
+  // What is erased must be gone within a minute.
+  DKI_RETURN_IF_ERROR(CheckRange("pack_cache_lifetime (milliseconds)", lifetime_ms, 1, 50'000));
+
   Settings settings;
   settings.model_path = config.runtime().model();
   settings.model = {.n_threads = config.runtime().threads(),
@@ -80,6 +91,8 @@ absl::StatusOr<Settings> ReadConfig(const config::v1::GenerationServer& config) 
   settings.engine.max_waiting_bytes = config.max_waiting_bytes();
   settings.engine.decode_slowdown = config.decode_slowdown();
   settings.engine.shared_system_prompt = config.shared_system_prompt();
+  settings.packs.budget_bytes = config.pack_cache_bytes();
+  settings.packs.lifetime = std::chrono::milliseconds(lifetime_ms);
   settings.kv_address = config.kv().address();
   settings.kv_timeout = std::chrono::milliseconds(kv_timeout_ms);
   return settings;

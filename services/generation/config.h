@@ -8,6 +8,7 @@
 #include "dki/config/v1/generation.pb.h"
 #include "libs/base/status.h"
 #include "libs/engine/engine.h"
+#include "libs/engine/pack_cache.h"
 #include "libs/model/model.h"
 
 namespace dki::generation {
@@ -16,6 +17,7 @@ struct Settings {
   std::string model_path;
   model::ModelOptions model;
   engine::Engine::Options engine;
+  engine::PackCache::Options packs;
   std::string kv_address;
   std::chrono::milliseconds kv_timeout;
 };

@@ -136,6 +136,18 @@ void ToProto(const engine::Answer& answer, v1::GenerateResponse::Finished* proto
   proto->mutable_token_ids()->Add(answer.token_ids.begin(), answer.token_ids.end());
 }
 
+void ToProto(const engine::ProbeResult& probe, v1::ProbeResponse* proto) {
+  for (const engine::ProbedMemory& memory : probe.memories) {
+    v1::ProbeResponse::Memory* added = proto->add_memories();
+    ToProto(memory.outcome, added->mutable_outcome());
+    added->set_middle_share(memory.middle_share);
+    added->mutable_head_shares()->Add(memory.head_shares.begin(), memory.head_shares.end());
+  }
+  ToProto(probe.usage, proto->mutable_usage());
+  for (const std::string& part : probe.degraded) proto->add_degraded(part);
+  ToProto(probe.timings, proto->mutable_timings());
+}
+
 void ToProto(const engine::ScoreResult& scores, v1::ScoreResponse* proto) {
   proto->mutable_token_ids()->Add(scores.token_ids.begin(), scores.token_ids.end());
   proto->mutable_log_probabilities()->Add(scores.log_probabilities.begin(),

@@ -17,6 +17,7 @@ engine::AnswerOptions ToAnswerOptions(const common::v1::SamplingOptions& proto);
 
 void ToProto(const engine::Started& started, v1::GenerateResponse::Started* proto);
 void ToProto(const engine::Answer& answer, v1::GenerateResponse::Finished* proto);
+void ToProto(const engine::ProbeResult& probe, v1::ProbeResponse* proto);
 void ToProto(const engine::ScoreResult& scores, v1::ScoreResponse* proto);
 
 engine::Tier ToTier(common::v1::Tier tier);

@@ -33,10 +33,11 @@ class GenerationServer : public rpc::ServiceInstance {
         KvPackSource::Options{.shape = model_.model->kv_shape(), .timeout = settings_.kv_timeout},
         runtime_->cluster_key(),
         kv::v1::KvService::NewStub(rpc::CreateChannel(settings_.kv_address)));
+    cached_packs_ = std::make_unique<engine::PackCache>(settings_.packs, packs_.get());
     engine::Engine::Options options = settings_.engine;
     options.stats_listener = [this](const engine::EngineStats& stats) { metrics_.Publish(stats); };
     engine_ = std::make_unique<engine::Engine>(options, model_.model.get(), model_.tokenizer.get(),
-                                               model_.format.get(), packs_.get());
+                                               model_.format.get(), cached_packs_.get());
     service_.Serve(engine_.get(), &model_);
     runtime_->metrics()
         .GetGauge("dki_runtime_info", "The kernels and the kind of activations picked at start: 1.",
@@ -59,6 +60,7 @@ class GenerationServer : public rpc::ServiceInstance {
   EngineMetrics metrics_;
   engine::LoadedModel model_;
   std::unique_ptr<KvPackSource> packs_;
+  std::unique_ptr<engine::PackCache> cached_packs_;
   std::unique_ptr<engine::Engine> engine_;
   GenerationServiceImpl service_;
 };

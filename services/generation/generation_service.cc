@@ -102,6 +102,27 @@ grpc::Status GenerationServiceImpl::Score(grpc::ServerContext* context,
       });
 }
 
+grpc::Status GenerationServiceImpl::Probe(grpc::ServerContext* context,
+                                          const v1::ProbeRequest* request,
+                                          v1::ProbeResponse* response) {
+  return rpc::Handle(
+      *runtime_, context, "Probe", rpc::Requirement::ClusterOnly(),
+      [&](const rpc::Call& call) -> absl::Status {
+        DKI_ASSIGN_OR_RETURN(engine::Engine* const engine, Ready());
+        DKI_ASSIGN_OR_RETURN(const engine::RequestContext request_context, ToContext(call));
+        DKI_ASSIGN_OR_RETURN(const engine::Prompt prompt, ToPrompt(request->prompt()));
+        std::vector<injection::AttentionHead> heads;
+        for (const v1::AttentionHead& head : request->heads()) {
+          heads.push_back({head.layer(), head.head()});
+        }
+        const absl::StatusOr<engine::ProbeResult> probe =
+            engine->Probe(request_context, prompt, heads);
+        if (!probe.ok()) return WithRetryHint(call, *engine, probe.status());
+        ToProto(*probe, response);
+        return absl::OkStatus();
+      });
+}
+
 grpc::Status GenerationServiceImpl::GetModel(grpc::ServerContext* context,
                                              const v1::GetModelRequest*,
                                              v1::GetModelResponse* response) {

@@ -18,30 +18,38 @@ void AddMemories(std::span<const Chosen> chosen,
 
 }  // namespace
 
-generation::v1::GenerateRequest AssembleRequest(const PipelineConfig& config, const ChatTask& task,
-                                                const std::string& model_system_prompt,
-                                                std::span<const Chosen> chosen) {
+generation::v1::Prompt AssemblePrompt(const PipelineConfig& config, const ChatTask& task,
+                                      const std::string& model_system_prompt, common::v1::Mode mode,
+                                      std::span<const Chosen> chosen) {
   const std::string& configured =
       config.system_prompt.empty() ? model_system_prompt : config.system_prompt;
   const std::string& own = task.system_prompt.empty() ? configured : task.system_prompt;
 
+  generation::v1::Prompt prompt;
+  prompt.set_system_prompt(own);
+  prompt.mutable_history()->Add(task.history.begin(), task.history.end());
+  *prompt.mutable_turn() = task.turn;
+  prompt.set_answer_prefix(task.answer_prefix);
+  prompt.set_max_pack_tokens(config.max_pack_tokens);
+  if (chosen.empty()) return prompt;
+  if (mode == common::v1::MODE_INJECTED) {
+    const bool canonical = task.memory.context != common::v1::PACK_CONTEXT_REQUEST;
+    prompt.mutable_injection()->set_context_system_prompt(canonical ? configured : own);
+    AddMemories(chosen, prompt.mutable_injection()->mutable_memories());
+  } else {
+    prompt.mutable_prompt_memories()->set_place(task.memory.place);
+    AddMemories(chosen, prompt.mutable_prompt_memories()->mutable_memories());
+  }
+  return prompt;
+}
+
+generation::v1::GenerateRequest AssembleRequest(const PipelineConfig& config, const ChatTask& task,
+                                                const std::string& model_system_prompt,
+                                                std::span<const Chosen> chosen) {
   generation::v1::GenerateRequest request;
   *request.mutable_sampling() = task.sampling;
-  generation::v1::Prompt* prompt = request.mutable_prompt();
-  prompt->set_system_prompt(own);
-  prompt->mutable_history()->Add(task.history.begin(), task.history.end());
-  *prompt->mutable_turn() = task.turn;
-  prompt->set_answer_prefix(task.answer_prefix);
-  prompt->set_max_pack_tokens(config.max_pack_tokens);
-  if (chosen.empty()) return request;
-  if (task.memory.mode == common::v1::MODE_INJECTED) {
-    const bool canonical = task.memory.context != common::v1::PACK_CONTEXT_REQUEST;
-    prompt->mutable_injection()->set_context_system_prompt(canonical ? configured : own);
-    AddMemories(chosen, prompt->mutable_injection()->mutable_memories());
-  } else {
-    prompt->mutable_prompt_memories()->set_place(task.memory.place);
-    AddMemories(chosen, prompt->mutable_prompt_memories()->mutable_memories());
-  }
+  *request.mutable_prompt() =
+      AssemblePrompt(config, task, model_system_prompt, task.memory.mode, chosen);
   return request;
 }
 

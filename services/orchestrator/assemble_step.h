@@ -14,7 +14,11 @@
 
 namespace dki::orchestrator {
 
-// `model_system_prompt`: what the model uses where nobody configures one.
+// What the model reads, with `chosen` where `mode` wants them. `model_system_prompt`: what the
+// model uses where nobody configures one.
+generation::v1::Prompt AssemblePrompt(const PipelineConfig& config, const ChatTask& task,
+                                      const std::string& model_system_prompt, common::v1::Mode mode,
+                                      std::span<const Chosen> chosen);
 generation::v1::GenerateRequest AssembleRequest(const PipelineConfig& config, const ChatTask& task,
                                                 const std::string& model_system_prompt,
                                                 std::span<const Chosen> chosen);

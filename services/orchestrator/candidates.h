@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,8 +24,10 @@ struct Candidate {
   std::string text;  // empty where the memory is not current
   common::v1::SourceClass source_class = common::v1::SOURCE_CLASS_USER;
   int64_t create_position = 0;
-  bool passed = false;  // the gate
-  std::string reason;   // why it did not pass, or is not handed to the model all the same
+  std::vector<double> head_shares;  // where it was probed: of the calibration's heads
+  std::optional<double> relevance;  // where it was probed and passed: injection::ScoreRelevance
+  bool passed = false;              // the gate
+  std::string reason;  // why it did not pass, or is not handed to the model all the same
 };
 
 inline constexpr char kNotCurrent[] = "not_current";

@@ -9,6 +9,7 @@
 #include "services/orchestrator/assemble_step.h"
 #include "services/orchestrator/gate_step.h"
 #include "services/orchestrator/generate_step.h"
+#include "services/orchestrator/probe_step.h"
 #include "services/orchestrator/weigh_step.h"
 
 namespace dki::orchestrator {
@@ -158,6 +159,7 @@ absl::Status ChatPipeline::LoadHistory(const rpc::Call& call, ChatTask* task) co
 }
 
 absl::StatusOr<Decided> ChatPipeline::Decide(const rpc::Call& call, const ChatTask& task,
+                                             const generation::v1::GetModelResponse& model,
                                              Timer* timer) const {
   Decided decided;
   if (task.memory.mode == common::v1::MODE_VANILLA) {
@@ -170,8 +172,30 @@ absl::StatusOr<Decided> ChatPipeline::Decide(const rpc::Call& call, const ChatTa
   decided.degraded = std::move(retrieved.degraded);
   decided.embedding_fingerprint = retrieved.embedding_fingerprint;
   decided.search_position = retrieved.position;
-  decided.gate = ApplyGate(task.memory.gate, decided.retrieved);
-  decided.chosen = ChooseMemories(parts_.config->alpha, task.memory, decided.retrieved);
+  const std::vector<Candidate*> current = InPackOrder(task.memory, decided.retrieved);
+
+  const injection::Calibration* calibration = CalibrationFor(*parts_.config, model.fingerprint());
+  // Weights that are given and a gate that is open leave nothing to find out.
+  const bool asks = task.memory.gate.enabled ||
+                    (task.memory.mode == common::v1::MODE_INJECTED && !task.memory.alpha);
+  if (current.empty() || !asks) calibration = nullptr;
+  if (calibration != nullptr) {
+    const absl::Status probed =
+        ProbeCandidates(*parts_.upstreams, call, *parts_.config, task,
+                        model.default_system_prompt(), *calibration, current);
+    DKI_RETURN_IF_ERROR(CheckClient(call));
+    if (!probed.ok() && !IsTransient(probed)) return Annotate(probed, "generation");
+    if (!probed.ok()) {
+      decided.degraded.push_back("probe");
+      calibration = nullptr;
+    }
+    timer->EndStep("probe");
+  }
+  const Gated gated = ApplyGate(task.memory.gate, calibration, current);
+  decided.gate = gated.decision;
+  decided.answer_probability = gated.probability;
+  if (calibration != nullptr) decided.answer_threshold = calibration->answer.threshold;
+  decided.chosen = ChooseMemories(parts_.config->alpha, calibration, task.memory, current);
   if (decided.retrieved.empty() && !decided.degraded.empty()) decided.gate = "degraded";
   const bool any_passed = std::any_of(decided.retrieved.begin(), decided.retrieved.end(),
                                       [](const Candidate& c) { return c.passed; });
@@ -183,22 +207,22 @@ absl::StatusOr<ChatPipeline::Plan> ChatPipeline::MakePlan(
     const rpc::Call& call, const ChatTask& task, const std::optional<audit::v1::Decision>& recorded,
     Timer* timer) {
   Plan plan;
+  // Without it the decision is still worth recording; Generate will say what is wrong.
+  const generation::v1::GetModelResponse model =
+      parts_.model->Get(call).value_or(generation::v1::GetModelResponse());
+  DKI_RETURN_IF_ERROR(CheckClient(call));
   if (recorded) {
     plan.record = recorded->decision();
     DKI_ASSIGN_OR_RETURN(const Memories current, parts_.retriever->CurrentMemories(
                                                      call, ChosenIds(plan.record), task.scope));
     DKI_ASSIGN_OR_RETURN(plan.decided.chosen, RestoreChosen(plan.record, current));
   } else {
-    DKI_ASSIGN_OR_RETURN(plan.decided, Decide(call, task, timer));
+    DKI_ASSIGN_OR_RETURN(plan.decided, Decide(call, task, model, timer));
   }
-  // Without it the decision is still worth recording; Generate will say what is wrong.
-  const auto model = parts_.model->Get(call);
-  DKI_RETURN_IF_ERROR(CheckClient(call));
-  const std::string fingerprint = model.ok() ? model->fingerprint() : "";
-  plan.decided.model_fingerprint = fingerprint;
-  plan.request = AssembleRequest(
-      *parts_.config, task, model.ok() ? model->default_system_prompt() : "", plan.decided.chosen);
-  prefetcher_.Prefetch(call.caller().tenant_id, call.request_id(), fingerprint,
+  plan.decided.model_fingerprint = model.fingerprint();
+  plan.request =
+      AssembleRequest(*parts_.config, task, model.default_system_prompt(), plan.decided.chosen);
+  prefetcher_.Prefetch(call.caller().tenant_id, call.request_id(), model.fingerprint(),
                        PackToPrefetch(plan.request.prompt()));
   if (!recorded) DKI_RETURN_IF_ERROR(Commit(call, task, &plan));
   timer->decide_us = timer->EndStep("decide");

@@ -58,7 +58,8 @@ class ChatPipeline {
   absl::Status Replay(const rpc::Call& call, const ChatTask& task,
                       const audit::v1::Decision& recorded, const EventSink& sink) const;
   absl::Status LoadHistory(const rpc::Call& call, ChatTask* task) const;
-  absl::StatusOr<Decided> Decide(const rpc::Call& call, const ChatTask& task, Timer* timer) const;
+  absl::StatusOr<Decided> Decide(const rpc::Call& call, const ChatTask& task,
+                                 const generation::v1::GetModelResponse& model, Timer* timer) const;
   absl::StatusOr<Plan> MakePlan(const rpc::Call& call, const ChatTask& task,
                                 const std::optional<audit::v1::Decision>& recorded, Timer* timer);
   absl::Status Commit(const rpc::Call& call, const ChatTask& task, Plan* plan) const;

@@ -6,23 +6,38 @@
 #include "libs/base/check.h"
 
 namespace dki::orchestrator {
+namespace {
 
-std::string ApplyGate(const injection::GateOptions& options, std::span<Candidate> candidates) {
-  std::vector<Candidate*> current;
+Gated ApplyCosine(const injection::GateOptions& options, std::span<Candidate* const> candidates) {
   std::vector<double> cosines;
-  for (Candidate& candidate : candidates) {
-    candidate.passed = false;
-    if (candidate.reason == kNotCurrent) continue;
-    current.push_back(&candidate);
-    cosines.push_back(candidate.cosine);
-  }
+  for (const Candidate* candidate : candidates) cosines.push_back(candidate->cosine);
   const injection::GateDecision decision = injection::DecideGate(options, cosines);
-  DKI_CHECK(decision.passed.size() == current.size());
-  for (size_t i = 0; i < current.size(); ++i) {
-    current[i]->passed = decision.passed[i];
-    current[i]->reason = decision.passed[i] ? "" : "below_threshold";
+  DKI_CHECK(decision.passed.size() == candidates.size());
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    candidates[i]->passed = decision.passed[i];
+    candidates[i]->reason = decision.passed[i] ? "" : "below_threshold";
   }
-  return decision.reason;
+  return {decision.reason, std::nullopt};
+}
+
+}  // namespace
+
+Gated ApplyGate(const injection::GateOptions& options, const injection::Calibration* calibration,
+                std::span<Candidate* const> in_pack_order) {
+  if (calibration == nullptr || in_pack_order.empty()) return ApplyCosine(options, in_pack_order);
+  std::vector<injection::Evidence> evidence;
+  for (const Candidate* candidate : in_pack_order) {
+    evidence.push_back({candidate->cosine, candidate->head_shares});
+  }
+  Gated gated;
+  gated.probability = injection::AnswerProbability(calibration->answer, evidence);
+  const bool holds = *gated.probability >= calibration->answer.threshold;
+  gated.decision = !options.enabled ? "disabled" : holds ? "inject" : "no_answer";
+  for (Candidate* candidate : in_pack_order) {
+    candidate->passed = !options.enabled || holds;
+    candidate->reason = candidate->passed ? "" : "no_answer";
+  }
+  return gated;
 }
 
 }  // namespace dki::orchestrator

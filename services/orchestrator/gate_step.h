@@ -2,16 +2,27 @@
 // Purpose: step 2 of the pipeline, pure: which of the candidates may be handed to the model.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 
+#include "libs/injection/calibration.h"
 #include "libs/injection/gate.h"
 #include "services/orchestrator/candidates.h"
 
 namespace dki::orchestrator {
 
-// Sets `passed`, and `reason` where it is false. Returns what was decided: "inject", "no_memory",
-// "below_threshold" or "disabled". Candidates that are not current are as if not retrieved.
-std::string ApplyGate(const injection::GateOptions& options, std::span<Candidate> candidates);
+struct Gated {
+  // "inject", "no_memory", "below_threshold", "no_answer" or "disabled".
+  std::string decision;
+  std::optional<double> probability;  // that the memories hold the answer, where a probe tells
+};
+
+// Sets `passed`, and `reason` where it is false. Candidates that are not current are as if not
+// retrieved. `calibration`: that of the heads whose shares the candidates have, or null where
+// nothing was probed; then the cosine decides, memory by memory. With a probe all pass or none:
+// how much each one weighs is the next step's business.
+Gated ApplyGate(const injection::GateOptions& options, const injection::Calibration* calibration,
+                std::span<Candidate* const> in_pack_order);
 
 }  // namespace dki::orchestrator

@@ -4,7 +4,9 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
+#include "libs/base/file.h"
 #include "libs/base/sha256.h"
+#include "libs/injection/known_calibrations.h"
 #include "services/orchestrator/limits.h"
 
 namespace dki::orchestrator {
@@ -19,7 +21,7 @@ absl::StatusOr<AuditPolicy> ParseAuditPolicy(const std::string& text) {
 }
 
 // The pipeline's own settings: addresses and logging change no answer.
-std::string Hash(config::v1::OrchestratorServer config) {
+std::string Hash(config::v1::OrchestratorServer config, const std::string& calibration) {
   config.clear_server();
   config.clear_memory_store();
   config.clear_retrieval();
@@ -32,10 +34,19 @@ std::string Hash(config::v1::OrchestratorServer config) {
     coded.SetSerializationDeterministic(true);
     config.SerializeToCodedStream(&coded);
   }
-  return Sha256Hex(bytes);
+  return Sha256Hex(bytes + calibration);
 }
 
 }  // namespace
+
+const injection::Calibration* CalibrationFor(const PipelineConfig& config,
+                                             const std::string& model_fingerprint) {
+  if (!config.probe) return nullptr;
+  if (config.calibration && config.calibration->model_fingerprint == model_fingerprint) {
+    return &*config.calibration;
+  }
+  return injection::KnownCalibration(model_fingerprint);
+}
 
 absl::StatusOr<PipelineConfig> ParsePipelineConfig(const config::v1::OrchestratorServer& config) {
   PipelineConfig parsed;
@@ -44,6 +55,14 @@ absl::StatusOr<PipelineConfig> ParsePipelineConfig(const config::v1::Orchestrato
   parsed.gate.enabled = config.gate().enabled();
   parsed.gate.threshold = config.gate().threshold();
   DKI_RETURN_IF_ERROR(CheckReal("gate.threshold", parsed.gate.threshold, -1.0, 1.0));
+  parsed.probe = config.gate().probe();
+  if (const std::string& path = config.gate().calibration_file(); !path.empty()) {
+    const auto json = ReadFile(path);
+    if (!json.ok()) return Annotate(json.status(), "gate.calibration_file");
+    auto calibration = injection::ParseCalibration(*json);
+    if (!calibration.ok()) return Annotate(calibration.status(), "gate.calibration_file " + path);
+    parsed.calibration = *std::move(calibration);
+  }
 
   const auto& alpha = config.alpha();
   parsed.alpha = {.beta = alpha.beta(),
@@ -71,7 +90,8 @@ absl::StatusOr<PipelineConfig> ParsePipelineConfig(const config::v1::Orchestrato
   if (parsed.audit == AuditPolicy::kSpool && parsed.spool_path.empty()) {
     return InvalidArgument("audit.spool_path must be set where audit.policy is \"spool\"");
   }
-  parsed.hash = Hash(config);
+  parsed.hash =
+      Hash(config, parsed.calibration ? injection::ToJson(*parsed.calibration) : std::string());
   return parsed;
 }
 

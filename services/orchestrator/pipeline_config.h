@@ -2,11 +2,13 @@
 // Purpose: the configuration of each step of the pipeline, checked, as plain data.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "dki/config/v1/orchestrator.pb.h"
 #include "libs/base/status.h"
 #include "libs/injection/alpha_policy.h"
+#include "libs/injection/calibration.h"
 #include "libs/injection/gate.h"
 
 namespace dki::orchestrator {
@@ -22,6 +24,8 @@ struct PipelineConfig {
   int k = 8;
   injection::GateOptions gate;
   injection::AlphaPolicy alpha;
+  bool probe = true;
+  std::optional<injection::Calibration> calibration;  // configured; else the product's own
   int max_pack_tokens = 1024;
   // Of requests that bring none, and of the canonical context. Empty: the model's own.
   std::string system_prompt;
@@ -31,6 +35,10 @@ struct PipelineConfig {
   // Hexadecimal SHA-256 of all of the above; in every decision.
   std::string hash;
 };
+
+// What is used with the model of this fingerprint; null where nothing is, or probes are off.
+const injection::Calibration* CalibrationFor(const PipelineConfig& config,
+                                             const std::string& model_fingerprint);
 
 // INVALID_ARGUMENT with the field's path and its limits.
 absl::StatusOr<PipelineConfig> ParsePipelineConfig(const config::v1::OrchestratorServer& config);

@@ -56,6 +56,12 @@ audit::v1::AppendDecisionRequest MakeDecision(const PipelineConfig& config, cons
     retrieved->set_cosine(candidate.cosine);
     retrieved->set_gated(candidate.passed);
     retrieved->set_reason(candidate.reason);
+    if (!candidate.head_shares.empty()) {
+      double sum = 0.0;
+      for (const double share : candidate.head_shares) sum += share;
+      retrieved->set_probe_share(sum / static_cast<double>(candidate.head_shares.size()));
+    }
+    if (candidate.relevance) retrieved->set_relevance(*candidate.relevance);
   }
   for (const Chosen& memory : decided.chosen) {
     audit::v1::ChosenMemory* chosen = record->add_chosen();
@@ -69,6 +75,8 @@ audit::v1::AppendDecisionRequest MakeDecision(const PipelineConfig& config, cons
   }
   record->set_gate(decided.gate);
   record->set_gate_threshold(static_cast<float>(task.memory.gate.threshold));
+  if (decided.answer_probability) record->set_answer_probability(*decided.answer_probability);
+  if (decided.answer_threshold) record->set_answer_threshold(*decided.answer_threshold);
   record->mutable_degraded()->Add(decided.degraded.begin(), decided.degraded.end());
   record->set_model_fingerprint(decided.model_fingerprint);
   record->set_embedding_fingerprint(decided.embedding_fingerprint);
@@ -125,7 +133,7 @@ absl::StatusOr<std::vector<Chosen>> RestoreChosen(const audit::v1::DecisionRecor
   std::unordered_map<std::string, const memory::v1::Memory*> memories;
   for (const auto& memory : current) memories.emplace(memory.id(), &memory);
   std::vector<Chosen> chosen;
-  std::vector<float> cosines;
+  std::vector<double> cosines;
   for (const auto& memory : recorded.chosen()) {
     const auto found = memories.find(memory.memory_id());
     if (found == memories.end() || found->second->version() != memory.version()) {
@@ -143,7 +151,7 @@ absl::StatusOr<std::vector<Chosen>> RestoreChosen(const audit::v1::DecisionRecor
                       .alpha = {memory.alpha_read(), memory.alpha_answer(), memory.capped()},
                       .rank = 0});
   }
-  const std::vector<int> ranks = RanksByCosine(cosines);
+  const std::vector<int> ranks = RanksByScore(cosines);
   for (size_t i = 0; i < chosen.size(); ++i) chosen[i].rank = ranks[i];
   return chosen;
 }

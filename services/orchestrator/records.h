@@ -3,6 +3,7 @@
 //   salted hashes and numbers; texts go beside them (design section 8).
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,6 +24,8 @@ struct Decided {
   std::vector<Candidate> retrieved;
   std::vector<Chosen> chosen;
   std::string gate;
+  std::optional<double> answer_probability;  // where a probe was made
+  std::optional<double> answer_threshold;
   std::vector<std::string> degraded;
   std::string model_fingerprint;
   std::string embedding_fingerprint;

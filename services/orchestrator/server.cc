@@ -114,6 +114,7 @@ config::v1::OrchestratorServer DefaultConfig() {
   config.mutable_retrieve()->set_k(defaults.k);
   config.mutable_gate()->set_enabled(defaults.gate.enabled);
   config.mutable_gate()->set_threshold(static_cast<float>(defaults.gate.threshold));
+  config.mutable_gate()->set_probe(defaults.probe);
   auto* alpha = config.mutable_alpha();
   alpha->set_beta(defaults.alpha.beta);
   alpha->set_floor(defaults.alpha.floor);

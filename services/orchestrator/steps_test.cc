@@ -276,7 +276,8 @@ TEST(Candidates, OutdatedAndVanishedHitsAreNotCurrent) {
   EXPECT_EQ(candidates[0].reason, "not_current");
   EXPECT_EQ(candidates[1].reason, "not_current");
   EXPECT_EQ(candidates[2].text, "Fact 2.");
-  EXPECT_EQ(ApplyGate({.enabled = false}, candidates), "disabled");
+  EXPECT_EQ(ApplyGate({.enabled = false}, nullptr, InPackOrder({}, candidates)).decision,
+            "disabled");
   EXPECT_FALSE(candidates[0].passed);
   EXPECT_TRUE(candidates[2].passed);
 }
@@ -319,9 +320,55 @@ std::vector<Candidate> Passed(const std::vector<std::pair<int, float>>& created_
   return candidates;
 }
 
+// Weighed by cosine.
+std::vector<Chosen> Choose(const MemoryRules& rules, std::span<Candidate> candidates) {
+  return ChooseMemories({}, nullptr, rules, InPackOrder(rules, candidates));
+}
+
+injection::Calibration Calibration() {
+  injection::Calibration calibration;
+  calibration.model_fingerprint = "model";
+  calibration.heads = {{1, 2}};
+  calibration.relevance = {.cosine = 0.0, .recency = 0.0, .heads = {1.0}};
+  calibration.answer = {.bias = std::log(10.0), .cosine = 0.0, .heads = {1.0}, .threshold = 0.5};
+  calibration.answer_factor = 2.0;
+  return calibration;
+}
+
+TEST(Gate, AProbeLetsAllPassOrNone) {
+  auto candidates = Passed({{2, 0.1f}, {1, 0.9f}});
+  candidates[0].head_shares = {0.2};
+  candidates[1].head_shares = {0.1};
+  const auto calibration = Calibration();
+  const Gated gated = ApplyGate({}, &calibration, InPackOrder({}, candidates));
+  EXPECT_EQ(gated.decision, "inject");
+  EXPECT_NEAR(*gated.probability, 2.0 / 3.0, 1e-3);
+  EXPECT_TRUE(candidates[0].passed && candidates[1].passed);
+
+  const auto chosen = ChooseMemories({}, &calibration, {}, InPackOrder({}, candidates));
+  ASSERT_EQ(chosen.size(), 2u);
+  EXPECT_EQ(chosen[0].id, Id("mem_", 1));
+  EXPECT_EQ(chosen[0].rank, 1);
+  EXPECT_NEAR(chosen[0].alpha.answer, 1.0, 1e-3);  // half as much attention, half the weight
+  EXPECT_DOUBLE_EQ(chosen[1].alpha.answer, 2.0);
+  EXPECT_TRUE(candidates[0].relevance.has_value());
+
+  for (Candidate& candidate : candidates) candidate.head_shares = {0.01};
+  EXPECT_EQ(ApplyGate({}, &calibration, InPackOrder({}, candidates)).decision, "no_answer");
+  EXPECT_FALSE(candidates[0].passed || candidates[1].passed);
+  EXPECT_EQ(candidates[1].reason, "no_answer");
+  // Open, it only weighs.
+  EXPECT_EQ(ApplyGate({.enabled = false}, &calibration, InPackOrder({}, candidates)).decision,
+            "disabled");
+  EXPECT_TRUE(candidates[0].passed && candidates[1].passed);
+}
+
 TEST(Gate, PassesFromTheThresholdOn) {
   auto candidates = Passed({{1, 0.5f}, {2, 0.30f}, {3, 0.29f}});
-  EXPECT_EQ(ApplyGate({.enabled = true, .threshold = 0.30f}, candidates), "inject");
+  const Gated gated =
+      ApplyGate({.enabled = true, .threshold = 0.30f}, nullptr, InPackOrder({}, candidates));
+  EXPECT_EQ(gated.decision, "inject");
+  EXPECT_FALSE(gated.probability.has_value());
   EXPECT_TRUE(candidates[0].passed);
   EXPECT_TRUE(candidates[1].passed);
   EXPECT_FALSE(candidates[2].passed);
@@ -330,7 +377,7 @@ TEST(Gate, PassesFromTheThresholdOn) {
 
 TEST(Weigh, PackIsChronologicalAndRanksAreByCosine) {
   auto candidates = Passed({{5, 0.9f}, {2, 0.7f}, {9, 0.6f}});
-  const auto chosen = ChooseMemories({}, {}, candidates);
+  const auto chosen = Choose({}, candidates);
   ASSERT_EQ(chosen.size(), 3u);
   EXPECT_EQ(chosen[0].id, Id("mem_", 2));
   EXPECT_EQ(chosen[1].id, Id("mem_", 5));
@@ -345,35 +392,33 @@ TEST(Weigh, PackIsChronologicalAndRanksAreByCosine) {
 
 TEST(Weigh, NamedMemoriesKeepTheGivenOrder) {
   auto candidates = Passed({{5, 0.9f}, {2, 0.7f}});
-  const auto chosen =
-      ChooseMemories({}, With<MemoryRules>([](auto& r) { r.ids = {"named"}; }), candidates);
+  const auto chosen = Choose(With<MemoryRules>([](auto& r) { r.ids = {"named"}; }), candidates);
   EXPECT_EQ(chosen[0].id, Id("mem_", 5));
 }
 
 TEST(Weigh, ForcedAlphaIsCappedAndZeroLeavesNothing) {
   auto candidates = Passed({{1, 0.9f}, {2, 0.7f}});
   candidates[1].source_class = common::v1::SOURCE_CLASS_TOOL;
-  const auto chosen =
-      ChooseMemories({}, With<MemoryRules>([](auto& r) { r.alpha = 4.0; }), candidates);
+  const auto chosen = Choose(With<MemoryRules>([](auto& r) { r.alpha = 4.0; }), candidates);
   EXPECT_DOUBLE_EQ(chosen[0].alpha.read, 4.0);
   EXPECT_FALSE(chosen[0].alpha.capped);
   EXPECT_DOUBLE_EQ(chosen[1].alpha.answer, 0.5);
   EXPECT_TRUE(chosen[1].alpha.capped);
   MemoryRules zero;
   zero.alpha = 0.0;
-  EXPECT_TRUE(ChooseMemories({}, zero, candidates).empty());
+  EXPECT_TRUE(Choose(zero, candidates).empty());
   EXPECT_EQ(candidates[0].reason, "weightless");
   // Text in the prompt has no weight to turn down.
   zero.mode = common::v1::MODE_PROMPT;
-  EXPECT_EQ(ChooseMemories({}, zero, candidates).size(), 2u);
+  EXPECT_EQ(Choose(zero, candidates).size(), 2u);
 }
 
 TEST(Weigh, RanksAreAPermutationBestFirst) {
   std::mt19937 random(1);
   for (int round = 0; round < 200; ++round) {
-    std::vector<float> cosines(random() % 20);
-    for (float& cosine : cosines) cosine = static_cast<float>(random() % 7) / 7.0f;
-    const std::vector<int> ranks = RanksByCosine(cosines);
+    std::vector<double> cosines(random() % 20);
+    for (double& cosine : cosines) cosine = static_cast<double>(random() % 7) / 7.0;
+    const std::vector<int> ranks = RanksByScore(cosines);
     for (size_t a = 0; a < cosines.size(); ++a) {
       for (size_t b = 0; b < cosines.size(); ++b) {
         if (cosines[a] > cosines[b] || (cosines[a] == cosines[b] && a < b)) {
@@ -391,7 +436,7 @@ TEST(Assemble, ModesDifferOnlyInWhereTheMemoriesGo) {
   for (const auto mode : {common::v1::MODE_INJECTED, common::v1::MODE_PROMPT}) {
     request.mutable_memory()->set_mode(mode);
     ASSERT_OK_AND_ASSIGN(const ChatTask task, MakeChatTask({}, "t", request, "r"));
-    const auto chosen = ChooseMemories({}, task.memory, candidates);
+    const auto chosen = Choose(task.memory, candidates);
     requests.push_back(AssembleRequest({}, task, "Model's own.", chosen));
   }
   const auto& injected = requests[0].prompt().injection().memories();
@@ -416,8 +461,7 @@ TEST(Assemble, CanonicalContextIsTheConfiguredPromptWhateverTheRequestSays) {
     request.mutable_memory()->set_pack_context(which);
     const auto task = MakeChatTask(config, "t", request, "r");
     const auto prompt =
-        AssembleRequest(config, *task, "Model's.", ChooseMemories({}, task->memory, candidates))
-            .prompt();
+        AssembleRequest(config, *task, "Model's.", Choose(task->memory, candidates)).prompt();
     EXPECT_EQ(prompt.system_prompt(), "Own.");
     return PackToPrefetch(prompt).context_system_prompt();
   };
@@ -434,7 +478,7 @@ TEST(Records, HoldNoTextInTheChain) {
   candidates[0].text = "Private fact.";
   Decided decided;
   decided.retrieved = candidates;
-  decided.chosen = ChooseMemories({}, task.memory, candidates);
+  decided.chosen = Choose(task.memory, candidates);
   decided.gate = "inject";
   const std::string salt(16, 's');
   const auto request = MakeDecision({}, task, "key_1", decided, salt, absl::FromUnixSeconds(7));
@@ -466,7 +510,7 @@ TEST(Records, RestoredChoiceIsTheRecordedOneOrAborted) {
   ASSERT_OK_AND_ASSIGN(const ChatTask task, MakeChatTask({}, "t", Question("Q?"), "r"));
   auto candidates = Passed({{5, 0.9f}, {2, 0.7f}});
   Decided decided;
-  decided.chosen = ChooseMemories({}, task.memory, candidates);
+  decided.chosen = Choose(task.memory, candidates);
   const auto record =
       MakeDecision({}, task, "key_1", decided, std::string(16, 's'), absl::Now()).decision();
   Memories current;

@@ -24,40 +24,60 @@ injection::SourceClass ToPolicy(common::v1::SourceClass source_class) {
 
 }  // namespace
 
-std::vector<int> RanksByCosine(std::span<const float> cosines) {
-  std::vector<int> best_first(cosines.size());
+std::vector<int> RanksByScore(std::span<const double> scores) {
+  std::vector<int> best_first(scores.size());
   std::iota(best_first.begin(), best_first.end(), 0);
   std::stable_sort(best_first.begin(), best_first.end(),
-                   [&](int a, int b) { return cosines[a] > cosines[b]; });
-  std::vector<int> ranks(cosines.size());
+                   [&](int a, int b) { return scores[a] > scores[b]; });
+  std::vector<int> ranks(scores.size());
   for (size_t rank = 0; rank < best_first.size(); ++rank) {
     ranks[best_first[rank]] = static_cast<int>(rank);
   }
   return ranks;
 }
 
-std::vector<Chosen> ChooseMemories(const injection::AlphaPolicy& policy, const MemoryRules& rules,
-                                   std::span<Candidate> candidates) {
-  std::vector<Candidate*> passed;
+std::vector<Candidate*> InPackOrder(const MemoryRules& rules, std::span<Candidate> candidates) {
+  std::vector<Candidate*> ordered;
   for (Candidate& candidate : candidates) {
-    if (candidate.passed) passed.push_back(&candidate);
+    if (candidate.reason != kNotCurrent) ordered.push_back(&candidate);
   }
   if (rules.ids.empty()) {
-    std::stable_sort(passed.begin(), passed.end(), [](const Candidate* a, const Candidate* b) {
+    std::stable_sort(ordered.begin(), ordered.end(), [](const Candidate* a, const Candidate* b) {
       return a->create_position < b->create_position;
     });
   }
+  return ordered;
+}
+
+std::vector<Chosen> ChooseMemories(const injection::AlphaPolicy& policy,
+                                   const injection::Calibration* calibration,
+                                   const MemoryRules& rules,
+                                   std::span<Candidate* const> in_pack_order) {
+  std::vector<Candidate*> passed;
+  std::vector<injection::Evidence> evidence;
+  for (Candidate* candidate : in_pack_order) {
+    if (!candidate->passed) continue;
+    passed.push_back(candidate);
+    evidence.push_back({candidate->cosine, candidate->head_shares});
+  }
+  std::vector<double> scores;
+  if (calibration != nullptr) {
+    scores = injection::ScoreRelevance(calibration->relevance, evidence);
+    for (size_t i = 0; i < passed.size(); ++i) passed[i]->relevance = scores[i];
+  } else {
+    for (const Candidate* candidate : passed) scores.push_back(candidate->cosine);
+  }
   std::vector<injection::MemoryRelevance> relevances;
-  std::vector<float> cosines;
-  for (const Candidate* candidate : passed) {
-    cosines.push_back(candidate->cosine);
-    relevances.push_back({candidate->cosine, ToPolicy(candidate->source_class)});
+  for (size_t i = 0; i < passed.size(); ++i) {
+    relevances.push_back({scores[i], ToPolicy(passed[i]->source_class)});
   }
   const bool injected = rules.mode == common::v1::MODE_INJECTED;
   const std::vector<injection::MemoryAlpha> alphas =
-      injected ? injection::WeighMemories(policy, relevances, rules.alpha)
+      injected ? injection::WeighMemories(
+                     calibration != nullptr ? injection::Calibrated(policy, *calibration) : policy,
+                     relevances, rules.alpha)
                : std::vector<injection::MemoryAlpha>(passed.size());
-  const std::vector<int> ranks = RanksByCosine(cosines);
+  const std::vector<int> ranks = RanksByScore(scores);
 
   std::vector<Chosen> chosen;
   for (size_t i = 0; i < passed.size(); ++i) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "libs/injection/alpha_policy.h"
+#include "libs/injection/calibration.h"
 #include "services/orchestrator/candidates.h"
 #include "services/orchestrator/chat_task.h"
 
@@ -21,17 +22,22 @@ struct Chosen {
   std::string text;
   common::v1::SourceClass source_class = common::v1::SOURCE_CLASS_USER;
   injection::MemoryAlpha alpha;
-  int rank = 0;  // 0 is the best cosine; ties go to the candidate that came first
+  int rank = 0;  // 0 is the most relevant; ties go to the one that comes first in the pack
 };
 
-// The candidates that passed, in the order of the pack: by position of creation (stable, keeps
-// chronology and the cached prefix of the pack), or as named by the request. In PROMPT mode a
-// memory weighs 1, as text does. In INJECTED mode one that weighs nothing in both phases is left
-// out, with the reason "weightless".
-std::vector<Chosen> ChooseMemories(const injection::AlphaPolicy& policy, const MemoryRules& rules,
-                                   std::span<Candidate> candidates);
+// The candidates that are current, in the order of the pack: by position of creation (stable, keeps
+// chronology and the cached prefix of the pack), or as named by the request.
+std::vector<Candidate*> InPackOrder(const MemoryRules& rules, std::span<Candidate> candidates);
+
+// Those of `in_pack_order` that passed, with their weights: by what the probe saw of them where
+// there is a `calibration`, else by cosine. In PROMPT mode a memory weighs 1, as text does. In
+// INJECTED mode one that weighs nothing in both phases is left out, with the reason "weightless".
+std::vector<Chosen> ChooseMemories(const injection::AlphaPolicy& policy,
+                                   const injection::Calibration* calibration,
+                                   const MemoryRules& rules,
+                                   std::span<Candidate* const> in_pack_order);
 
 // 0 for the highest; ties keep their order.
-std::vector<int> RanksByCosine(std::span<const float> cosines);
+std::vector<int> RanksByScore(std::span<const double> scores);
 
 }  // namespace dki::orchestrator
