@@ -8,6 +8,7 @@
 #include "tools/dki/cluster/layout.h"
 #include "tools/dki/cluster_commands.h"
 #include "tools/dki/eval_command.h"
+#include "tools/dki/eval_retrieve_command.h"
 #include "tools/dki/memory_commands.h"
 #include "tools/dki/tenant_commands.h"
 
@@ -245,6 +246,23 @@ class Declaration {
     command->add_option("--model", o->model, "Another model file or folder, with --local");
     command->add_flag("--kl", o->kl, "Measure KL(vanilla || arm) over 16 tokens, with --local");
     command->add_flag("--resume", o->resume, "Keep the raw items that lie beside the JSON already");
+    Retrieval(group);
+  }
+
+  void Retrieval(CLI::App* group) {
+    auto o = Own<EvalRetrieveOptions>();
+    CLI::App* command = Command(
+        group, "retrieve", "How well memories are found, by words, by meaning and by both",
+        [o](Context& c) { return RunEvalRetrieve(c, *o); }, /*json_is_a_flag=*/false);
+    command
+        ->add_option("--suite", o->suites,
+                     "Stores with questions: *.jsonl, SQuAD's *.json or a BEIR folder; several")
+        ->required();
+    command->add_flag("--cross-validate", o->cross_validate,
+                      "Choose the options of each store on the others alone");
+    command->add_option("--json", o->json_file, "Write the report there as JSON");
+    command->add_option("--markdown", o->markdown_file, "Write the report there as Markdown");
+    command->add_option("--models", o->models, "Folder of the models ($DKI_MODELS)");
   }
 
   void Completion() {
