@@ -96,9 +96,9 @@ std::vector<int> OrderBy(const Method& method, const Ranker::Signals& signals) {
 
 std::vector<Method> Grid() {
   std::vector<Method> grid;
-  for (const double k1 : {0.6, 1.0, 1.4}) {
+  for (const double k1 : {0.3, 0.6, 1.0, 1.4}) {
     for (const double b : {0.3, 0.5, 0.75}) {
-      for (const double weight : {0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0}) {
+      for (const double weight : {0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.2, 1.5}) {
         Method method;
         method.name = absl::StrFormat("k1=%g,b=%g,word_weight=%g", k1, b, weight);
         method.words.k1 = k1;

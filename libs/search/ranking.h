@@ -16,7 +16,7 @@ namespace dki::search {
 
 struct RankingOptions {
   // Of the share of words beside the cosine, which has 1. 0: meaning alone.
-  double word_weight = 0.6;
+  double word_weight = 0.7;
   // Of recency; on questions about a whole conversation it only loses, so it is off.
   double recency_weight = 0.0;
   absl::Duration recency_half_life = absl::Hours(24 * 30);

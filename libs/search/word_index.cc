@@ -16,8 +16,9 @@ namespace dki::search {
 namespace {
 
 constexpr size_t kMaxIdBytes = 200;
-// A group is made anew when this many texts have gone, or half as many as are left.
-constexpr int64_t kFewRemoved = 64;
+// A group that keeps changing is made anew when at least this many texts have gone, and half as
+// many as are left.
+constexpr int64_t kManyRemoved = 64;
 // Xapian adds a text's words in an order of its own, so last bits of a sum may differ.
 constexpr double kShareSteps = 1 << 20;
 
@@ -129,6 +130,7 @@ class WordIndex::Group {
 
   void Put(const std::string& id, const Xapian::Document& document) {
     if (database_.term_exists(IdTerm(id))) ++n_removed_;
+    ++n_changes_;
     database_.replace_document(IdTerm(id), document);
     if (compacting_) next_.replace_document(IdTerm(id), document);
   }
@@ -136,10 +138,15 @@ class WordIndex::Group {
     database_.delete_document(IdTerm(id));
     if (compacting_) next_.delete_document(IdTerm(id));
     ++n_removed_;
+    ++n_changes_;
   }
 
-  bool WantsCompaction() const {
-    return compacting_ || n_removed_ >= kFewRemoved || 2 * n_removed_ > database_.get_doccount();
+  bool is_clean() const { return !compacting_ && n_removed_ == 0; }
+  // Called once per round of the upkeep.
+  bool IsTimeToCompact() {
+    const bool is_at_rest = std::exchange(n_changes_before_, n_changes_) == n_changes_;
+    const bool has_many = n_removed_ >= kManyRemoved && 2 * n_removed_ >= database_.get_doccount();
+    return compacting_ || is_at_rest || has_many;
   }
   void CompactSome(int n) {
     if (!compacting_) {
@@ -168,11 +175,14 @@ class WordIndex::Group {
   bool compacting_ = false;
   Xapian::docid copied_ = 0;
   int64_t n_removed_ = 0;  // since the last compaction began
+  int64_t n_changes_ = 0;
+  int64_t n_changes_before_ = -1;  // when the upkeep last looked
 };
 
 struct WordIndex::Contents {
   std::map<std::string, Group> groups;                    // none is empty
   std::unordered_map<std::string, std::string> group_of;  // by id
+  std::set<std::string> unclean;                          // groups, perhaps gone since
 };
 
 WordIndex::WordIndex(Options options)
@@ -191,7 +201,9 @@ absl::Status WordIndex::Upsert(const std::string& id, const std::string& group,
   const auto found = contents_->group_of.find(id);
   if (found != contents_->group_of.end() && found->second != group) Remove(id);
   try {
-    contents_->groups[group].Put(id, MakeDocument(id, text));
+    Group& put_in = contents_->groups[group];
+    put_in.Put(id, MakeDocument(id, text));
+    if (!put_in.is_clean()) contents_->unclean.insert(group);
   } catch (const Xapian::Error& error) {
     return Internal("word index: %s", error.get_msg());
   }
@@ -204,7 +216,11 @@ bool WordIndex::Remove(const std::string& id) {
   if (found == contents_->group_of.end()) return false;
   const auto group = contents_->groups.find(found->second);
   group->second.Remove(id);
-  if (group->second.empty()) contents_->groups.erase(group);
+  if (group->second.empty()) {
+    contents_->groups.erase(group);
+  } else {
+    contents_->unclean.insert(group->first);
+  }
   contents_->group_of.erase(found);
   return true;
 }
@@ -212,6 +228,7 @@ bool WordIndex::Remove(const std::string& id) {
 void WordIndex::Clear() {
   contents_->groups.clear();
   contents_->group_of.clear();
+  contents_->unclean.clear();
 }
 
 absl::StatusOr<std::vector<WordIndex::Match>> WordIndex::Find(const Search& search) const {
@@ -253,11 +270,23 @@ absl::StatusOr<std::vector<WordIndex::Match>> WordIndex::Find(const Search& sear
   return matches;
 }
 
+bool WordIndex::WantsUpkeep() const {
+  return !contents_->unclean.empty();
+}
+
 bool WordIndex::Upkeep() {
-  for (auto& [name, group] : contents_->groups) {
-    if (!group.WantsCompaction()) continue;
-    group.CompactSome(options_.compact_at_once);
-    return true;
+  auto& unclean = contents_->unclean;
+  for (auto name = unclean.begin(); name != unclean.end();) {
+    const auto group = contents_->groups.find(*name);
+    if (group == contents_->groups.end() || group->second.is_clean()) {
+      name = unclean.erase(name);
+      continue;
+    }
+    if (group->second.IsTimeToCompact()) {
+      group->second.CompactSome(options_.compact_at_once);
+      return true;
+    }
+    ++name;
   }
   return false;
 }

@@ -4,8 +4,9 @@
 //   groups that it may see: no word of another group is looked at, and none moves a score, since
 //   how rare a word is counts within the searched groups.
 //   No text is kept: a database holds 64-bit hashes of stems and how often each occurs.
-//   What is removed can never be found again; the numbers that it leaves in Xapian's lists go when
-//   the group is compacted (Upkeep), or at once with the group's last text.
+//   What is removed can never be found again. Numbers that it leaves in Xapian's lists go when the
+//   group is made anew by the upkeep, soon after the group has come to rest, or at once with the
+//   group's last text.
 // Thread-safety: one thread at a time, for searches too.
 #pragma once
 
@@ -27,7 +28,7 @@ class WordIndex {
   struct Options {
     // How soon further occurrences of a word in a text stop to count, and how much longer texts
     // are held back. Short notes want less of both than the usual 1.2 and 0.75 (docs/results).
-    double k1 = 1.0;
+    double k1 = 0.6;
     double b = 0.3;
     // Texts that a step of the upkeep copies.
     int compact_at_once = 200;
@@ -70,8 +71,10 @@ class WordIndex {
   // the index was built up. REQUIRES: k >= 1.
   absl::StatusOr<std::vector<Match>> Find(const Search& search) const;
 
-  // One step, some milliseconds, of making a group anew that holds numbers of removed texts. False
-  // when there is nothing to do.
+  // Whether there is something left to do.
+  bool WantsUpkeep() const;
+  // One step, some milliseconds: copies a part of a group that holds numbers of removed texts, if
+  // it holds many or has not changed since the last call. False when it was too early for that.
   bool Upkeep();
 
  private:

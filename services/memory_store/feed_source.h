@@ -35,7 +35,7 @@ class FeedSource {
 
   // Of one tenant, or of all where `tenant_id` is empty, erased ones included.
   virtual absl::StatusOr<std::vector<FeedHead>> ReadHeads(const std::string& tenant_id) = 0;
-  // The first `limit` changes after `after_position`.
+  // The first `limit` changes after `after_position`; `with_vectors`: and texts.
   virtual absl::StatusOr<FeedBatch> ReadFeed(const std::string& tenant_id, int64_t after_position,
                                              int limit, bool with_vectors) = 0;
 };

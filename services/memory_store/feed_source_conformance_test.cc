@@ -60,12 +60,15 @@ TEST_P(FeedSourceTest, TheFeedCarriesTheMemoryAsItIsNow) {
     EXPECT_EQ(entry.vector().embedding_fingerprint(), "test-embedding");
     EXPECT_THAT(entry.tags(), ElementsAre("drink"));
     EXPECT_TRUE(entry.pinned());
+    EXPECT_EQ(entry.text(), "milk");
+    EXPECT_GE(entry.update_time().seconds(), memory.create_time().seconds());
   }
   EXPECT_EQ(entries[0].position(), 1);
   EXPECT_EQ(entries[1].position(), 2);
   ASSERT_OK_AND_ASSIGN(const auto bare, backend_->feed().ReadFeed("a", 1, 10, false));
   ASSERT_EQ(bare.entries.size(), 1u);
   EXPECT_FALSE(bare.entries[0].has_vector());
+  EXPECT_EQ(bare.entries[0].text(), "");
 }
 
 TEST_P(FeedSourceTest, ABatchOfTheFeedPassesOverWhatItLeavesOut) {

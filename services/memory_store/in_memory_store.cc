@@ -319,7 +319,11 @@ absl::StatusOr<FeedBatch> InMemoryStore::ReadFeed(const std::string& tenant_id,
       if (memory.has_expire_time()) *entry.mutable_expire_time() = memory.expire_time();
       entry.set_pinned(memory.pinned());
       *entry.mutable_tags() = memory.tags();
-      if (with_vectors) *entry.mutable_vector() = found->second.vector;
+      *entry.mutable_update_time() = memory.update_time();
+      if (with_vectors) {
+        *entry.mutable_vector() = found->second.vector;
+        entry.set_text(memory.text());
+      }
     }
     batch.entries.push_back(std::move(entry));
   }

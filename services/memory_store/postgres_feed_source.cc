@@ -18,7 +18,8 @@ constexpr Statement kHeads{
 constexpr Statement kRead{
     "read_feed",
     "SELECT f.position, f.kind, f.memory_id, m.user_id, m.session_id, m.agent_id, m.version, "
-    "m.expire_us, m.pinned, m.tags, v.fingerprint, v.values_le FROM (SELECT position, kind, "
+    "m.expire_us, m.pinned, m.tags, v.fingerprint, v.values_le, m.update_us, "
+    "CASE WHEN $4::boolean THEN m.text END FROM (SELECT position, kind, "
     "memory_id FROM feed WHERE tenant_id = $1 AND position > $2 ORDER BY position LIMIT $3) f "
     "LEFT JOIN memories m ON m.tenant_id = $1 AND m.id = f.memory_id "
     "LEFT JOIN memory_vectors v ON $4::boolean AND v.tenant_id = $1 AND v.memory_id = m.id "
@@ -34,6 +35,8 @@ void ReadState(const pqxx::row& row, FeedEntry* entry) {
     entry->mutable_vector()->set_embedding_fingerprint(row[10].c_str());
     entry->mutable_vector()->set_values(pqxx::binarystring(row[11]).str());
   }
+  *entry->mutable_update_time() = FromMicros(row[12].as<int64_t>());
+  if (!row[13].is_null()) entry->set_text(row[13].c_str());
 }
 
 }  // namespace

@@ -40,7 +40,7 @@ struct Reader {
     EXPECT_OK(result);
     std::set<std::string> ids;
     if (result.ok()) {
-      for (const Hit& hit : result->hits) ids.insert(hit.memory_id);
+      for (const RankedHit& hit : result->hits) ids.insert(hit.memory_id);
     }
     return {ids.begin(), ids.end()};
   }

@@ -18,6 +18,10 @@ class InMemoryVectorIndex : public VectorIndex {
   absl::Status Upsert(IndexedMemory memory, std::span<const float> vector) override;
   bool Remove(const std::string& memory_id) override { return entries_.erase(memory_id) > 0; }
   void Clear() override { entries_.clear(); }
+  const IndexedMemory* Find(const std::string& memory_id) const override {
+    const auto found = entries_.find(memory_id);
+    return found == entries_.end() ? nullptr : &found->second.memory;
+  }
   absl::StatusOr<std::vector<Hit>> Search(std::span<const float> query, int k,
                                           std::optional<float> threshold,
                                           const SearchFilter& filter) const override;

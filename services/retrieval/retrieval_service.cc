@@ -34,8 +34,14 @@ absl::Status CheckTenant(const Call& call) {
   return absl::OkStatus();
 }
 
-TenantIndexes::Query QueryOf(const v1::SearchRequest& request, const std::string& tenant_id) {
+TenantIndexes::Query QueryOf(const v1::SearchRequest& request, const std::string& tenant_id,
+                             const search::RankingOptions& ranking) {
   TenantIndexes::Query query;
+  query.ranking = ranking;
+  if (request.has_word_weight()) {
+    query.ranking.word_weight = static_cast<double>(request.word_weight());
+  }
+  query.without_duplicates = request.without_duplicates();
   query.tenant_id = tenant_id;
   query.k = request.k();
   if (request.has_threshold()) query.threshold = request.threshold();
@@ -45,6 +51,12 @@ TenantIndexes::Query QueryOf(const v1::SearchRequest& request, const std::string
   query.ids.insert(request.memory_ids().begin(), request.memory_ids().end());
   query.min_position = request.min_position();
   return query;
+}
+
+std::vector<std::string> TextsOf(const std::vector<search::WeightedText>& weighted) {
+  std::vector<std::string> texts;
+  for (const search::WeightedText& text : weighted) texts.push_back(text.text);
+  return texts;
 }
 
 }  // namespace
@@ -75,18 +87,27 @@ grpc::Status RetrievalService::Search(grpc::ServerContext* context,
       [&](const Call& call) -> absl::Status {
         DKI_RETURN_IF_ERROR(CheckTenant(call));
         DKI_RETURN_IF_ERROR(Validate(*request));
-        TenantIndexes::Query query = QueryOf(*request, call.caller().tenant_id);
-        DKI_ASSIGN_OR_RETURN(
-            auto vectors, embedder_->Embed({request->query()}, [&] { return call.IsCancelled(); }));
-        query.vector = std::move(vectors.front());
+        TenantIndexes::Query query = QueryOf(*request, call.caller().tenant_id, options_.ranking);
+        const std::vector<std::string> recent(request->recent().begin(), request->recent().end());
+        const std::vector<search::WeightedText> texts =
+            search::ExpandQuestion(request->query(), recent);
+        DKI_ASSIGN_OR_RETURN(const auto vectors,
+                             embedder_->Embed(TextsOf(texts), [&] { return call.IsCancelled(); }));
+        query.vector = search::MeanVector(texts, vectors);
+        query.words = search::MakeWordQuery(texts);
         DKI_ASSIGN_OR_RETURN(const TenantIndexes::Result result,
                              indexes_->Search(query, PatienceOf(call, options_.max_feed_wait)));
-        for (const Hit& hit : result.hits) {
+        for (const RankedHit& hit : result.hits) {
           v1::SearchResponse::Hit* out = response->add_hits();
           out->set_memory_id(hit.memory_id);
           out->set_version(hit.version);
           out->set_cosine(hit.cosine);
+          out->set_word_score(static_cast<float>(hit.word_share));
+          out->set_score(static_cast<float>(hit.score));
+          out->mutable_duplicate_ids()->Add(hit.duplicate_ids.begin(), hit.duplicate_ids.end());
         }
+        response->set_n_below_threshold(result.n_below_threshold);
+        response->set_n_recent_used(static_cast<int>(texts.size()) - 1);
         response->set_position(result.position);
         response->set_embedding_fingerprint(embedder_->fingerprint());
         return absl::OkStatus();

@@ -17,6 +17,8 @@ class RetrievalService final : public v1::RetrievalService::Service {
   struct Options {
     // How long a search waits for its min_position where the client's deadline is not earlier.
     std::chrono::milliseconds max_feed_wait{5000};
+    // Of a search that does not say otherwise.
+    search::RankingOptions ranking = {};
   };
 
   RetrievalService(TextEmbedder* embedder, const TenantIndexes* indexes,

@@ -99,6 +99,61 @@ TEST_F(RetrievalServiceTest, SearchSeesItsOwnWritesAndDeletes) {
   EXPECT_EQ(gone.hits_size(), 0);
 }
 
+// The fake model's vectors know nothing of words, so only words can put this memory first.
+TEST_F(RetrievalServiceTest, AHitByWordsAloneComesWithItsCosineAndGoesWithItsMemory) {
+  for (int i = 1; i <= 200; ++i) {
+    store_.Add(UpsertEntry("t", i, "m" + std::to_string(i), "note " + std::to_string(i)));
+  }
+  store_.Add(UpsertEntry("t", 201, "zebra", "The zebra's code is 4931."));
+  memory::v1::FeedEntry bobs = UpsertEntry("t", 202, "bobs", "The zebra's code is 4932.");
+  bobs.mutable_scope()->set_user_id("bob");
+  store_.Add(bobs);
+  store_.Add(UpsertEntry("u", 1, "theirs", "The zebra's code is 4933."));
+  v1::SearchRequest request = About("What is the code of the zebra?", 202);
+  request.set_word_weight(10);
+  ASSERT_OK_AND_ASSIGN(const auto found, Search(request));
+  ASSERT_EQ(found.hits_size(), 5);
+  EXPECT_EQ(found.hits(0).memory_id(), "zebra");
+  EXPECT_GT(found.hits(0).word_score(), 0.3);
+  EXPECT_FLOAT_EQ(found.hits(0).score(), found.hits(0).cosine() + 10 * found.hits(0).word_score());
+  for (int i = 1; i < 5; ++i) EXPECT_EQ(found.hits(i).word_score(), 0) << found.hits(i).memory_id();
+  request.mutable_scope()->set_user_id("bob");
+  ASSERT_OK_AND_ASSIGN(const auto of_bob, Search(request));
+  EXPECT_GT(of_bob.hits(1).word_score(), 0.3);
+
+  // Above every cosine of unrelated texts: the hit by words is left out, and the answer says so.
+  request.clear_scope();
+  request.set_threshold(0.99f);
+  ASSERT_OK_AND_ASSIGN(const auto kept_out, Search(request));
+  EXPECT_EQ(kept_out.hits_size(), 0);
+  EXPECT_EQ(kept_out.n_below_threshold(), 5);
+  request.clear_threshold();
+
+  store_.Add(UpsertEntry("t", 203, "zebra", "Nothing of the kind."));
+  request.set_min_position(203);
+  ASSERT_OK_AND_ASSIGN(const auto changed, Search(request));
+  for (const auto& hit : changed.hits()) EXPECT_EQ(hit.word_score(), 0);
+  store_.Add(DeleteEntry("t", 204, "zebra"));
+  request.set_query("nothing of the kind");
+  request.set_min_position(204);
+  ASSERT_OK_AND_ASSIGN(const auto gone, Search(request));
+  for (const auto& hit : gone.hits()) EXPECT_EQ(hit.word_score(), 0);
+}
+
+TEST_F(RetrievalServiceTest, AQuestionThatLeansOnTheTurnBeforeIsSearchedWithIt) {
+  store_.Add(UpsertEntry("t", 1, "a", "Mira keeps bees."));
+  store_.Add(UpsertEntry("t", 2, "b", "Jonas plays chess."));
+  v1::SearchRequest request = About("And her brother?", 2);
+  request.add_recent("Tell me about Mira.");
+  ASSERT_OK_AND_ASSIGN(const auto found, Search(request));
+  EXPECT_EQ(found.n_recent_used(), 1);
+  ASSERT_EQ(found.hits_size(), 2);
+  for (const auto& hit : found.hits()) EXPECT_EQ(hit.word_score() > 0, hit.memory_id() == "a");
+  request.set_query("Which game does Jonas play?");
+  ASSERT_OK_AND_ASSIGN(const auto alone, Search(request));
+  EXPECT_EQ(alone.n_recent_used(), 0);
+}
+
 class ImpatientServiceTest : public RetrievalServiceTest {
  protected:
   ImpatientServiceTest() : RetrievalServiceTest(milliseconds(50)) {}

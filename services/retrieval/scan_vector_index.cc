@@ -165,6 +165,11 @@ void ScanVectorIndex::Clear() {
   ++generation_;
 }
 
+const IndexedMemory* ScanVectorIndex::Find(const std::string& memory_id) const {
+  const auto found = row_of_.find(memory_id);
+  return found == row_of_.end() ? nullptr : &rows_[found->second];
+}
+
 void ScanVectorIndex::PutInScope(Row row, const Scope& scope) {
   RemoveFromScope(row);
   const auto [found, is_new] =

@@ -37,6 +37,7 @@ class ScanVectorIndex : public VectorIndex {
   absl::Status Upsert(IndexedMemory memory, std::span<const float> vector) override;
   bool Remove(const std::string& memory_id) override;
   void Clear() override;
+  const IndexedMemory* Find(const std::string& memory_id) const override;
   absl::StatusOr<std::vector<Hit>> Search(std::span<const float> query, int k,
                                           std::optional<float> threshold,
                                           const SearchFilter& filter) const override;

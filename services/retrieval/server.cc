@@ -24,6 +24,10 @@ config::v1::RetrievalServer DefaultConfig() {
   config.set_embedding_model("all-MiniLM-L6-v2");
   config.set_threads(0);  // one per core
   config.set_exact_search_up_to(static_cast<int>(ScanVectorIndex::Options().exact_up_to));
+  const search::RankingOptions ranking;
+  config.set_word_weight(ranking.word_weight);
+  config.set_recency_weight(ranking.recency_weight);
+  config.mutable_recency_half_life()->set_seconds(absl::ToInt64Seconds(ranking.recency_half_life));
   return config;
 }
 
@@ -40,14 +44,19 @@ absl::StatusOr<std::unique_ptr<rpc::ServiceInstance>> BuildRetrievalServer(
     return InvalidArgument("exact_search_up_to is %d; it must be at least %d",
                            config.exact_search_up_to(), kMinExactSearch);
   }
+  RetrievalService::Options options;
+  options.ranking = {.word_weight = config.word_weight(),
+                     .recency_weight = config.recency_weight(),
+                     .recency_half_life = absl::Seconds(config.recency_half_life().seconds()) +
+                                          absl::Nanoseconds(config.recency_half_life().nanos())};
+  DKI_RETURN_IF_ERROR(search::Validate(options.ranking));
   const int n_threads = config.threads() > 0
                             ? config.threads()
                             : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   auto embedder = model::Embedder::Load(config.embedding_model(), n_threads);
   if (!embedder.ok()) return Annotate(embedder.status(), "embedding_model");
   return std::make_unique<Instance>(
-      *std::move(embedder), config.memory_store().address(), RealClock(), runtime,
-      RetrievalService::Options(),
+      *std::move(embedder), config.memory_store().address(), RealClock(), runtime, options,
       ScanVectorIndex::Options{.exact_up_to = config.exact_search_up_to()});
 }
 

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "libs/search/duplicates.h"
 #include "libs/telemetry/log.h"
 
 namespace dki::retrieval {
@@ -36,6 +37,9 @@ IndexedMemory MemoryOf(const FeedEntry& entry) {
                          absl::Nanoseconds(entry.expire_time().nanos());
   }
   memory.pinned = entry.pinned();
+  memory.signature = search::Signature(entry.text());
+  memory.update_time = absl::FromUnixSeconds(entry.update_time().seconds()) +
+                       absl::Nanoseconds(entry.update_time().nanos());
   return memory;
 }
 
@@ -68,7 +72,7 @@ TenantIndexes::Tenant* TenantIndexes::GetTenant(const std::string& tenant_id) co
   if (tenant == nullptr) {
     tenant = std::make_unique<Tenant>();
     MutexLock tenant_lock(&tenant->mutex);
-    tenant->index = factory_();
+    tenant->index = std::make_unique<HybridIndex>(factory_());
   }
   return tenant.get();
 }
@@ -93,14 +97,15 @@ void TenantIndexes::Apply(const FeedEntry& entry) {
   tenant->advanced.NotifyAll();
 }
 
-void TenantIndexes::Upsert(const FeedEntry& entry, VectorIndex* index) const {
+void TenantIndexes::Upsert(const FeedEntry& entry, HybridIndex* index) const {
   // Whatever is wrong with the new vector, the old one no longer speaks for the memory.
   if (entry.vector().embedding_fingerprint() != embedding_fingerprint_) {
     index->Remove(entry.memory_id());
     CountSkipped("embedding_model");
     return;
   }
-  const absl::Status status = index->Upsert(MemoryOf(entry), DecodeVector(entry.vector().values()));
+  const absl::Status status =
+      index->Upsert(MemoryOf(entry), DecodeVector(entry.vector().values()), entry.text());
   if (!status.ok()) {
     index->Remove(entry.memory_id());
     CountSkipped("bad_vector");
@@ -165,12 +170,15 @@ absl::StatusOr<TenantIndexes::Result> TenantIndexes::Search(const Query& query,
                        tenant->position, query.min_position);
   }
   DKI_RETURN_IF_ERROR(status);
-  SearchFilter filter{query.scope, clock_->Now(), query.tag, query.ids};
-  Result result;
-  DKI_ASSIGN_OR_RETURN(result.hits,
-                       tenant->index->Search(query.vector, query.k, query.threshold, filter));
-  result.position = tenant->position;
-  return result;
+  const HybridIndex::Query search{.vector = query.vector,
+                                  .words = query.words,
+                                  .k = query.k,
+                                  .threshold = query.threshold,
+                                  .filter = {query.scope, clock_->Now(), query.tag, query.ids},
+                                  .ranking = query.ranking,
+                                  .without_duplicates = query.without_duplicates};
+  DKI_ASSIGN_OR_RETURN(HybridIndex::Result found, tenant->index->Search(search));
+  return Result{std::move(found.hits), found.n_below_threshold, tenant->position};
 }
 
 bool TenantIndexes::RunUpkeep() {

@@ -17,7 +17,7 @@
 #include "libs/base/clock.h"
 #include "libs/base/mutex.h"
 #include "libs/telemetry/metrics.h"
-#include "services/retrieval/vector_index.h"
+#include "services/retrieval/hybrid_index.h"
 
 namespace dki::retrieval {
 
@@ -34,6 +34,9 @@ class TenantIndexes {
   struct Query {
     std::string tenant_id;
     std::vector<float> vector;  // [dimension]
+    search::WordQuery words;    // empty: by meaning alone
+    search::RankingOptions ranking;
+    bool without_duplicates = false;
     int k = 1;
     std::optional<float> threshold;
     Scope scope;
@@ -42,7 +45,8 @@ class TenantIndexes {
     int64_t min_position = 0;
   };
   struct Result {
-    std::vector<Hit> hits;
+    std::vector<RankedHit> hits;
+    int n_below_threshold = 0;
     int64_t position = 0;
   };
   struct TenantStatus {
@@ -78,13 +82,13 @@ class TenantIndexes {
   struct Tenant {
     mutable Mutex mutex;
     mutable CondVar advanced;
-    std::unique_ptr<VectorIndex> index ABSL_GUARDED_BY(mutex);
+    std::unique_ptr<HybridIndex> index ABSL_GUARDED_BY(mutex);
     int64_t position ABSL_GUARDED_BY(mutex) = 0;
   };
 
   // Made on first use; never removed, so the pointer stays good.
   Tenant* GetTenant(const std::string& tenant_id) const;
-  void Upsert(const memory::v1::FeedEntry& entry, VectorIndex* index) const;
+  void Upsert(const memory::v1::FeedEntry& entry, HybridIndex* index) const;
   void CountSkipped(const char* reason) const;
 
   const IndexFactory factory_;

@@ -42,7 +42,7 @@ class TenantIndexesTest : public ::testing::Test {
     EXPECT_OK(result);
     std::vector<std::string> ids;
     if (result.ok()) {
-      for (const Hit& hit : result->hits) ids.push_back(hit.memory_id);
+      for (const RankedHit& hit : result->hits) ids.push_back(hit.memory_id);
     }
     return ids;
   }

@@ -62,12 +62,13 @@ inline memory::v1::FeedEntry Entry(const std::string& tenant_id, int64_t positio
   return entry;
 }
 
-// The memory `id` with the vector of `text`.
+// The memory `id` with the vector and the words of `text`.
 inline memory::v1::FeedEntry UpsertEntry(const std::string& tenant_id, int64_t position,
                                          const std::string& id, const std::string& text) {
   memory::v1::FeedEntry entry = Entry(tenant_id, position, memory::v1::FeedEntry::KIND_UPSERT);
   entry.set_memory_id(id);
   entry.set_version(1);
+  entry.set_text(text);
   const std::vector<float> vector = FakeEmbedder::VectorOf(text);
   entry.mutable_vector()->set_values(vector.data(), vector.size() * sizeof(float));
   entry.mutable_vector()->set_embedding_fingerprint(kTestFingerprint);

@@ -52,6 +52,19 @@ absl::Status Validate(const v1::SearchRequest& request) {
   if (request.has_threshold() && !(request.threshold() >= -1 && request.threshold() <= 1)) {
     return InvalidArgument("threshold is %g; it must be -1 to 1", request.threshold());
   }
+  if (request.has_word_weight() &&
+      !(request.word_weight() >= 0 && request.word_weight() <= kMaxWordWeight)) {
+    return InvalidArgument("word_weight is %g; it must be 0 to %g", request.word_weight(),
+                           kMaxWordWeight);
+  }
+  if (request.recent_size() > kMaxRecent) {
+    return InvalidArgument("recent has %d items; it must have at most %d", request.recent_size(),
+                           kMaxRecent);
+  }
+  for (int i = 0; i < request.recent_size(); ++i) {
+    DKI_RETURN_IF_ERROR(
+        CheckText(absl::StrFormat("recent[%d]", i), request.recent(i), 0, kMaxTextBytes));
+  }
   if (request.min_position() < 0) {
     return InvalidArgument("min_position is %d; it must not be negative", request.min_position());
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/retrieval/validate.h"
 
+#include <cmath>
 #include <functional>
 #include <limits>
 
@@ -60,6 +61,13 @@ TEST(ValidateSearchTest, NamesFieldAndLimit) {
          for (int i = 0; i < 1001; ++i) r->add_memory_ids("m");
        },
        "memory_ids has 1001", "at most 1000"},
+      {[](auto* r) { r->set_word_weight(10.5f); }, "word_weight is 10.5", "0 to 10"},
+      {[](auto* r) { r->set_word_weight(std::nanf("")); }, "word_weight", "0 to 10"},
+      {[](auto* r) {
+         for (int i = 0; i < 9; ++i) r->add_recent("turn");
+       },
+       "recent has 9", "at most 8"},
+      {[](auto* r) { r->add_recent("\xff"); }, "recent[0]", "UTF-8"},
   };
   for (const auto& c : kCases) {
     v1::SearchRequest request = Good();

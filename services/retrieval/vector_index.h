@@ -24,7 +24,7 @@ struct Scope {
   std::string agent_id;
 };
 
-// What the index knows of a memory; never its text.
+// What the index knows of a memory; never its text (`signature`: libs/search/duplicates.h).
 struct IndexedMemory {
   std::string id;
   int64_t version = 0;
@@ -32,6 +32,8 @@ struct IndexedMemory {
   std::vector<std::string> tags;
   absl::Time expire_time = absl::InfiniteFuture();
   bool pinned = false;
+  uint64_t signature = 0;
+  absl::Time update_time = absl::UnixEpoch();
 };
 
 // Which memories a request may see and wants to see.
@@ -71,6 +73,8 @@ class VectorIndex {
   // False when there is none.
   virtual bool Remove(const std::string& memory_id) = 0;
   virtual void Clear() = 0;
+  // Null when there is none; good until the next change.
+  virtual const IndexedMemory* Find(const std::string& memory_id) const = 0;
 
   // The first `k` of the matching memories in the order of results; with a threshold only those
   // whose cosine is at least that. REQUIRES: k >= 1.
