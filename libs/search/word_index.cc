@@ -92,17 +92,6 @@ double MostPossible(const Xapian::Database& texts, const WordQuery& query) {
   return sum;
 }
 
-class FilterDecider : public Xapian::MatchDecider {
- public:
-  explicit FilterDecider(const WordIndex::Filter& filter) : filter_(filter) {}
-  bool operator()(const Xapian::Document& document) const override {
-    return filter_(document.get_data());
-  }
-
- private:
-  const WordIndex::Filter& filter_;
-};
-
 // An OR of the words, each by its weight; of those texts alone where ids are given.
 Xapian::Query QueryOf(const WordIndex::Search& search) {
   std::vector<Xapian::Query> words;
@@ -246,19 +235,22 @@ absl::StatusOr<std::vector<WordIndex::Match>> WordIndex::Find(const Search& sear
     enquire.set_query(QueryOf(search));
     enquire.set_weighting_scheme(Bm25(options_.k1, options_.b));
     const double most = MostPossible(seen, search.query);
-    const FilterDecider decider(search.filter);
-    // Some more than k, until those that equal the k-th are among them: Xapian orders equals by
-    // age, we by id.
-    const auto k = static_cast<Xapian::doccount>(search.k);
-    for (Xapian::doccount n = std::min(k + 16, n_texts);; n = std::min(2 * n, n_texts)) {
-      const Xapian::MSet set = enquire.get_mset(0, n, nullptr, search.filter ? &decider : nullptr);
+    // Some more than k, until k pass the filter and those that equal the k-th are among them:
+    // Xapian orders equals by age, we by id. Filtering here leaves Xapian free to pass over texts
+    // that cannot be among the first.
+    const auto k = static_cast<size_t>(search.k);
+    for (auto n = std::min(static_cast<Xapian::doccount>(search.k) + 16, n_texts);;
+         n = std::min(4 * n, n_texts)) {
+      const Xapian::MSet set = enquire.get_mset(0, n);
       matches.clear();
       for (auto at = set.begin(); at != set.end(); ++at) {
         const double share = std::round(at.get_weight() / most * kShareSteps) / kShareSteps;
-        if (share > 0) matches.push_back({at.get_document().get_data(), share});
+        std::string id = at.get_document().get_data();
+        if (share > 0 && (!search.filter || search.filter(id)))
+          matches.push_back({std::move(id), share});
       }
       const bool all = set.size() < n || n == n_texts;
-      if (all || matches.back().share < matches[k - 1].share) break;
+      if (all || (matches.size() > k && matches.back().share < matches[k - 1].share)) break;
     }
   } catch (const Xapian::Error& error) {
     return Internal("word index: %s", error.get_msg());

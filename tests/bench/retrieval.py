@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Search over 100,000 real sentences beside FAISS's flat index in interleaved runs, searches near the query, filters, deletion;
-and the embedder, one sentence at a time and in batches."""
+"""Search over 100,000 real sentences beside FAISS's flat index in interleaved runs, searches near the query, filters, deletion,
+what words add to a search; and the embedder, one sentence at a time and in batches."""
 
 import argparse
 import hashlib
@@ -13,7 +13,8 @@ import sys
 
 from report import Report, progress
 
-BENCH = pathlib.Path(os.environ["DKI_BUILD"]) / "bin" / "retrieval_bench"
+BIN = pathlib.Path(os.environ["DKI_BUILD"]) / "bin"
+BENCH = BIN / "retrieval_bench"
 MODEL = pathlib.Path(os.environ["DKI_MODELS"]) / "all-MiniLM-L6-v2"
 CACHE = pathlib.Path(os.environ["DKI_MODELS"]).parent
 WORDS = 16  # of a sentence: a memory's usual length
@@ -40,8 +41,8 @@ def vectors(texts):
     return path
 
 
-def run(*arguments, **kwargs):
-    out = subprocess.run([BENCH, *map(str, arguments)], check=True, stdout=subprocess.PIPE, text=True, **kwargs).stdout
+def run(*arguments, program=BENCH, **kwargs):
+    out = subprocess.run([program, *map(str, arguments)], check=True, stdout=subprocess.PIPE, text=True, **kwargs).stdout
     return json.loads(out)
 
 
@@ -78,6 +79,14 @@ def main():
     report.add("one user's 5 % of the memories", found["user_ms"], "ms")
     report.add("one user's 5 %, recall@10", found["user_recall"], "", must=0.999)
     report.add("training and sorting into a partition", found["upkeep_s"], "s")
+
+    progress("search by meaning and words")
+    hybrid = run(path, args.memories, args.reps, program=BIN / "hybrid_bench", input="\n".join(texts) + "\n")
+    report.add("exact search by meaning and words", hybrid["hybrid_ms"], "ms")
+    report.add("the same by meaning alone", hybrid["meaning_ms"], "ms")
+    report.add("one user's 5 % by meaning and words", hybrid["hybrid_user_ms"], "ms")
+    report.add("adding a memory to both indexes", hybrid["add_us"], "us")
+    report.add("memory of both indexes, per text", hybrid["bytes_per_memory"], "B")
     return report.finish(args.json)
 
 
