@@ -56,8 +56,9 @@ absl::Status SetNumber(Arm* arm, const std::string& key, const std::string& text
     return InvalidArgument("arm %s: only injected arms have weights", arm->name);
   }
   const std::pair<const char*, std::optional<double>*> fields[] = {
-      {"alpha", &arm->alpha}, {"beta", &arm->beta},     {"floor", &arm->floor},
-      {"read", &arm->read},   {"answer", &arm->answer}, {"threshold", &arm->threshold}};
+      {"alpha", &arm->alpha},        {"keep", &arm->keep}, {"beta", &arm->beta},
+      {"floor", &arm->floor},        {"read", &arm->read}, {"answer", &arm->answer},
+      {"threshold", &arm->threshold}};
   for (const auto& [name, field] : fields) {
     if (key == name) {
       *field = value;
@@ -65,7 +66,8 @@ absl::Status SetNumber(Arm* arm, const std::string& key, const std::string& text
     }
   }
   return InvalidArgument(
-      "arm %s: '%s' is not one of alpha, beta, floor, schedule, read, answer, gate, threshold, "
+      "arm %s: '%s' is not one of alpha, keep, beta, floor, schedule, read, answer, gate, "
+      "threshold, "
       "calibration, top",
       arm->name, key);
 }
@@ -109,13 +111,13 @@ const injection::Calibration* CalibrationOf(const Arm& arm,
   return arm.calibration != nullptr ? arm.calibration.get() : of_model;
 }
 
-injection::AlphaPolicy PolicyOf(const Arm& arm, const injection::Calibration* calibration) {
+injection::AlphaPolicy PolicyOf(const Arm& arm, const injection::Strength* strength) {
   injection::AlphaPolicy policy;
   if (!arm.is_default) {
     policy.beta = 0.0;
     policy.read = policy.answer = 1.0;
-  } else if (calibration != nullptr) {
-    policy = injection::Calibrated(policy, *calibration);
+  } else if (strength != nullptr) {
+    policy = injection::WithStrength(policy, *strength);
   }
   policy.beta = arm.beta.value_or(policy.beta);
   policy.floor = arm.floor.value_or(policy.floor);
@@ -139,7 +141,7 @@ absl::Status Check(Arm* arm) {
   } else {
     arm->alpha = alpha;
   }
-  return Annotate(injection::Validate(PolicyOf(*arm, arm->calibration.get())), "arm " + arm->name);
+  return Annotate(injection::Validate(PolicyOf(*arm, nullptr)), "arm " + arm->name);
 }
 
 // The shares of the heads that a calibration looks at, of memory i.
@@ -243,7 +245,10 @@ WeighedItem Weigh(const Arm& arm, const ItemEvidence& evidence,
   }
   if (arm.gate && calibration != nullptr) {
     weighed.passed = *weighed.probability >= arm.threshold.value_or(calibration->answer.threshold);
-    if (!weighed.passed) weighed.kept.clear();
+    if (!weighed.passed) {
+      weighed.kept.clear();
+      scores.clear();
+    }
   } else if (arm.gate) {
     injection::GateOptions options;
     options.threshold = arm.threshold.value_or(options.threshold);
@@ -260,6 +265,23 @@ WeighedItem Weigh(const Arm& arm, const ItemEvidence& evidence,
     weighed.passed = !weighed.kept.empty();
   }
 
+  const injection::Strength* strength =
+      calibration == nullptr
+          ? nullptr
+          : &calibration->strength(injection::ClassifyQuestion(evidence.question));
+  const double keep =
+      arm.keep.value_or(arm.is_default && strength != nullptr ? strength->keep : 1.0);
+  if (keep < 1.0) {
+    std::vector<int> kept;
+    std::vector<double> kept_scores;
+    for (const int i : injection::MostProbable(scores, keep)) {
+      kept.push_back(weighed.kept[i]);
+      kept_scores.push_back(scores[i]);
+    }
+    weighed.kept = std::move(kept);
+    scores = std::move(kept_scores);
+  }
+
   std::vector<injection::MemoryRelevance> relevance;
   weighed.ranks.resize(weighed.kept.size());
   for (size_t i = 0; i < weighed.kept.size(); ++i) {
@@ -269,7 +291,7 @@ WeighedItem Weigh(const Arm& arm, const ItemEvidence& evidence,
       if (other > 0 || (other == 0 && j < i)) ++weighed.ranks[i];
     }
   }
-  weighed.alphas = injection::WeighMemories(PolicyOf(arm, calibration), relevance, arm.alpha);
+  weighed.alphas = injection::WeighMemories(PolicyOf(arm, strength), relevance, arm.alpha);
   return weighed;
 }
 

@@ -8,6 +8,7 @@
 //                                  read=1,answer=2); alpha is a factor of both
 //     default:beta=5               the product's policy with one change
 //     default:gate=off             the same for gate (on, off) and threshold (of the gate)
+//     injected:keep=0.9,...        only the most probable memories (injection::MostProbable)
 //     default:calibration=FILE     with that calibration in place of the model's own; none: without
 //     prompt_late:top=1            only the best memory by cosine
 #pragma once
@@ -37,6 +38,7 @@ struct Arm {
   std::optional<double> alpha;  // every memory weighs this
   double factor = 1.0;          // of both phases
   // What differs from the base.
+  std::optional<double> keep;
   std::optional<double> beta;
   std::optional<double> floor;
   std::optional<double> read;
@@ -57,6 +59,7 @@ std::vector<injection::AttentionHead> HeadsOf(std::span<const Arm> arms,
 
 // What is known about an item's memories. `shares[i][h]`: of memory i, head `heads[h]`.
 struct ItemEvidence {
+  std::string question;
   std::vector<double> cosines;
   std::vector<injection::AttentionHead> heads;
   std::vector<std::vector<double>> shares;  // one per memory, or none

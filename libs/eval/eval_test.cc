@@ -54,7 +54,7 @@ TEST(ArmTest, NamesAndSettings) {
 }
 
 ItemEvidence Cosines(std::vector<double> cosines) {
-  return {.cosines = std::move(cosines), .heads = {}, .shares = {}};
+  return {.question = "What is it?", .cosines = std::move(cosines), .heads = {}, .shares = {}};
 }
 
 std::vector<injection::MemoryAlpha> AlphasOf(const char* arm) {
@@ -97,7 +97,7 @@ TEST(ArmTest, ACalibrationWeighsByItsHeadsAndGates) {
   c.heads = {{1, 2}};
   c.relevance = {.cosine = 0.0, .recency = 0.0, .heads = {1.0}};
   c.answer = {.bias = std::log(10.0), .cosine = 0.0, .heads = {1.0}, .threshold = 0.5};
-  c.answer_factor = 2.0;
+  c.lookup.answer = 2.0;
   ItemEvidence evidence = Cosines({0.9, 0.1});
   evidence.heads = {{0, 0}, {1, 2}};
   evidence.shares = {{0.5, 0.1}, {0.5, 0.2}};

@@ -82,6 +82,7 @@ class LocalSource : public AnswerSource {
 
   absl::Status Prepare(const Item& item) override {
     Prepared prepared;
+    prepared.evidence.question = item.question;
     DKI_ASSIGN_OR_RETURN(prepared.evidence.cosines, Cosines(item));
     if (!heads_.empty() && !item.memories.empty()) {
       prepared.evidence.heads = heads_;

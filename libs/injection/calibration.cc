@@ -55,6 +55,29 @@ absl::Status ReadModel(JsonReader* json, const char* model, std::vector<NamedNum
   });
 }
 
+absl::Status ReadStrength(JsonReader* json, const char* kind, Strength* strength) {
+  return ReadModel(json, kind,
+                   {{"keep", &strength->keep},
+                    {"beta", &strength->beta},
+                    {"floor", &strength->floor},
+                    {"read", &strength->read},
+                    {"answer", &strength->answer}},
+                   nullptr);
+}
+
+std::string StrengthJson(const Strength& s) {
+  return absl::StrFormat(
+      "{\"keep\": %.6g, \"beta\": %.6g, \"floor\": %.6g, \"read\": %.6g, \"answer\": %.6g}", s.keep,
+      s.beta, s.floor, s.read, s.answer);
+}
+
+absl::Status CheckStrength(const char* kind, const Strength& strength) {
+  if (!(strength.keep >= 0 && strength.keep <= 1)) {
+    return InvalidArgument("%s.keep: %g, must be from 0 to 1", kind, strength.keep);
+  }
+  return Annotate(Validate(WithStrength(AlphaPolicy(), strength)), kind);
+}
+
 absl::Status Check(const Calibration& c) {
   if (c.model_fingerprint.empty()) return InvalidArgument("model_fingerprint is missing");
   if (c.heads.empty() || c.heads.size() > kMaxHeads) {
@@ -71,7 +94,8 @@ absl::Status Check(const Calibration& c) {
   if (!(c.answer.threshold >= 0 && c.answer.threshold <= 1)) {
     return InvalidArgument("answer.threshold: %g, must be from 0 to 1", c.answer.threshold);
   }
-  return Annotate(Validate(Calibrated(AlphaPolicy(), c)), "alpha");
+  DKI_RETURN_IF_ERROR(CheckStrength("lookup", c.lookup));
+  return CheckStrength("judgement", c.judgement);
 }
 
 std::string Numbers(const std::vector<double>& numbers) {
@@ -104,12 +128,8 @@ absl::StatusOr<Calibration> ParseCalibration(std::string_view text) {
                         {"threshold", &c.answer.threshold}},
                        &c.answer.heads);
     }
-    if (name == "alpha") {
-      return ReadModel(
-          &json, "alpha",
-          {{"beta", &c.beta}, {"floor", &c.floor}, {"read", &c.read}, {"answer", &c.answer_factor}},
-          nullptr);
-    }
+    if (name == "lookup") return ReadStrength(&json, "lookup", &c.lookup);
+    if (name == "judgement") return ReadStrength(&json, "judgement", &c.judgement);
     return InvalidArgument("%s is no field of a calibration", name);
   }));
   DKI_RETURN_IF_ERROR(json.ExpectEnd());
@@ -127,17 +147,18 @@ std::string ToJson(const Calibration& c) {
       " \"heads\": [%s],\n"
       " \"relevance\": {\"cosine\": %.6g, \"recency\": %.6g, \"heads\": [%s]},\n"
       " \"answer\": {\"bias\": %.6g, \"cosine\": %.6g, \"heads\": [%s], \"threshold\": %.6g},\n"
-      " \"alpha\": {\"beta\": %.6g, \"floor\": %.6g, \"read\": %.6g, \"answer\": %.6g}}\n",
+      " \"lookup\": %s,\n"
+      " \"judgement\": %s}\n",
       c.model_fingerprint, heads, c.relevance.cosine, c.relevance.recency,
       Numbers(c.relevance.heads), c.answer.bias, c.answer.cosine, Numbers(c.answer.heads),
-      c.answer.threshold, c.beta, c.floor, c.read, c.answer_factor);
+      c.answer.threshold, StrengthJson(c.lookup), StrengthJson(c.judgement));
 }
 
-AlphaPolicy Calibrated(AlphaPolicy policy, const Calibration& calibration) {
-  policy.beta = calibration.beta;
-  policy.floor = calibration.floor;
-  policy.read = calibration.read;
-  policy.answer = calibration.answer_factor;
+AlphaPolicy WithStrength(AlphaPolicy policy, const Strength& strength) {
+  policy.beta = strength.beta;
+  policy.floor = strength.floor;
+  policy.read = strength.read;
+  policy.answer = strength.answer;
   return policy;
 }
 

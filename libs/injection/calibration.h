@@ -13,28 +13,39 @@
 #include "libs/base/status.h"
 #include "libs/injection/alpha_policy.h"
 #include "libs/injection/attention_head.h"
+#include "libs/injection/question_kind.h"
 #include "libs/injection/relevance.h"
 
 namespace dki::injection {
+
+// How strongly memories weigh that hold the answer. Over relevance scores instead of cosines: beta
+// 1 weighs memories by their odds.
+struct Strength {
+  double keep = 1.0;  // probability that the memories which are kept hold together (MostProbable)
+  double beta = 1.0;
+  double floor = 0.05;
+  double read = 1.0;
+  double answer = 1.0;
+};
 
 struct Calibration {
   std::string model_fingerprint;
   std::vector<AttentionHead> heads;  // to be probed; relevance.heads and answer.heads follow them
   RelevanceModel relevance;
   AnswerModel answer;
-  // Over relevance scores instead of cosines: beta 1 weighs memories by their odds. The caps are
-  // not part of a calibration.
-  double beta = 1.0;
-  double floor = 0.05;
-  double read = 1.0;
-  double answer_factor = 1.0;
+  Strength lookup;
+  Strength judgement;
+
+  const Strength& strength(QuestionKind kind) const {
+    return kind == QuestionKind::kJudgement ? judgement : lookup;
+  }
 };
 
 // INVALID_ARGUMENT with the field that is missing, unknown or out of range.
 absl::StatusOr<Calibration> ParseCalibration(std::string_view json);
 std::string ToJson(const Calibration& calibration);
 
-// `policy` with the calibration's steepness, floor and schedule, and its own caps.
-AlphaPolicy Calibrated(AlphaPolicy policy, const Calibration& calibration);
+// `policy` with a calibrated steepness, floor and schedule, and its own caps.
+AlphaPolicy WithStrength(AlphaPolicy policy, const Strength& strength);
 
 }  // namespace dki::injection

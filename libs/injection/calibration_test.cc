@@ -18,8 +18,8 @@ Calibration Example() {
   c.heads = {{17, 4}, {18, 6}};
   c.relevance = {.cosine = 8.0, .recency = 0.5, .heads = {1.0, 0.25}};
   c.answer = {.bias = -3.0, .cosine = 4.0, .heads = {0.5, 1.5}, .threshold = 0.4};
-  c.beta = 0.5;
-  c.answer_factor = 2.0;
+  c.lookup = {.keep = 0.9, .beta = 0.5, .floor = 0.1, .read = 1.0, .answer = 2.0};
+  c.judgement = {.keep = 1.0, .beta = 0.0, .floor = 0.05, .read = 1.0, .answer = 1.5};
   return c;
 }
 
@@ -46,8 +46,11 @@ TEST(CalibrationTest, BadOnesAreRefusedByField) {
   c.heads.clear();
   expect(c, "heads");
   c = Example();
-  c.beta = -1;
-  expect(c, "alpha");
+  c.lookup.beta = -1;
+  expect(c, "lookup");
+  c = Example();
+  c.judgement.keep = 2;
+  expect(c, "judgement.keep");
   c = Example();
   c.answer.threshold = 2;
   expect(c, "answer.threshold");
@@ -56,14 +59,14 @@ TEST(CalibrationTest, BadOnesAreRefusedByField) {
   expect(c, "model_fingerprint");
   EXPECT_THAT(ParseCalibration("{\"heads\": [[1]]}"),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("heads")));
-  EXPECT_THAT(ParseCalibration("{\"alpha\": {\"gamma\": 1}}"),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("alpha.gamma")));
+  EXPECT_THAT(ParseCalibration("{\"lookup\": {\"gamma\": 1}}"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("lookup.gamma")));
 }
 
 TEST(CalibrationTest, KeepsThePolicysCaps) {
   AlphaPolicy policy;
   policy.cap_tool = 0.25;
-  const AlphaPolicy calibrated = Calibrated(policy, Example());
+  const AlphaPolicy calibrated = WithStrength(policy, Example().lookup);
   EXPECT_EQ(calibrated.cap_tool, 0.25);
   EXPECT_EQ(calibrated.beta, 0.5);
   EXPECT_EQ(calibrated.answer, 2.0);

@@ -13,7 +13,7 @@ constexpr std::string_view kKnown[] = {
     R"json({"model_fingerprint": "none", "heads": [[0, 0]],
  "relevance": {"cosine": 1, "recency": 0, "heads": [0]},
  "answer": {"bias": 0, "cosine": 0, "heads": [0], "threshold": 0},
- "alpha": {"beta": 1, "floor": 0.05, "read": 1, "answer": 1}})json",
+ "lookup": {"beta": 1}, "judgement": {"beta": 0}})json",
 };
 
 std::vector<Calibration> ParseKnown() {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "libs/base/check.h"
 
@@ -35,6 +36,25 @@ std::vector<double> ScoreRelevance(const RelevanceModel& model,
     scores.push_back(score);
   }
   return scores;
+}
+
+std::vector<int> MostProbable(std::span<const double> scores, double mass) {
+  std::vector<int> best_first(scores.size());
+  std::iota(best_first.begin(), best_first.end(), 0);
+  if (mass >= 1.0 || scores.empty()) return best_first;
+  std::stable_sort(best_first.begin(), best_first.end(),
+                   [&](int a, int b) { return scores[a] > scores[b]; });
+  const double best = scores[best_first[0]];
+  double total = 0.0;
+  for (const double score : scores) total += std::exp(score - best);
+  double held = 0.0;
+  size_t n = 0;
+  while (n < best_first.size() && (n == 0 || held < mass * total)) {
+    held += std::exp(scores[best_first[n++]] - best);
+  }
+  best_first.resize(n);
+  std::sort(best_first.begin(), best_first.end());
+  return best_first;
 }
 
 double AnswerProbability(const AnswerModel& model, std::span<const Evidence> memories) {

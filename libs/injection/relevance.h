@@ -30,6 +30,11 @@ struct RelevanceModel {
 // without heads. REQUIRES: shares of all memories, or of none, as many as model.heads.
 std::vector<double> ScoreRelevance(const RelevanceModel& model, std::span<const Evidence> memories);
 
+// The fewest memories that together hold `mass` of the probability that scores (log-odds) give:
+// indexes, ascending; never none. What is certain needs one memory, what is not needs more; a
+// memory that is left out disturbs neither the others nor the answer. REQUIRES: 0 <= mass <= 1.
+std::vector<int> MostProbable(std::span<const double> scores, double mass);
+
 // Probability that the memories hold the answer, a logistic model over the best of each kind of
 // evidence:
 //   bias + cosine * max_i cos_i + sum_h heads_h * ln(max_i share_hi)

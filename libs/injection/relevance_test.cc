@@ -38,6 +38,17 @@ TEST(ScoreRelevanceTest, AShareOfNothingIsFinite) {
   EXPECT_TRUE(std::isfinite(ScoreRelevance(model, memories)[0]));
 }
 
+TEST(MostProbableTest, KeepsAsManyAsTheMassNeeds) {
+  const std::vector<double> certain = {0.0, 10.0, 0.0};
+  const std::vector<double> unsure = {1.0, 1.0, 1.0, -20.0};
+  EXPECT_THAT(MostProbable(certain, 0.9), ElementsAre(1));
+  EXPECT_THAT(MostProbable(unsure, 0.9), ElementsAre(0, 1, 2));
+  EXPECT_THAT(MostProbable(unsure, 0.5), ElementsAre(0, 1));
+  EXPECT_THAT(MostProbable(unsure, 1.0), ElementsAre(0, 1, 2, 3));
+  EXPECT_THAT(MostProbable(certain, 0.0), ElementsAre(1));
+  EXPECT_THAT(MostProbable({}, 0.5), ElementsAre());
+}
+
 TEST(AnswerProbabilityTest, TheBestOfEachEvidenceDecides) {
   const AnswerModel model{.bias = 1.0, .cosine = 2.0, .heads = {1.0}, .threshold = 0.5};
   const std::vector<Evidence> memories = {{.cosine = 0.5, .head_shares = {0.01}},

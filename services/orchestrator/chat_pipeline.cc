@@ -195,7 +195,8 @@ absl::StatusOr<Decided> ChatPipeline::Decide(const rpc::Call& call, const ChatTa
   decided.gate = gated.decision;
   decided.answer_probability = gated.probability;
   if (calibration != nullptr) decided.answer_threshold = calibration->answer.threshold;
-  decided.chosen = ChooseMemories(parts_.config->alpha, calibration, task.memory, current);
+  decided.chosen =
+      ChooseMemories(parts_.config->alpha, calibration, task.turn.content(), task.memory, current);
   if (decided.retrieved.empty() && !decided.degraded.empty()) decided.gate = "degraded";
   const bool any_passed = std::any_of(decided.retrieved.begin(), decided.retrieved.end(),
                                       [](const Candidate& c) { return c.passed; });

@@ -322,7 +322,7 @@ std::vector<Candidate> Passed(const std::vector<std::pair<int, float>>& created_
 
 // Weighed by cosine.
 std::vector<Chosen> Choose(const MemoryRules& rules, std::span<Candidate> candidates) {
-  return ChooseMemories({}, nullptr, rules, InPackOrder(rules, candidates));
+  return ChooseMemories({}, nullptr, "", rules, InPackOrder(rules, candidates));
 }
 
 injection::Calibration Calibration() {
@@ -331,7 +331,7 @@ injection::Calibration Calibration() {
   calibration.heads = {{1, 2}};
   calibration.relevance = {.cosine = 0.0, .recency = 0.0, .heads = {1.0}};
   calibration.answer = {.bias = std::log(10.0), .cosine = 0.0, .heads = {1.0}, .threshold = 0.5};
-  calibration.answer_factor = 2.0;
+  calibration.lookup.answer = 2.0;
   return calibration;
 }
 
@@ -345,13 +345,24 @@ TEST(Gate, AProbeLetsAllPassOrNone) {
   EXPECT_NEAR(*gated.probability, 2.0 / 3.0, 1e-3);
   EXPECT_TRUE(candidates[0].passed && candidates[1].passed);
 
-  const auto chosen = ChooseMemories({}, &calibration, {}, InPackOrder({}, candidates));
+  const auto chosen = ChooseMemories({}, &calibration, "What?", {}, InPackOrder({}, candidates));
   ASSERT_EQ(chosen.size(), 2u);
   EXPECT_EQ(chosen[0].id, Id("mem_", 1));
   EXPECT_EQ(chosen[0].rank, 1);
   EXPECT_NEAR(chosen[0].alpha.answer, 1.0, 1e-3);  // half as much attention, half the weight
   EXPECT_DOUBLE_EQ(chosen[1].alpha.answer, 2.0);
   EXPECT_TRUE(candidates[0].relevance.has_value());
+  // Yes or no: another strength.
+  EXPECT_DOUBLE_EQ(
+      ChooseMemories({}, &calibration, "Is it?", {}, InPackOrder({}, candidates))[1].alpha.answer,
+      1.0);
+  // One of the two has two thirds of the probability.
+  auto narrow = calibration;
+  narrow.lookup.keep = 0.6;
+  const auto best = ChooseMemories({}, &narrow, "What?", {}, InPackOrder({}, candidates));
+  ASSERT_EQ(best.size(), 1u);
+  EXPECT_EQ(best[0].id, Id("mem_", 2));
+  EXPECT_EQ(candidates[1].reason, "improbable");
 
   for (Candidate& candidate : candidates) candidate.head_shares = {0.01};
   EXPECT_EQ(ApplyGate({}, &calibration, InPackOrder({}, candidates)).decision, "no_answer");

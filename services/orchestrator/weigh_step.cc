@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 namespace dki::orchestrator {
 namespace {
@@ -20,6 +21,29 @@ injection::SourceClass ToPolicy(common::v1::SourceClass source_class) {
     default:  // Unknown origin gets the tightest cap.
       return injection::SourceClass::kTool;
   }
+}
+
+// The scores of those of `passed` that stay; the others are taken out.
+std::vector<double> ScoreAndKeep(const injection::RelevanceModel& model, double mass,
+                                 std::vector<Candidate*>* passed) {
+  std::vector<injection::Evidence> evidence;
+  for (const Candidate* candidate : *passed) {
+    evidence.push_back({candidate->cosine, candidate->head_shares});
+  }
+  const std::vector<double> scores = injection::ScoreRelevance(model, evidence);
+  for (size_t i = 0; i < passed->size(); ++i) {
+    (*passed)[i]->relevance = scores[i];
+    (*passed)[i]->reason = "improbable";
+  }
+  std::vector<Candidate*> kept;
+  std::vector<double> kept_scores;
+  for (const int i : injection::MostProbable(scores, mass)) {
+    kept.push_back((*passed)[i]);
+    kept.back()->reason = "";
+    kept_scores.push_back(scores[i]);
+  }
+  *passed = std::move(kept);
+  return kept_scores;
 }
 
 }  // namespace
@@ -51,21 +75,21 @@ std::vector<Candidate*> InPackOrder(const MemoryRules& rules, std::span<Candidat
 
 std::vector<Chosen> ChooseMemories(const injection::AlphaPolicy& policy,
                                    const injection::Calibration* calibration,
-                                   const MemoryRules& rules,
+                                   std::string_view message, const MemoryRules& rules,
                                    std::span<Candidate* const> in_pack_order) {
   std::vector<Candidate*> passed;
-  std::vector<injection::Evidence> evidence;
   for (Candidate* candidate : in_pack_order) {
-    if (!candidate->passed) continue;
-    passed.push_back(candidate);
-    evidence.push_back({candidate->cosine, candidate->head_shares});
+    if (candidate->passed) passed.push_back(candidate);
   }
+  injection::AlphaPolicy weights = policy;
   std::vector<double> scores;
-  if (calibration != nullptr) {
-    scores = injection::ScoreRelevance(calibration->relevance, evidence);
-    for (size_t i = 0; i < passed.size(); ++i) passed[i]->relevance = scores[i];
-  } else {
+  if (calibration == nullptr) {
     for (const Candidate* candidate : passed) scores.push_back(candidate->cosine);
+  } else {
+    const injection::Strength& strength =
+        calibration->strength(injection::ClassifyQuestion(message));
+    weights = injection::WithStrength(policy, strength);
+    scores = ScoreAndKeep(calibration->relevance, rules.alpha ? 1.0 : strength.keep, &passed);
   }
   std::vector<injection::MemoryRelevance> relevances;
   for (size_t i = 0; i < passed.size(); ++i) {
@@ -73,9 +97,7 @@ std::vector<Chosen> ChooseMemories(const injection::AlphaPolicy& policy,
   }
   const bool injected = rules.mode == common::v1::MODE_INJECTED;
   const std::vector<injection::MemoryAlpha> alphas =
-      injected ? injection::WeighMemories(
-                     calibration != nullptr ? injection::Calibrated(policy, *calibration) : policy,
-                     relevances, rules.alpha)
+      injected ? injection::WeighMemories(weights, relevances, rules.alpha)
                : std::vector<injection::MemoryAlpha>(passed.size());
   const std::vector<int> ranks = RanksByScore(scores);
 

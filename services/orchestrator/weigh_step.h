@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "libs/injection/alpha_policy.h"
@@ -30,11 +31,13 @@ struct Chosen {
 std::vector<Candidate*> InPackOrder(const MemoryRules& rules, std::span<Candidate> candidates);
 
 // Those of `in_pack_order` that passed, with their weights: by what the probe saw of them where
-// there is a `calibration`, else by cosine. In PROMPT mode a memory weighs 1, as text does. In
+// there is a `calibration`, and by the kind of question that `message` asks; else by cosine. With a
+// calibration, memories that are too unlikely to be the one that answers are left out in all modes,
+// with the reason "improbable". In PROMPT mode a memory weighs 1, as text does. In
 // INJECTED mode one that weighs nothing in both phases is left out, with the reason "weightless".
 std::vector<Chosen> ChooseMemories(const injection::AlphaPolicy& policy,
                                    const injection::Calibration* calibration,
-                                   const MemoryRules& rules,
+                                   std::string_view message, const MemoryRules& rules,
                                    std::span<Candidate* const> in_pack_order);
 
 // 0 for the highest; ties keep their order.

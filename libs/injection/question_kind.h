@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: what kind of answer a message asks for. Memory that is emphasised is repeated: right
+//   where a fact is looked up, wrong where the memories are to be judged by ("Is Ana in Porto?"
+//   wants yes or no, not the note on Ana). Pure function.
+#pragma once
+
+#include <string_view>
+
+namespace dki::injection {
+
+enum class QuestionKind {
+  kLookup,     // what, who, where, ...; and everything else
+  kJudgement,  // yes or no
+};
+
+// By the first word of the last sentence that ends with a question mark: an auxiliary verb asks for
+// yes or no. English alone; questions in other languages are lookups.
+QuestionKind ClassifyQuestion(std::string_view message);
+
+}  // namespace dki::injection

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libs/injection/question_kind.h"
+
+#include <gtest/gtest.h>
+
+namespace dki::injection {
+namespace {
+
+TEST(QuestionKindTest, AnAuxiliaryAsksForYesOrNo) {
+  for (const char* text : {"Is Ana in Porto?", "did she call", "Thanks. Does it rain?",
+                           "Hi!\nHaven't we met?", "Well, is it?"}) {
+    const bool question = std::string_view(text).find('?') != std::string_view::npos;
+    const bool first = std::string_view(text).rfind("Well", 0) != 0;
+    EXPECT_EQ(ClassifyQuestion(text) == QuestionKind::kJudgement, question && first) << text;
+  }
+}
+
+TEST(QuestionKindTest, EverythingElseIsLookedUp) {
+  for (const char* text :
+       {"Where is Ana?", "What is Sam's job?", "", "?", "Is it? No. What then?", "Isabel who?",
+        "¿Dónde está Ana?", "Tell me about Ana.", "Is it fine. Where to?"}) {
+    EXPECT_EQ(ClassifyQuestion(text), QuestionKind::kLookup) << text;
+  }
+}
+
+}  // namespace
+}  // namespace dki::injection
