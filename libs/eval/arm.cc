@@ -10,6 +10,7 @@
 #include "libs/base/file.h"
 #include "libs/base/strings.h"
 #include "libs/injection/gate.h"
+#include "libs/injection/linked_memories.h"
 
 namespace dki::eval {
 namespace {
@@ -274,7 +275,10 @@ WeighedItem Weigh(const Arm& arm, const ItemEvidence& evidence,
   if (keep < 1.0) {
     std::vector<int> kept;
     std::vector<double> kept_scores;
-    for (const int i : injection::MostProbable(scores, keep)) {
+    std::vector<std::string> texts;
+    for (const int i : weighed.kept) texts.push_back(evidence.texts[i]);
+    for (const int i :
+         injection::WithLinked(injection::MostProbable(scores, keep), texts, evidence.question)) {
       kept.push_back(weighed.kept[i]);
       kept_scores.push_back(scores[i]);
     }

@@ -60,6 +60,7 @@ std::vector<injection::AttentionHead> HeadsOf(std::span<const Arm> arms,
 // What is known about an item's memories. `shares[i][h]`: of memory i, head `heads[h]`.
 struct ItemEvidence {
   std::string question;
+  std::vector<std::string> texts;  // of the memories
   std::vector<double> cosines;
   std::vector<injection::AttentionHead> heads;
   std::vector<std::vector<double>> shares;  // one per memory, or none

@@ -54,7 +54,12 @@ TEST(ArmTest, NamesAndSettings) {
 }
 
 ItemEvidence Cosines(std::vector<double> cosines) {
-  return {.question = "What is it?", .cosines = std::move(cosines), .heads = {}, .shares = {}};
+  std::vector<std::string> texts(cosines.size());
+  return {.question = "What is it?",
+          .texts = std::move(texts),
+          .cosines = std::move(cosines),
+          .heads = {},
+          .shares = {}};
 }
 
 std::vector<injection::MemoryAlpha> AlphasOf(const char* arm) {

@@ -63,10 +63,10 @@ engine::RequestContext ContextOf(const Item& item) {
   return context;
 }
 
-class LocalSource : public AnswerSource {
+class EngineSource : public LocalSource {
  public:
-  LocalSource(const LocalOptions& options, engine::LoadedModel loaded,
-              std::unique_ptr<model::Embedder> embedder, std::span<const Arm> arms)
+  EngineSource(const LocalOptions& options, engine::LoadedModel loaded,
+               std::unique_ptr<model::Embedder> embedder, std::span<const Arm> arms)
       : kl_(options.kl),
         loaded_(std::move(loaded)),
         embedder_(std::move(embedder)),
@@ -80,19 +80,39 @@ class LocalSource : public AnswerSource {
     engine_.StopBackground();
   }
 
-  absl::Status Prepare(const Item& item) override {
-    Prepared prepared;
-    prepared.evidence.question = item.question;
-    DKI_ASSIGN_OR_RETURN(prepared.evidence.cosines, Cosines(item));
-    if (!heads_.empty() && !item.memories.empty()) {
-      prepared.evidence.heads = heads_;
-      DKI_ASSIGN_OR_RETURN(
-          const engine::ProbeResult probe,
-          engine_.Probe(ContextOf(item), PromptOf(item, Place::kInjected), heads_));
-      for (const engine::ProbedMemory& memory : probe.memories) {
-        prepared.evidence.shares.push_back(memory.head_shares);
+  const std::string& model_fingerprint() const override {
+    return loaded_.model->config().fingerprint;
+  }
+
+  std::vector<injection::AttentionHead> AllHeads() const override {
+    std::vector<injection::AttentionHead> heads;
+    for (int layer = 0; layer < loaded_.model->config().n_layers; ++layer) {
+      for (int head = 0; head < loaded_.model->config().n_heads; ++head) {
+        heads.push_back({layer, head});
       }
     }
+    return heads;
+  }
+
+  absl::StatusOr<ItemEvidence> EvidenceOf(
+      const Item& item, const std::vector<injection::AttentionHead>& heads) override {
+    ItemEvidence evidence;
+    evidence.question = item.question;
+    for (const ItemMemory& memory : item.memories) evidence.texts.push_back(memory.text);
+    DKI_ASSIGN_OR_RETURN(evidence.cosines, Cosines(item));
+    if (heads.empty() || item.memories.empty()) return evidence;
+    evidence.heads = heads;
+    DKI_ASSIGN_OR_RETURN(const engine::ProbeResult probe,
+                         engine_.Probe(ContextOf(item), PromptOf(item, Place::kInjected), heads));
+    for (const engine::ProbedMemory& memory : probe.memories) {
+      evidence.shares.push_back(memory.head_shares);
+    }
+    return evidence;
+  }
+
+  absl::Status Prepare(const Item& item) override {
+    Prepared prepared;
+    DKI_ASSIGN_OR_RETURN(prepared.evidence, EvidenceOf(item, heads_));
     if (kl_) DKI_RETURN_IF_ERROR(PrepareVanilla(item, &prepared));
     MutexLock lock(&mutex_);
     prepared_[item.id] = std::make_shared<const Prepared>(std::move(prepared));
@@ -244,12 +264,12 @@ class LocalSource : public AnswerSource {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<AnswerSource>> MakeLocalSource(const LocalOptions& options,
-                                                              std::span<const Arm> arms) {
+absl::StatusOr<std::unique_ptr<LocalSource>> MakeLocalSource(const LocalOptions& options,
+                                                             std::span<const Arm> arms) {
   const std::string file = options.model.empty() ? options.models + kModelFile : options.model;
   DKI_ASSIGN_OR_RETURN(engine::LoadedModel loaded, engine::LoadedModel::Load(file, {}));
   DKI_ASSIGN_OR_RETURN(auto embedder, model::Embedder::Load(options.models + kEmbedderFolder, 2));
-  return std::make_unique<LocalSource>(options, std::move(loaded), std::move(embedder), arms);
+  return std::make_unique<EngineSource>(options, std::move(loaded), std::move(embedder), arms);
 }
 
 }  // namespace dki::eval

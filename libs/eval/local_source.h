@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "libs/eval/runner.h"
 
@@ -17,8 +18,18 @@ struct LocalOptions {
   bool kl = false;     // ItemResult::kl
 };
 
+class LocalSource : public AnswerSource {
+ public:
+  virtual const std::string& model_fingerprint() const = 0;
+  // All query heads of the model.
+  virtual std::vector<injection::AttentionHead> AllHeads() const = 0;
+  // Retrieval's cosines and a probe of `heads`.
+  virtual absl::StatusOr<ItemEvidence> EvidenceOf(
+      const Item& item, const std::vector<injection::AttentionHead>& heads) = 0;
+};
+
 // `arms`: those that will be asked for; their calibrations say what to probe.
-absl::StatusOr<std::unique_ptr<AnswerSource>> MakeLocalSource(const LocalOptions& options,
-                                                              std::span<const Arm> arms);
+absl::StatusOr<std::unique_ptr<LocalSource>> MakeLocalSource(const LocalOptions& options,
+                                                             std::span<const Arm> arms);
 
 }  // namespace dki::eval

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include "libs/injection/known_calibrations.h"
 #include "libs/testing/status_matchers.h"
 
 namespace dki::injection {
@@ -61,6 +62,10 @@ TEST(CalibrationTest, BadOnesAreRefusedByField) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("heads")));
   EXPECT_THAT(ParseCalibration("{\"lookup\": {\"gamma\": 1}}"),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("lookup.gamma")));
+}
+
+TEST(CalibrationTest, WhatComesWithTheProductIsWellFormed) {
+  EXPECT_EQ(KnownCalibration("no such model"), nullptr);  // parses all of them
 }
 
 TEST(CalibrationTest, KeepsThePolicysCaps) {

@@ -10,10 +10,14 @@ namespace {
 
 // As `dki calibrate` writes them.
 constexpr std::string_view kKnown[] = {
-    R"json({"model_fingerprint": "none", "heads": [[0, 0]],
- "relevance": {"cosine": 1, "recency": 0, "heads": [0]},
- "answer": {"bias": 0, "cosine": 0, "heads": [0], "threshold": 0},
- "lookup": {"beta": 1}, "judgement": {"beta": 0}})json",
+    // SmolLM2-135M-Instruct, Q4_1
+    R"json({"model_fingerprint": "2bacb05b3899f00f83861127609239488a128f9ec9929fa58c5192b3d8303db9",
+ "heads": [[17, 4], [18, 6], [15, 7], [21, 1]],
+ "relevance": {"cosine": 5.1, "recency": 1.86, "heads": [0.61, 0.25, 0.6, 0.76]},
+ "answer": {"bias": 3.6857, "cosine": 13.0709, "heads": [1.2191, 0, 0, 1.5943],
+            "threshold": 0.72},
+ "lookup": {"keep": 0.9, "beta": 0.15, "floor": 0.05, "read": 1.5, "answer": 2.5},
+ "judgement": {"keep": 1, "beta": 0, "floor": 0.05, "read": 1, "answer": 1}})json",
 };
 
 std::vector<Calibration> ParseKnown() {

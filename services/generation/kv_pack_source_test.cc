@@ -30,7 +30,7 @@ class KvPackSourceTest : public ::testing::Test {
                                 request_.context_system_prompt, request_.memories);
   }
   absl::StatusOr<std::vector<engine::LoadedBlock>> Load() {
-    KvPackSource source({.shape = model_.model->kv_shape()},
+    KvPackSource source({.shape = model_.model->kv_shape(), .timeout = std::chrono::minutes(5)},
                         rpc::ClusterKey::FromBytes(std::string(32, 'k')),
                         kv::v1::KvService::NewStub(rpc::CreateChannel(server_->address())));
     return source.Load(request_, plan_);

@@ -5,6 +5,8 @@
 #include <numeric>
 #include <utility>
 
+#include "libs/injection/linked_memories.h"
+
 namespace dki::orchestrator {
 namespace {
 
@@ -25,7 +27,7 @@ injection::SourceClass ToPolicy(common::v1::SourceClass source_class) {
 
 // The scores of those of `passed` that stay; the others are taken out.
 std::vector<double> ScoreAndKeep(const injection::RelevanceModel& model, double mass,
-                                 std::vector<Candidate*>* passed) {
+                                 std::string_view message, std::vector<Candidate*>* passed) {
   std::vector<injection::Evidence> evidence;
   for (const Candidate* candidate : *passed) {
     evidence.push_back({candidate->cosine, candidate->head_shares});
@@ -35,9 +37,12 @@ std::vector<double> ScoreAndKeep(const injection::RelevanceModel& model, double 
     (*passed)[i]->relevance = scores[i];
     (*passed)[i]->reason = "improbable";
   }
+  std::vector<std::string> texts;
+  for (const Candidate* candidate : *passed) texts.push_back(candidate->text);
   std::vector<Candidate*> kept;
   std::vector<double> kept_scores;
-  for (const int i : injection::MostProbable(scores, mass)) {
+  const std::vector<int> probable = injection::MostProbable(scores, mass);
+  for (const int i : injection::WithLinked(probable, texts, message)) {
     kept.push_back((*passed)[i]);
     kept.back()->reason = "";
     kept_scores.push_back(scores[i]);
@@ -89,7 +94,8 @@ std::vector<Chosen> ChooseMemories(const injection::AlphaPolicy& policy,
     const injection::Strength& strength =
         calibration->strength(injection::ClassifyQuestion(message));
     weights = injection::WithStrength(policy, strength);
-    scores = ScoreAndKeep(calibration->relevance, rules.alpha ? 1.0 : strength.keep, &passed);
+    scores =
+        ScoreAndKeep(calibration->relevance, rules.alpha ? 1.0 : strength.keep, message, &passed);
   }
   std::vector<injection::MemoryRelevance> relevances;
   for (size_t i = 0; i < passed.size(); ++i) {

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include "tools/dki/audit_commands.h"
+#include "tools/dki/calibrate_command.h"
 #include "tools/dki/chat_command.h"
 #include "tools/dki/cluster/layout.h"
 #include "tools/dki/cluster_commands.h"
@@ -34,6 +35,7 @@ class Declaration {
     Tenants();
     Keys();
     Evaluation();
+    Calibration();
     Completion();
   }
 
@@ -263,6 +265,22 @@ class Declaration {
     command->add_option("--json", o->json_file, "Write the report there as JSON");
     command->add_option("--markdown", o->markdown_file, "Write the report there as Markdown");
     command->add_option("--models", o->models, "Folder of the models ($DKI_MODELS)");
+  }
+
+  void Calibration() {
+    auto o = Own<CalibrateOptions>();
+    CLI::App* command =
+        Command(app_, "calibrate", "Find out from labelled suites how a model uses memory well",
+                [o](Context& c) { return RunCalibrate(c, *o); });
+    command->add_option("--suite", o->suite, "A folder of item suites")->required();
+    command->add_option("--out", o->out, "The calibration's file, for gate.calibration_file")
+        ->required();
+    command->add_option("--n", o->n, "First so many items of each suite (0: all; default 100)");
+    command->add_option("--replies", o->n_replies, "Of those, so many with replies (default 40)");
+    command->add_option("--heads", o->heads, "Retrieval heads at most (default 4)")
+        ->check(CLI::Range(1, 64));
+    command->add_option("--models", o->models, "Folder of the models ($DKI_MODELS)");
+    command->add_option("--model", o->model, "Another model file or folder");
   }
 
   void Completion() {

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libs/eval/calibrate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <optional>
+
+namespace dki::eval {
+namespace {
+
+using Vector = std::vector<double>;
+
+constexpr double kLeastShare = 1e-5;  // as in injection/relevance.cc
+constexpr double kShrinkage = 0.002;  // of weights, squared
+constexpr int kSteps = 400;           // of descent
+constexpr size_t kCandidates = 24;    // heads that are tried
+constexpr double kLeastGain = 0.002;  // of mean log likelihood, for another head
+constexpr double kMayPass = 0.05;     // of items whose memories do not answer
+
+double LogShare(double share) {
+  return std::log(std::fmax(share, 0.0) + kLeastShare);
+}
+
+// Minimises a smooth function by gradient descent with a step per coordinate that grows while the
+// sign of its slope stays and shrinks when it turns (Rprop: Riedmiller and Braun 1993), which needs
+// no tuning. `slope` fills the gradient at w.
+template <typename Slope>
+Vector Minimise(size_t n, const Slope& slope, const std::vector<bool>& not_negative) {
+  Vector w(n, 0.0);
+  Vector gradient(n, 0.0);
+  Vector before(n, 0.0);
+  Vector step(n, 0.1);
+  for (int i = 0; i < kSteps; ++i) {
+    slope(w, &gradient);
+    for (size_t k = 0; k < n; ++k) {
+      const double turn = gradient[k] * before[k];
+      if (turn > 0) step[k] = std::min(step[k] * 1.2, 2.0);
+      if (turn < 0) {
+        step[k] *= 0.5;
+        before[k] = 0.0;
+        continue;
+      }
+      if (gradient[k] > 0) w[k] -= step[k];
+      if (gradient[k] < 0) w[k] += step[k];
+      if (not_negative[k]) w[k] = std::max(w[k], 0.0);
+      before[k] = gradient[k];
+    }
+  }
+  return w;
+}
+
+// Features of one item's memories: cosine, place, ln share of each head. [memories][features]
+struct Choice {
+  std::vector<Vector> features;
+  const std::vector<int>* gold;
+  double weight = 1.0;  // suites count alike
+};
+
+std::vector<Choice> Choices(const std::vector<std::vector<LabelledItem>>& suites,
+                            const std::vector<int>& heads) {
+  std::vector<Choice> choices;
+  for (const auto& suite : suites) {
+    const size_t begin = choices.size();
+    for (const LabelledItem& item : suite) {
+      const size_t n = item.cosines.size();
+      if (n < 2 || item.gold.empty() || item.gold.size() == n) continue;
+      Choice choice;
+      choice.gold = &item.gold;
+      for (size_t i = 0; i < n; ++i) {
+        Vector x = {item.cosines[i], static_cast<double>(i) / static_cast<double>(n - 1)};
+        for (const int h : heads) x.push_back(LogShare(item.shares[i][h]));
+        choice.features.push_back(std::move(x));
+      }
+      choices.push_back(std::move(choice));
+    }
+    for (size_t c = begin; c < choices.size(); ++c) {
+      choices[c].weight = 1.0 / static_cast<double>(choices.size() - begin);
+    }
+  }
+  return choices;
+}
+
+double Dot(const Vector& a, const Vector& b) {
+  return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
+}
+
+// Adds the item's -ln P(gold) and its gradient.
+double AddChoice(const Choice& choice, const Vector& w, Vector* gradient) {
+  Vector p;
+  for (const Vector& x : choice.features) p.push_back(Dot(w, x));
+  const double best = *std::max_element(p.begin(), p.end());
+  double sum = 0;
+  for (double& value : p) sum += value = std::exp(value - best);
+  double gold = 0;
+  for (double& value : p) value /= sum;
+  for (const int i : *choice.gold) gold += p[i];
+  gold = std::max(gold, 1e-12);
+  for (size_t i = 0; i < p.size(); ++i) {
+    const bool is_gold = std::find(choice.gold->begin(), choice.gold->end(), static_cast<int>(i)) !=
+                         choice.gold->end();
+    const double slope = choice.weight * (p[i] - (is_gold ? p[i] / gold : 0.0));
+    for (size_t k = 0; k < w.size(); ++k) (*gradient)[k] += slope * choice.features[i][k];
+  }
+  return -choice.weight * std::log(gold);
+}
+
+struct Fitted {
+  Vector weights;
+  double loss = std::numeric_limits<double>::infinity();
+};
+
+Fitted FitRelevance(const std::vector<std::vector<LabelledItem>>& suites,
+                    const std::vector<int>& heads) {
+  const std::vector<Choice> choices = Choices(suites, heads);
+  double total = 0;
+  for (const Choice& choice : choices) total += choice.weight;
+  const auto loss_at = [&](const Vector& w, Vector* gradient) {
+    gradient->assign(w.size(), 0.0);
+    double loss = 0;
+    for (const Choice& choice : choices) loss += AddChoice(choice, w, gradient);
+    for (size_t k = 0; k < w.size(); ++k) {
+      (*gradient)[k] = (*gradient)[k] / total + 2 * kShrinkage * w[k];
+    }
+    return loss / total;
+  };
+  Fitted fitted;
+  fitted.weights = Minimise(heads.size() + 2, loss_at, std::vector<bool>(heads.size() + 2, false));
+  Vector unused;
+  fitted.loss = loss_at(fitted.weights, &unused);
+  return fitted;
+}
+
+// How often a head's greatest share is on a gold memory, mean over suites.
+double HitRate(const std::vector<std::vector<LabelledItem>>& suites, int head) {
+  double sum = 0;
+  for (const auto& suite : suites) {
+    int hits = 0;
+    int n = 0;
+    for (const LabelledItem& item : suite) {
+      if (item.gold.empty() || item.cosines.size() < 2) continue;
+      int top = 0;
+      for (size_t i = 1; i < item.shares.size(); ++i) {
+        if (item.shares[i][head] > item.shares[top][head]) top = static_cast<int>(i);
+      }
+      ++n;
+      hits += std::find(item.gold.begin(), item.gold.end(), top) != item.gold.end() ? 1 : 0;
+    }
+    if (n > 0) sum += static_cast<double>(hits) / n;
+  }
+  return sum;
+}
+
+std::vector<int> BestHeads(const std::vector<std::vector<LabelledItem>>& suites, size_t n_heads) {
+  std::vector<double> rates;
+  for (size_t h = 0; h < n_heads; ++h) rates.push_back(HitRate(suites, static_cast<int>(h)));
+  std::vector<int> order(n_heads);
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return rates[a] > rates[b]; });
+  order.resize(std::min(order.size(), kCandidates));
+  return order;
+}
+
+// The item's best of each evidence.
+Vector AnswerFeatures(const LabelledItem& item, const std::vector<int>& heads) {
+  Vector x = {1.0, *std::max_element(item.cosines.begin(), item.cosines.end())};
+  for (const int h : heads) {
+    double share = 0;
+    for (const Vector& shares : item.shares) share = std::max(share, shares[h]);
+    x.push_back(LogShare(share));
+  }
+  return x;
+}
+
+absl::Status FitAnswer(const std::vector<std::vector<LabelledItem>>& suites,
+                       const std::vector<int>& heads, injection::AnswerModel* answer) {
+  std::vector<Vector> xs;
+  std::vector<double> ys;
+  for (const auto& suite : suites) {
+    for (const LabelledItem& item : suite) {
+      if (item.cosines.empty()) continue;
+      xs.push_back(AnswerFeatures(item, heads));
+      ys.push_back(item.needed ? 1.0 : 0.0);
+    }
+  }
+  const double n_needed = std::accumulate(ys.begin(), ys.end(), 0.0);
+  const double n_other = static_cast<double>(ys.size()) - n_needed;
+  if (n_needed == 0 || n_other == 0) {
+    return InvalidArgument(
+        "the suites need items whose memories answer (%d) and items whose memories do not (%d)",
+        static_cast<int>(n_needed), static_cast<int>(n_other));
+  }
+  const size_t n = heads.size() + 2;
+  std::vector<bool> not_negative(n, true);
+  not_negative[0] = false;
+  const Vector w = Minimise(
+      n,
+      [&](const Vector& at, Vector* gradient) {
+        gradient->assign(n, 0.0);
+        for (size_t i = 0; i < xs.size(); ++i) {
+          const double p = 1.0 / (1.0 + std::exp(-Dot(at, xs[i])));
+          const double weight = ys[i] > 0 ? 0.5 / n_needed : 0.5 / n_other;
+          for (size_t k = 0; k < n; ++k) (*gradient)[k] += weight * (p - ys[i]) * xs[i][k];
+        }
+        for (size_t k = 1; k < n; ++k) (*gradient)[k] += 2e-5 * at[k];
+      },
+      not_negative);
+  answer->bias = w[0];
+  answer->cosine = w[1];
+  answer->heads.assign(w.begin() + 2, w.end());
+  Vector others;
+  for (size_t i = 0; i < xs.size(); ++i) {
+    if (ys[i] == 0) others.push_back(1.0 / (1.0 + std::exp(-Dot(w, xs[i]))));
+  }
+  std::sort(others.begin(), others.end());
+  const auto may_pass = static_cast<size_t>(kMayPass * static_cast<double>(others.size()));
+  answer->threshold = std::nextafter(others[others.size() - 1 - may_pass], 1.0);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status FitCalibration(const std::vector<std::vector<LabelledItem>>& suites,
+                            const std::vector<injection::AttentionHead>& heads, int most,
+                            injection::Calibration* calibration) {
+  if (Choices(suites, {}).empty()) {
+    return InvalidArgument("the suites have no item with a gold memory among others");
+  }
+  std::vector<int> chosen;
+  Fitted fitted = FitRelevance(suites, chosen);
+  const std::vector<int> candidates = BestHeads(suites, heads.size());
+  while (static_cast<int>(chosen.size()) < most) {
+    Fitted best;
+    std::optional<int> best_head;
+    for (const int head : candidates) {
+      if (std::find(chosen.begin(), chosen.end(), head) != chosen.end()) continue;
+      std::vector<int> with = chosen;
+      with.push_back(head);
+      Fitted next = FitRelevance(suites, with);
+      if (next.loss >= best.loss) continue;
+      best = std::move(next);
+      best_head = head;
+    }
+    // One head at least: the gate needs it.
+    if (!best_head || (!chosen.empty() && fitted.loss - best.loss < kLeastGain)) break;
+    chosen.push_back(*best_head);
+    fitted = std::move(best);
+  }
+  calibration->heads.clear();
+  for (const int h : chosen) calibration->heads.push_back(heads[h]);
+  calibration->relevance.cosine = fitted.weights[0];
+  calibration->relevance.recency = fitted.weights[1];
+  calibration->relevance.heads.assign(fitted.weights.begin() + 2, fitted.weights.end());
+  return FitAnswer(suites, chosen, &calibration->answer);
+}
+
+std::vector<injection::Strength> StrengthGrid() {
+  std::vector<injection::Strength> grid = {
+      {.keep = 1.0, .beta = 0.0, .floor = 0.05, .read = 1.0, .answer = 1.0}};
+  for (const double keep : {0.9, 0.95}) {
+    for (const double beta : {0.15, 0.25}) {
+      for (const auto& [read, answer] : {std::pair(1.0, 2.0), std::pair(1.5, 2.5)}) {
+        grid.push_back({.keep = keep, .beta = beta, .floor = 0.05, .read = read, .answer = answer});
+      }
+    }
+  }
+  return grid;
+}
+
+int BestStrength(const std::vector<std::vector<double>>& right, double slack) {
+  int best = 0;
+  double best_mean = -1;
+  for (size_t g = 0; g < right.size(); ++g) {
+    double mean = 0;
+    bool loses = false;
+    for (size_t s = 0; s < right[g].size(); ++s) {
+      mean += right[g][s] / static_cast<double>(right[g].size());
+      loses = loses || right[g][s] < right[0][s] - slack;
+    }
+    if (loses || mean <= best_mean) continue;
+    best = static_cast<int>(g);
+    best_mean = mean;
+  }
+  return best;
+}
+
+}  // namespace dki::eval

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: what `dki calibrate` does: finds out from labelled items how memory is used well with a
+//   model, and writes it down as an injection::Calibration. Three steps, each on what the one
+//   before it found:
+//   1. Heads: every query head is probed on every item; those are taken, one by one, that best help
+//      to tell the gold memories from the others (a softmax regression over cosine, place and the
+//      logarithms of the shares: the relevance model), until the next one hardly helps.
+//   2. Answer: a logistic regression over the best of each evidence, no weight negative, tells
+//   items
+//      whose memories hold the answer from items whose memories do not; the threshold lets one in
+//      twenty of the latter pass.
+//   3. Strength: of a grid of settings the one with most right free replies, mean over suites, that
+//      loses no suite against weight 1; by kind of question.
+// Deterministic: the same items and model give the same calibration.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "libs/eval/runner.h"
+#include "libs/eval/suite.h"
+#include "libs/injection/calibration.h"
+
+namespace dki::eval {
+
+// An item with all that a probe and retrieval tell of it.
+struct LabelledItem {
+  std::vector<double> cosines;
+  std::vector<std::vector<double>> shares;  // [memories][heads], as the heads given
+  std::vector<int> gold;
+  bool needed = true;
+};
+
+// Steps 1 and 2; the strengths of `calibration` are left alone. `heads`: all that `items` hold
+// shares of; `most` of them are taken at most. INVALID_ARGUMENT when there are no items with gold
+// among several memories, or none of both kinds of needed.
+absl::Status FitCalibration(const std::vector<std::vector<LabelledItem>>& suites,
+                            const std::vector<injection::AttentionHead>& heads, int most,
+                            injection::Calibration* calibration);
+
+// The settings of step 3 for a kind of question, weight 1 (keep 1, beta 0, read 1, answer 1) first.
+std::vector<injection::Strength> StrengthGrid();
+// The index of the best one: right[g][s] is the share of right replies with setting g on suite s.
+// A setting is out that loses more than `slack` on a suite against setting 0.
+int BestStrength(const std::vector<std::vector<double>>& right, double slack);
+
+}  // namespace dki::eval

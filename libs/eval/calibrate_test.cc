@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libs/eval/calibrate.h"
+
+#include <gmock/gmock.h>
+
+#include "libs/testing/status_matchers.h"
+
+namespace dki::eval {
+namespace {
+
+using dki::testing::StatusIs;
+using ::testing::Contains;
+
+// Four memories; head 1 sees the gold one, head 0 whatever is last, the cosine hardly anything.
+std::vector<LabelledItem> Suite(bool with_absent) {
+  std::vector<LabelledItem> items;
+  for (int i = 0; i < 40; ++i) {
+    LabelledItem item;
+    const int gold = i % 4;
+    for (int m = 0; m < 4; ++m) {
+      item.cosines.push_back(0.5 + 0.01 * ((i * 7 + m * 3) % 5));
+      item.shares.push_back({m == 3 ? 0.3 : 0.1, m == gold ? 0.2 : 0.02});
+    }
+    item.gold = {gold};
+    if (with_absent && i % 2 == 0) {
+      item.gold.clear();
+      item.needed = false;
+      for (auto& shares : item.shares) shares[1] = 0.02;
+    }
+    items.push_back(item);
+  }
+  return items;
+}
+
+TEST(FitCalibrationTest, FindsTheHeadThatLooksForAnswers) {
+  injection::Calibration calibration;
+  ASSERT_OK(FitCalibration({Suite(false), Suite(true)}, {{3, 0}, {5, 2}}, 1, &calibration));
+  ASSERT_EQ(calibration.heads.size(), 1u);
+  EXPECT_EQ(calibration.heads[0], (injection::AttentionHead{5, 2}));
+  EXPECT_GT(calibration.relevance.heads[0], 0.5);
+  EXPECT_GT(calibration.answer.heads[0], 0.5);
+
+  // What was fitted tells the two kinds apart.
+  const std::vector<injection::Evidence> holds = {{0.5, {0.2}}, {0.5, {0.02}}};
+  const std::vector<injection::Evidence> lacks = {{0.5, {0.02}}, {0.5, {0.02}}};
+  EXPECT_GT(injection::AnswerProbability(calibration.answer, holds), calibration.answer.threshold);
+  EXPECT_LT(injection::AnswerProbability(calibration.answer, lacks), calibration.answer.threshold);
+}
+
+TEST(FitCalibrationTest, NeedsBothKindsOfItems) {
+  injection::Calibration calibration;
+  EXPECT_THAT(FitCalibration({Suite(false)}, {{3, 0}, {5, 2}}, 1, &calibration),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(FitCalibration({}, {{3, 0}}, 1, &calibration),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST(BestStrengthTest, TheBestThatLosesNowhere) {
+  EXPECT_EQ(BestStrength({{50, 20}, {90, 10}, {70, 18}}, 3.0), 2);
+  EXPECT_EQ(BestStrength({{50, 20}, {90, 10}}, 3.0), 0);
+  EXPECT_EQ(BestStrength({{50, 20}, {90, 10}}, 10.0), 1);
+}
+
+}  // namespace
+}  // namespace dki::eval

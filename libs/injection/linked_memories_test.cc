@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libs/injection/linked_memories.h"
+
+#include <gmock/gmock.h>
+
+namespace dki::injection {
+namespace {
+
+using ::testing::ElementsAre;
+
+const std::vector<std::string> kTexts = {"Ana went to the garden.", "Ben went to the office.",
+                                         "Ana took the ball there.", "The cat is Ben's.",
+                                         "Ana travelled to the hallway."};
+
+TEST(WithLinkedTest, ANewNameLeadsOn) {
+  EXPECT_THAT(WithLinked(std::vector<int>{2}, kTexts, "Where is the ball?"), ElementsAre(0, 2, 4));
+  EXPECT_THAT(WithLinked(std::vector<int>{3}, kTexts, "Whose is the cat?"), ElementsAre(1, 3));
+}
+
+TEST(WithLinkedTest, ANameOfTheQuestionDoesNot) {
+  EXPECT_THAT(WithLinked(std::vector<int>{4}, kTexts, "Where is Ana?"), ElementsAre(4));
+  EXPECT_THAT(WithLinked({}, kTexts, "Where is Ana?"), ElementsAre());
+}
+
+TEST(WithLinkedTest, ACommonWordAtTheBeginningIsNoName) {
+  const std::vector<std::string> texts = {"The red one.", "In the box.", "The blue one."};
+  EXPECT_THAT(WithLinked(std::vector<int>{0}, texts, "Which?"), ElementsAre(0));
+}
+
+TEST(WithLinkedTest, ParagraphsDoNotLead) {
+  std::string paragraph = "Ana";
+  for (int i = 0; i < 30; ++i) paragraph += " walked";
+  const std::vector<std::string> texts = {paragraph, "Ana sat."};
+  EXPECT_THAT(WithLinked(std::vector<int>{0}, texts, "Who?"), ElementsAre(0));
+  EXPECT_THAT(WithLinked(std::vector<int>{1}, texts, "Who?"), ElementsAre(1));
+}
+
+}  // namespace
+}  // namespace dki::injection

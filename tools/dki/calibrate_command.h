@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: `dki calibrate`: makes the calibration of a model from labelled suites
+// (libs/eval/calibrate.h).
+#pragma once
+
+#include <string>
+
+#include "tools/dki/context.h"
+
+namespace dki::cli {
+
+struct CalibrateOptions {
+  std::string suite;   // a folder of item suites; some items must not need their memories
+  std::string out;     // the calibration's file
+  std::string models;  // folder of the default models; empty: the usual one
+  std::string model;   // another model; empty: the default one
+  int n = 100;         // first so many items of each suite (0: all)
+  int n_replies = 40;  // of those, with free replies
+  int heads = 4;       // at most
+};
+
+absl::Status RunCalibrate(Context& context, const CalibrateOptions& options);
+
+}  // namespace dki::cli
