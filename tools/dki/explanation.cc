@@ -42,7 +42,9 @@ struct Line {
 std::string GateCell(const Line& line) {
   if (line.chosen != nullptr) return "yes";
   if (line.retrieved == nullptr) return "no";
-  if (line.retrieved->gated()) return "yes, not used";
+  if (line.retrieved->gated()) {
+    return line.retrieved->reason().empty() ? "yes, not used" : line.retrieved->reason();
+  }
   return line.retrieved->reason().empty() ? "no" : line.retrieved->reason();
 }
 
@@ -52,6 +54,9 @@ std::vector<std::string> Cells(const Output& output, const Line& line, bool inje
       output.Safe(Abbreviate(FoldNewlines(line.text.empty() ? "(erased)" : line.text), 48)));
   cells.push_back(line.retrieved != nullptr ? absl::StrFormat("%.3f", line.retrieved->cosine())
                                             : "-");
+  cells.push_back(line.retrieved != nullptr && line.retrieved->has_probe_share()
+                      ? Percent(line.retrieved->probe_share())
+                      : "-");
   cells.push_back(GateCell(line));
   if (!injected) return cells;
   const bool used = line.chosen != nullptr && line.outcome != nullptr && !line.outcome->dropped();
@@ -68,6 +73,16 @@ std::vector<std::string> Cells(const Output& output, const Line& line, bool inje
                                                                        : "-");
   cells.push_back(used ? Milliseconds(line.outcome->load_us()) : "-");
   return cells;
+}
+
+// What the gate went by.
+std::string GateReason(const audit::v1::DecisionRecord& decision) {
+  if (!decision.has_answer_probability()) {
+    return absl::StrFormat("cosine from %.2f on", decision.gate_threshold());
+  }
+  return absl::StrFormat("the memories hold the answer with %.0f %%, needed %.0f %%",
+                         100.0 * decision.answer_probability(),
+                         100.0 * decision.answer_threshold());
 }
 
 }  // namespace
@@ -101,10 +116,10 @@ void PrintExplanation(const Output& output, const orchestrator::v1::GetDecisionR
   for (const auto& m : response.memories()) at(m.id()).text = m.text();
 
   output.Line(output.Bold(decision.decision_id()) +
-              absl::StrFormat("  mode %s, gate: %s (threshold %.2f)", ModeName(decision.mode()),
-                              decision.gate(), decision.gate_threshold()));
+              absl::StrFormat("  mode %s, gate: %s (%s)", ModeName(decision.mode()),
+                              decision.gate(), GateReason(decision)));
   const bool injected = decision.mode() == common::v1::MODE_INJECTED;
-  std::vector<std::vector<std::string>> rows = {{"memory", "cosine", "gated"}};
+  std::vector<std::vector<std::string>> rows = {{"memory", "cosine", "probe", "gated"}};
   if (injected) {
     for (const char* name : {"α read → answer", "attention", "at α = 1", "tokens", "tier", "time"})
       rows[0].emplace_back(name);
