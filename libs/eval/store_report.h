@@ -15,12 +15,14 @@ struct StoreReport {
   std::optional<CrossValidation> cross_validation;
 };
 
-// "hybrid" against another method on the same questions, in points of recall@10.
+// A method against another one on the same questions, in points of recall@10.
 struct StoreComparison {
+  std::string method;
   std::string other;
   Interval difference;
 };
-// Against bm25, minilm and rrf, the best of them by recall@10 first.
+// hybrid against bm25, minilm and rrf, the best of them by recall@10 first; hybrid_turns against
+// hybrid.
 std::vector<StoreComparison> Compare(const StoreSuiteResult& result);
 
 // "suite: hybrid against rrf: recall@10 +1.0 points (95 %: ...)", best peer first, and what

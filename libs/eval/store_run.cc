@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <unordered_map>
+#include <tuple>
 
 namespace dki::eval {
 namespace {
@@ -41,13 +41,20 @@ class Ranker {
     std::vector<double> cosines;
     std::vector<double> shares;
   };
-  absl::StatusOr<Signals> SignalsFor(size_t question) const {
-    Signals signals;
-    for (const auto& memory : vectors_->memories) {
-      signals.cosines.push_back(Dot(vectors_->questions[question], memory));
+  absl::StatusOr<Signals> SignalsFor(size_t question, bool uses_recent) const {
+    const StoreQuestion& asked = store_->questions[question];
+    const std::vector<search::WeightedText> texts = search::ExpandQuestion(
+        asked.question, uses_recent ? asked.recent : std::vector<std::string>());
+    std::vector<std::vector<float>> of_texts = {vectors_->questions[question]};
+    for (size_t i = 1; i < texts.size(); ++i) {
+      const auto turn = std::find(asked.recent.begin(), asked.recent.end(), texts[i].text);
+      of_texts.push_back(
+          vectors_->recent[question][static_cast<size_t>(turn - asked.recent.begin())]);
     }
+    const std::vector<float> vector = search::MeanVector(texts, of_texts);
+    Signals signals;
+    for (const auto& memory : vectors_->memories) signals.cosines.push_back(Dot(vector, memory));
     signals.shares.resize(store_->memories.size());
-    const std::vector<search::WeightedText> texts = {{store_->questions[question].question, 1}};
     WordIndex::Search search;
     search.query = search::MakeWordQuery(texts);
     search.groups = {kGroup};
@@ -136,22 +143,38 @@ std::vector<Method> StandardMethods() {
   return methods;
 }
 
+std::vector<Method> TurnMethods() {
+  std::vector<Method> methods(2);
+  methods[0].name = "hybrid";
+  methods[1].name = "hybrid_turns";
+  methods[1].uses_recent = true;
+  return methods;
+}
+
 absl::StatusOr<std::vector<StoreVectors>> EmbedStores(
-    const StoreSuite& suite, model::Embedder* embedder,
+    const StoreSuite& suite, model::Embedder* embedder, KnownVectors* known,
     const std::function<void(int done, int total)>& progress) {
   int total = 0;
   for (const Store& store : suite.stores) {
     total += static_cast<int>(store.memories.size() + store.questions.size());
+    for (const StoreQuestion& question : store.questions) {
+      total += static_cast<int>(question.recent.size());
+    }
   }
   int done = 0;
   const auto embed = [&](const std::vector<std::string>& texts,
                          std::vector<std::vector<float>>* out) -> absl::Status {
     for (size_t begin = 0; begin < texts.size(); begin += kEmbedTogether) {
       const size_t end = std::min(texts.size(), begin + kEmbedTogether);
-      DKI_ASSIGN_OR_RETURN(auto vectors,
-                           embedder->Embed({texts.begin() + static_cast<std::ptrdiff_t>(begin),
-                                            texts.begin() + static_cast<std::ptrdiff_t>(end)}));
-      for (auto& vector : vectors) out->push_back(std::move(vector));
+      std::vector<std::string> unknown;
+      for (size_t i = begin; i < end; ++i) {
+        if (known->count(texts[i]) == 0) unknown.push_back(texts[i]);
+      }
+      if (!unknown.empty()) {
+        DKI_ASSIGN_OR_RETURN(auto vectors, embedder->Embed(unknown));
+        for (size_t i = 0; i < unknown.size(); ++i) (*known)[unknown[i]] = std::move(vectors[i]);
+      }
+      for (size_t i = begin; i < end; ++i) out->push_back(known->at(texts[i]));
       done += static_cast<int>(end - begin);
       if (progress) progress(done, total);
     }
@@ -166,6 +189,9 @@ absl::StatusOr<std::vector<StoreVectors>> EmbedStores(
     texts.clear();
     for (const StoreQuestion& question : store.questions) texts.push_back(question.question);
     DKI_RETURN_IF_ERROR(embed(texts, &vectors.questions));
+    for (const StoreQuestion& question : store.questions) {
+      DKI_RETURN_IF_ERROR(embed(question.recent, &vectors.recent.emplace_back()));
+    }
   }
   return all;
 }
@@ -183,16 +209,17 @@ absl::StatusOr<StoreSuiteResult> RunStoreSuite(const StoreSuite& suite,
       result.store_of.push_back(static_cast<int>(s));
       result.categories.push_back(question.category);
     }
-    // Methods with the same word options share an index and its signals.
-    std::map<std::pair<double, double>, std::vector<const Method*>> by_words;
+    // Methods with the same word options and texts share an index and its signals.
+    std::map<std::tuple<double, double, bool>, std::vector<const Method*>> by_words;
     for (const Method& method : methods) {
-      by_words[{method.words.k1, method.words.b}].push_back(&method);
+      by_words[{method.words.k1, method.words.b, method.uses_recent}].push_back(&method);
     }
     for (const auto& [words, sharing] : by_words) {
       DKI_ASSIGN_OR_RETURN(const Ranker ranker,
                            Ranker::Create(store, vectors[s], sharing.front()->words));
       for (size_t q = 0; q < store.questions.size(); ++q) {
-        DKI_ASSIGN_OR_RETURN(const auto signals, ranker.SignalsFor(q));
+        DKI_ASSIGN_OR_RETURN(const auto signals,
+                             ranker.SignalsFor(q, sharing.front()->uses_recent));
         for (const Method* method : sharing) {
           result.scores[method->name].push_back(
               ScoreOrder(OrderBy(*method, signals), store.questions[q].gold));

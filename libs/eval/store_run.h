@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "libs/eval/store_scores.h"
@@ -23,6 +24,7 @@ struct Method {
   Kind kind = Kind::kScoreFusion;
   search::RankingOptions ranking;    // of kScoreFusion
   search::WordIndex::Options words;  // of all but kMeaning
+  bool uses_recent = false;          // the turns before a question, where it needs them
   // With a recency weight a memory's age is how many came after it, and half of the store is the
   // half-life (suites have no times of their own).
 };
@@ -30,6 +32,8 @@ struct Method {
 // bm25, minilm, rrf (k = 60, equal weights, whole lists), hybrid (the product's defaults), and
 // hybrid_recent (with recency weighed 0.1).
 std::vector<Method> StandardMethods();
+// hybrid, and hybrid_turns, which looks at the turns before, too.
+std::vector<Method> TurnMethods();
 
 struct StoreSuiteResult {
   std::string name;
@@ -45,10 +49,14 @@ struct StoreSuiteResult {
 struct StoreVectors {
   std::vector<std::vector<float>> memories;
   std::vector<std::vector<float>> questions;
+  std::vector<std::vector<std::vector<float>>> recent;  // by question; empty: no turns before
 };
-// One per store. `progress`: texts done, of how many.
+// By text: suites made from another one share most of their texts.
+using KnownVectors = std::unordered_map<std::string, std::vector<float>>;
+// One per store; texts that are not in `known` are embedded and put there. `progress`: texts done,
+// of how many.
 absl::StatusOr<std::vector<StoreVectors>> EmbedStores(
-    const StoreSuite& suite, model::Embedder* embedder,
+    const StoreSuite& suite, model::Embedder* embedder, KnownVectors* known,
     const std::function<void(int done, int total)>& progress);
 
 absl::StatusOr<StoreSuiteResult> RunStoreSuite(const StoreSuite& suite,

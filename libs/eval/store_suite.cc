@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libs/eval/store_suite.h"
 
+#include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 #include <unordered_map>
+#include <utility>
 
 #include "libs/base/file.h"
 #include "libs/eval/xz.h"
@@ -99,7 +103,7 @@ absl::Status ReadParagraphs(const std::string& path, StoreSuite* suite) {
       if (!ReadString(paragraph, "context", &memory.text)) return FieldError(path, "context");
       store.memories.push_back(std::move(memory));
       for (const Json& qa : ArrayOf(paragraph, "qas")) {
-        StoreQuestion q{.question = "", .gold = {{index, 1.0}}, .category = ""};
+        StoreQuestion q{.question = "", .gold = {{index, 1.0}}, .category = "", .recent = {}};
         if (!ReadString(qa, "question", &q.question)) return FieldError(path, "question");
         if (!qa.value("is_impossible", false)) store.questions.push_back(std::move(q));
       }
@@ -172,7 +176,104 @@ absl::Status ReadBeir(const fs::path& folder, StoreSuite* suite) {
   return absl::OkStatus();
 }
 
+// A word's letters: "Ann's?" is "Ann".
+std::string NameIn(const std::string& word) {
+  size_t n = 0;
+  while (n < word.size() && std::isalpha(static_cast<unsigned char>(word[n])) != 0) ++n;
+  return word.substr(0, n);
+}
+
+std::vector<std::string> SplitAtSpaces(const std::string& text) {
+  std::istringstream stream(text);
+  std::vector<std::string> words;
+  for (std::string word; stream >> word;) words.push_back(word);
+  return words;
+}
+
+// Capitalised behind the first word in a fifth of the store's questions.
+std::set<std::string> CommonNames(const Store& store) {
+  std::map<std::string, size_t> count;
+  for (const StoreQuestion& question : store.questions) {
+    const std::vector<std::string> words = SplitAtSpaces(question.question);
+    std::set<std::string> names;
+    for (size_t i = 1; i < words.size(); ++i) {
+      if (words[i][0] >= 'A' && words[i][0] <= 'Z') names.insert(NameIn(words[i]));
+    }
+    for (const std::string& name : names) ++count[name];
+  }
+  std::set<std::string> common;
+  for (const auto& [name, n] : count) {
+    if (5 * n >= store.questions.size()) common.insert(name);
+  }
+  return common;
+}
+
+// Puts "they" and "their" in the place of the names; returns those that were there.
+std::vector<std::string> ReplaceNames(const std::set<std::string>& names, std::string* question) {
+  std::vector<std::string> replaced;
+  std::string text;
+  for (const std::string& word : SplitAtSpaces(*question)) {
+    const std::string name = NameIn(word);
+    std::string out = word;
+    if (names.count(name) > 0) {
+      std::string rest = word.substr(name.size());
+      const bool is_possessive = rest.starts_with("'s");
+      if (is_possessive) rest = rest.substr(2);
+      out = (is_possessive ? "their" : "they") + rest;
+      if (std::find(replaced.begin(), replaced.end(), name) == replaced.end()) {
+        replaced.push_back(name);
+      }
+    }
+    text += (text.empty() ? "" : " ") + out;
+  }
+  *question = text;
+  return replaced;
+}
+
 }  // namespace
+
+StoreSuite LeanOnTurns(const StoreSuite& suite) {
+  StoreSuite leaning{.name = suite.name + "_leaning", .stores = {}};
+  for (const Store& store : suite.stores) {
+    Store out{.name = store.name, .memories = store.memories, .questions = {}};
+    const std::set<std::string> names = CommonNames(store);
+    for (StoreQuestion question : store.questions) {
+      const std::vector<std::string> replaced = ReplaceNames(names, &question.question);
+      if (replaced.empty()) continue;
+      std::string turn = "I was thinking about ";
+      for (const std::string& name : replaced)
+        turn += (&name == &replaced[0] ? "" : " and ") + name;
+      question.recent = {turn + "."};
+      out.questions.push_back(std::move(question));
+    }
+    if (!out.questions.empty()) leaning.stores.push_back(std::move(out));
+  }
+  return leaning;
+}
+
+StoreSuite AsFollowUps(const StoreSuite& suite) {
+  StoreSuite follow_up = suite;
+  follow_up.name += "_follow_up";
+  for (Store& store : follow_up.stores) {
+    for (StoreQuestion& question : store.questions) {
+      question.recent = {std::exchange(question.question, "Can you tell me more about that?")};
+    }
+  }
+  return follow_up;
+}
+
+StoreSuite AfterOtherTopics(const StoreSuite& suite) {
+  StoreSuite after = suite;
+  after.name += "_after_others";
+  for (Store& store : after.stores) {
+    const size_t n = store.questions.size();
+    for (size_t i = 0; i < n; ++i) {
+      store.questions[i].recent = {store.questions[(i + n / 2) % n].question,
+                                   store.questions[(i + n / 3) % n].question};
+    }
+  }
+  return after;
+}
 
 absl::StatusOr<StoreSuite> ReadStoreSuite(const std::string& path) {
   const fs::path at(path);

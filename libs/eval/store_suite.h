@@ -14,8 +14,9 @@ namespace dki::eval {
 
 struct StoreQuestion {
   std::string question;
-  std::map<int, double> gold;  // index of a memory: how relevant it is, above 0
-  std::string category;        // empty: the suite has none
+  std::map<int, double> gold;       // index of a memory: how relevant it is, above 0
+  std::string category;             // empty: the suite has none
+  std::vector<std::string> recent;  // the turns before it, oldest first
 };
 
 struct Store {
@@ -37,5 +38,18 @@ struct StoreSuite {
 // Questions without gold are left out, and LoCoMo's category 5 (questions without an answer).
 // NOT_FOUND, INVALID_ARGUMENT with file and line.
 absl::StatusOr<StoreSuite> ReadStoreSuite(const std::string& path);
+
+// The questions that name somebody whom a fifth of their store's questions name, as they come in a
+// conversation: the turn before has the name ("I was thinking about Ann."), the question says
+// "they". "_leaning" is added to the suite's name. May have no questions.
+StoreSuite LeanOnTurns(const StoreSuite& suite);
+
+// Every question as the turn before, and then "Can you tell me more about that?". "_follow_up" is
+// added to the suite's name.
+StoreSuite AsFollowUps(const StoreSuite& suite);
+
+// The same questions behind two others of the store, half and a third of the list away.
+// "_after_others" is added to the suite's name.
+StoreSuite AfterOtherTopics(const StoreSuite& suite);
 
 }  // namespace dki::eval

@@ -93,15 +93,38 @@ TEST_F(StoreSuiteTest, ReadsParagraphsAndJudgements) {
   EXPECT_EQ(beir.stores[0].questions[0].gold, (std::map<int, double>{{1, 2.0}}));
 }
 
+TEST(TurnSuitesTest, QuestionsLeanOnTheTurnBeforeOrFollowOthers) {
+  StoreSuite suite{.name = "s", .stores = {{.name = "s", .memories = {}, .questions = {}}}};
+  for (const char* text : {"What is Ann's job?", "When did Bob meet Ann?", "Why?"}) {
+    suite.stores[0].questions.emplace_back().question = text;
+  }
+  const StoreSuite leaning = LeanOnTurns(suite);
+  EXPECT_EQ(leaning.name, "s_leaning");
+  ASSERT_THAT(leaning.stores[0].questions, SizeIs(2));
+  EXPECT_EQ(leaning.stores[0].questions[0].question, "What is their job?");
+  EXPECT_THAT(leaning.stores[0].questions[0].recent, ElementsAre("I was thinking about Ann."));
+  EXPECT_EQ(leaning.stores[0].questions[1].question, "When did they meet they?");
+  EXPECT_THAT(leaning.stores[0].questions[1].recent,
+              ElementsAre("I was thinking about Bob and Ann."));
+  const StoreSuite more = AsFollowUps(suite);
+  EXPECT_THAT(more.stores[0].questions[2].recent, ElementsAre("Why?"));
+  EXPECT_EQ(more.stores[0].questions[2].question, "Can you tell me more about that?");
+  const StoreSuite after = AfterOtherTopics(suite);
+  EXPECT_THAT(after.stores[0].questions[0].recent,
+              ElementsAre("When did Bob meet Ann?", "When did Bob meet Ann?"));
+}
+
 // Vectors that say the opposite of the words, so that each method's order is known.
 TEST(RunStoreSuiteTest, EveryMethodRanksByItsOwnSignals) {
   StoreSuite suite{.name = "tiny", .stores = {}};
   suite.stores.push_back(
       {.name = "s",
        .memories = {{"m0", "red apple"}, {"m1", "blue car"}, {"m2", "green boat"}},
-       .questions = {{.question = "A car", .gold = {{1, 1.0}}, .category = "1 multi-hop"}}});
+       .questions = {
+           {.question = "A car", .gold = {{1, 1.0}}, .category = "1 multi-hop", .recent = {}}}});
   suite.stores.push_back(suite.stores[0]);
-  const StoreVectors vectors{.memories = {{1, 0}, {0, 1}, {0.8f, 0.6f}}, .questions = {{1, 0}}};
+  const StoreVectors vectors{
+      .memories = {{1, 0}, {0, 1}, {0.8f, 0.6f}}, .questions = {{1, 0}}, .recent = {}};
   std::vector<Method> methods = StandardMethods();
   ASSERT_OK_AND_ASSIGN(auto result, RunStoreSuite(suite, {vectors, vectors}, methods));
   EXPECT_EQ(result.n_questions(), 2);

@@ -20,7 +20,27 @@ std::string CommandLine(const EvalRetrieveOptions& options) {
     line += " --suite " + std::filesystem::path(suite + "/").parent_path().filename().string();
   }
   if (options.cross_validate) line += " --cross-validate";
+  if (options.turns) line += " --turns";
   return line;
+}
+
+absl::StatusOr<eval::StoreReport> Measure(const Output& output, const eval::StoreSuite& suite,
+                                          const std::vector<eval::Method>& methods,
+                                          bool cross_validate, model::Embedder* embedder,
+                                          eval::KnownVectors* known) {
+  const auto vectors = eval::EmbedStores(suite, embedder, known, [&](int done, int total) {
+    output.Progress(absl::StrFormat("%s: [%-30s] %d of %d texts", suite.name,
+                                    std::string(static_cast<size_t>(30) * done / total, '#'), done,
+                                    total));
+  });
+  output.Progress("");
+  DKI_RETURN_IF_ERROR(vectors.status());
+  eval::StoreReport report;
+  DKI_ASSIGN_OR_RETURN(report.result, eval::RunStoreSuite(suite, *vectors, methods));
+  if (cross_validate && suite.stores.size() > 1) {
+    DKI_ASSIGN_OR_RETURN(report.cross_validation, eval::CrossValidate(suite, *vectors));
+  }
+  return report;
 }
 
 }  // namespace
@@ -44,20 +64,18 @@ absl::Status RunEvalRetrieve(Context& context, const EvalRetrieveOptions& option
   const Output& output = context.output();
   std::vector<eval::StoreReport> reports;
   for (const eval::StoreSuite& suite : suites) {
-    const auto vectors = eval::EmbedStores(suite, embedder.get(), [&](int done, int total) {
-      output.Progress(absl::StrFormat("%s: [%-30s] %d of %d texts", suite.name,
-                                      std::string(static_cast<size_t>(30) * done / total, '#'),
-                                      done, total));
-    });
-    output.Progress("");
-    DKI_RETURN_IF_ERROR(vectors.status());
-    eval::StoreReport report;
-    DKI_ASSIGN_OR_RETURN(report.result,
-                         eval::RunStoreSuite(suite, *vectors, eval::StandardMethods()));
-    if (options.cross_validate && suite.stores.size() > 1) {
-      DKI_ASSIGN_OR_RETURN(report.cross_validation, eval::CrossValidate(suite, *vectors));
-    }
+    eval::KnownVectors known;
+    DKI_ASSIGN_OR_RETURN(auto report, Measure(output, suite, eval::StandardMethods(),
+                                              options.cross_validate, embedder.get(), &known));
     reports.push_back(std::move(report));
+    if (!options.turns) continue;
+    for (const eval::StoreSuite& talk :
+         {eval::LeanOnTurns(suite), eval::AsFollowUps(suite), eval::AfterOtherTopics(suite)}) {
+      if (talk.stores.empty()) continue;
+      DKI_ASSIGN_OR_RETURN(
+          report, Measure(output, talk, eval::TurnMethods(), false, embedder.get(), &known));
+      reports.push_back(std::move(report));
+    }
   }
 
   output.Table(eval::StoreTable(reports));

@@ -15,6 +15,7 @@ struct EvalRetrieveOptions {
   std::string markdown_file;
   std::string models;           // empty: the default folder
   bool cross_validate = false;  // of suites with several stores
+  bool turns = false;           // questions that lean on the turn before, too
 };
 
 absl::Status RunEvalRetrieve(Context& context, const EvalRetrieveOptions& options);

@@ -262,6 +262,8 @@ class Declaration {
         ->required();
     command->add_flag("--cross-validate", o->cross_validate,
                       "Choose the options of each store on the others alone");
+    command->add_flag("--turns", o->turns,
+                      "Also questions that lean on the turn before, and behind other topics");
     command->add_option("--json", o->json_file, "Write the report there as JSON");
     command->add_option("--markdown", o->markdown_file, "Write the report there as Markdown");
     command->add_option("--models", o->models, "Folder of the models ($DKI_MODELS)");
