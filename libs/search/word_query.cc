@@ -32,10 +32,13 @@ bool HasName(std::string_view question) {
   return false;
 }
 
-bool NeedsContext(std::string_view question, const ExpansionOptions& options) {
-  if (static_cast<int>(ContentWords(question).size()) <= options.short_turn) return true;
+// How much the turn before counts; 0 for a question that stands by itself.
+double WeightOfContext(std::string_view question, const ExpansionOptions& options) {
   const std::vector<std::string> words = Words(question);
-  return std::any_of(words.begin(), words.end(), IsPointingWord) && !HasName(question);
+  const bool is_short = static_cast<int>(ContentWords(question).size()) <= options.short_turn;
+  const bool points = std::any_of(words.begin(), words.end(), IsPointingWord) && !HasName(question);
+  if (is_short && points) return options.weight_of_both;
+  return is_short || points ? options.weight : 0;
 }
 
 }  // namespace
@@ -44,8 +47,8 @@ std::vector<WeightedText> ExpandQuestion(std::string_view question,
                                          std::span<const std::string> recent,
                                          const ExpansionOptions& options) {
   std::vector<WeightedText> texts = {{std::string(question), 1.0}};
-  if (!NeedsContext(question, options)) return texts;
-  double weight = options.decay;
+  double weight = WeightOfContext(question, options);
+  if (weight <= 0) return texts;
   for (auto turn = recent.rbegin(); turn != recent.rend(); ++turn) {
     if (static_cast<int>(texts.size()) > options.max_turns) break;
     if (ContentWords(*turn).empty()) continue;  // "Yes." says nothing

@@ -23,7 +23,11 @@ struct ExpansionOptions {
   // A turn with this many content words or fewer leans on what came before; so does one that
   // points to something ("he", "that one") without a name of its own.
   int short_turn = 2;
-  // The weight of the last turn before; each older one has this share of the one behind it.
+  // The weight of the last turn before where the question leans on it in one of the two ways, and
+  // in both ("tell me more about that").
+  double weight = 0.5;
+  double weight_of_both = 1.0;
+  // Each older turn has this share of the weight of the one behind it.
   double decay = 0.5;
   int max_turns = 2;
 };
