@@ -17,7 +17,8 @@ constexpr double kShrinkage = 0.002;  // of weights, squared
 constexpr int kSteps = 400;           // of descent
 constexpr size_t kCandidates = 24;    // heads that are tried
 constexpr double kLeastGain = 0.002;  // of mean log likelihood, for another head
-constexpr double kMayPass = 0.05;     // of items whose memories do not answer
+constexpr double kAnswerShrinkage = 2e-4;
+constexpr double kMayBeWrong = 0.05;  // of items, where the threshold is
 
 double LogShare(double share) {
   return std::log(std::fmax(share, 0.0) + kLeastShare);
@@ -125,8 +126,11 @@ Fitted FitRelevance(const std::vector<std::vector<LabelledItem>>& suites,
     }
     return loss / total;
   };
+  // A head that looks away from answers is no retrieval head.
+  std::vector<bool> not_negative(heads.size() + 2, true);
+  not_negative[1] = false;
   Fitted fitted;
-  fitted.weights = Minimise(heads.size() + 2, loss_at, std::vector<bool>(heads.size() + 2, false));
+  fitted.weights = Minimise(heads.size() + 2, loss_at, not_negative);
   Vector unused;
   fitted.loss = loss_at(fitted.weights, &unused);
   return fitted;
@@ -160,6 +164,11 @@ std::vector<int> BestHeads(const std::vector<std::vector<LabelledItem>>& suites,
   std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return rates[a] > rates[b]; });
   order.resize(std::min(order.size(), kCandidates));
   return order;
+}
+
+double Quantile(Vector values, double q) {
+  std::sort(values.begin(), values.end());
+  return values[static_cast<size_t>(q * static_cast<double>(values.size() - 1))];
 }
 
 // The item's best of each evidence.
@@ -203,19 +212,20 @@ absl::Status FitAnswer(const std::vector<std::vector<LabelledItem>>& suites,
           const double weight = ys[i] > 0 ? 0.5 / n_needed : 0.5 / n_other;
           for (size_t k = 0; k < n; ++k) (*gradient)[k] += weight * (p - ys[i]) * xs[i][k];
         }
-        for (size_t k = 1; k < n; ++k) (*gradient)[k] += 2e-5 * at[k];
+        for (size_t k = 1; k < n; ++k) (*gradient)[k] += 2 * kAnswerShrinkage * at[k];
       },
       not_negative);
   answer->bias = w[0];
   answer->cosine = w[1];
   answer->heads.assign(w.begin() + 2, w.end());
+  Vector needed;
   Vector others;
   for (size_t i = 0; i < xs.size(); ++i) {
-    if (ys[i] == 0) others.push_back(1.0 / (1.0 + std::exp(-Dot(w, xs[i]))));
+    (ys[i] > 0 ? needed : others).push_back(1.0 / (1.0 + std::exp(-Dot(w, xs[i]))));
   }
-  std::sort(others.begin(), others.end());
-  const auto may_pass = static_cast<size_t>(kMayPass * static_cast<double>(others.size()));
-  answer->threshold = std::nextafter(others[others.size() - 1 - may_pass], 1.0);
+  // What lets one in twenty of the others pass; in the middle of the gap where there is one.
+  const double lowest = Quantile(others, 1.0 - kMayBeWrong);
+  answer->threshold = (lowest + std::max(lowest, Quantile(needed, kMayBeWrong))) / 2.0;
   return absl::OkStatus();
 }
 
