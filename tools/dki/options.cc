@@ -9,6 +9,8 @@
 #include "tools/dki/cluster/layout.h"
 #include "tools/dki/cluster_commands.h"
 #include "tools/dki/eval_command.h"
+#include "tools/dki/eval_make_command.h"
+#include "tools/dki/eval_report_command.h"
 #include "tools/dki/eval_retrieve_command.h"
 #include "tools/dki/memory_commands.h"
 #include "tools/dki/tenant_commands.h"
@@ -249,6 +251,32 @@ class Declaration {
     command->add_flag("--kl", o->kl, "Measure KL(vanilla || arm) over 16 tokens, with --local");
     command->add_flag("--resume", o->resume, "Keep the raw items that lie beside the JSON already");
     Retrieval(group);
+    MadeSuites(group);
+    Report(group);
+  }
+
+  void Report(CLI::App* group) {
+    auto o = Own<EvalReportOptions>();
+    CLI::App* command =
+        Command(group, "report", "A report from raw items: Markdown, JSON and one HTML page",
+                [o](Context& c) { return RunEvalReport(c, *o); });
+    command->add_option("--items", o->items, "FILE.items.jsonl of `dki eval run`; several")
+        ->required();
+    command->add_option("--out", o->prefix, "PREFIX of .md, .json, .goals.json and .html")
+        ->required();
+    command->add_option("--title", o->title, "The report's title");
+    command->add_option("--against", o->against,
+                        "Arms that all others are compared with (default: prompt_late, default)");
+  }
+
+  void MadeSuites(CLI::App* group) {
+    auto o = Own<EvalMakeOptions>();
+    CLI::App* command =
+        Command(group, "make", "Make suites from a seed, in the project's own words",
+                [o](Context& c) { return RunEvalMake(c, *o); });
+    command->add_option("--seed", o->seed, "The same seed makes the same bytes (default 1)");
+    command->add_option("--out", o->folder, "The folder to write to")->required();
+    command->add_option("--items", o->items, "Items of each suite (default 200)");
   }
 
   void Retrieval(CLI::App* group) {
