@@ -35,11 +35,11 @@ double Clamped(double percent) {
   return std::clamp(percent, 0.0, 100.0);
 }
 
-// One glyph is about 6 px wide at this size.
+// One glyph is at most about 7 px wide at this size.
 double WidthOf(const std::vector<std::string>& texts) {
   size_t longest = 0;
   for (const std::string& text : texts) longest = std::max(longest, text.size());
-  return 6.0 * static_cast<double>(longest);
+  return 7.0 * static_cast<double>(longest);
 }
 
 }  // namespace
