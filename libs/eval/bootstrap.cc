@@ -27,7 +27,7 @@ double Percentile(std::vector<double>* draws, double share) {
   return (*draws)[below] * (1 - part) + (*draws)[above] * part;
 }
 
-Interval Around(double value, std::vector<double>* draws) {
+Estimate Around(double value, std::vector<double>* draws) {
   if (draws->empty()) return {value, value, value};
   return {value, Percentile(draws, 0.025), Percentile(draws, 0.975)};
 }
@@ -67,7 +67,7 @@ PairedResult PairedBootstrap(std::span<const PairedSuite> suites, int resamples)
   return result;
 }
 
-std::optional<Interval> Bootstrap(
+std::optional<Estimate> Bootstrap(
     int n, const std::function<std::optional<double>(std::span<const int>)>& figure,
     int resamples) {
   std::vector<int> drawn(n);

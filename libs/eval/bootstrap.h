@@ -23,8 +23,8 @@ struct PairedSuite {
   std::vector<double> second;
 };
 
-// 95 %: the 2.5th and 97.5th percentile of the resamples.
-struct Interval {
+// A figure and its 95 % interval: the 2.5th and 97.5th percentile of the resamples.
+struct Estimate {
   double value = 0;
   double low = 0;
   double high = 0;
@@ -33,8 +33,8 @@ struct Interval {
 struct PairedResult {
   double first = 0;  // mean over suites
   double second = 0;
-  Interval difference;            // first - second
-  std::optional<Interval> ratio;  // first / second; none where second is 0 in the data
+  Estimate difference;            // first - second
+  std::optional<Estimate> ratio;  // first / second; none where second is 0 in the data
 };
 
 // The same input gives the same result. REQUIRES: suites is not empty.
@@ -42,7 +42,7 @@ PairedResult PairedBootstrap(std::span<const PairedSuite> suites, int resamples 
 
 // Of any figure of n items: `figure` gets the indexes drawn (0 .. n-1 for the value itself) and
 // may have none for a draw, which then does not count; none without a value.
-std::optional<Interval> Bootstrap(
+std::optional<Estimate> Bootstrap(
     int n, const std::function<std::optional<double>(std::span<const int>)>& figure,
     int resamples = kResamples);
 

@@ -71,9 +71,9 @@ Goal WorstSuite(const ReportData& data, Goal goal, const std::string& first,
   const std::vector<PairedSuite> pairs = Paired(data, IsItemSuite, first, second, ReplyMetric());
   Count(pairs, &goal);
   for (const PairedSuite& pair : pairs) {
-    const Interval d = PairedBootstrap(std::span(&pair, 1)).difference;
+    const Estimate d = PairedBootstrap(std::span(&pair, 1)).difference;
     if (goal.value && goal.value->value <= 100 * d.value) continue;
-    goal.value = Interval{100 * d.value, 100 * d.low, 100 * d.high};
+    goal.value = Estimate{100 * d.value, 100 * d.low, 100 * d.high};
     goal.peer = second + " on " + pair.name;
   }
   return goal;
@@ -88,8 +88,8 @@ Goal Percent(const ReportData& data, Goal goal, const Chosen& chosen, const std:
   Count(pairs, &goal);
   std::vector<PairedSuite> against_nothing = pairs;
   for (PairedSuite& pair : against_nothing) std::fill(pair.second.begin(), pair.second.end(), 0.0);
-  const Interval d = PairedBootstrap(against_nothing).difference;
-  goal.value = Interval{100 * d.value, 100 * d.low, 100 * d.high};
+  const Estimate d = PairedBootstrap(against_nothing).difference;
+  goal.value = Estimate{100 * d.value, 100 * d.low, 100 * d.high};
   return goal;
 }
 
@@ -170,7 +170,7 @@ Goal GreatestKl(const ReportData& data, Goal goal, const std::string& arm) {
   Count(pairs, &goal);
   for (PairedSuite pair : pairs) {
     std::fill(pair.second.begin(), pair.second.end(), 0.0);
-    const Interval d = PairedBootstrap(std::span(&pair, 1)).difference;
+    const Estimate d = PairedBootstrap(std::span(&pair, 1)).difference;
     if (goal.value && goal.value->value >= d.value) continue;
     goal.value = d;
     goal.peer = "vanilla on " + pair.name;

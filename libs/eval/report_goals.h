@@ -18,7 +18,7 @@ struct Goal {
   bool at_least = true;
   double must = 0;
   double aim = 0;
-  std::optional<Interval> value;  // none: the lines do not tell
+  std::optional<Estimate> value;  // none: the lines do not tell
   int n_items = 0;
   int n_suites = 0;
 

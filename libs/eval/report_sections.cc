@@ -45,11 +45,11 @@ bool HasItemSuites(const ReportData& data) {
 }
 
 // "1.23 (1.10 to 1.35)"
-std::string Show(const Interval& i, int digits) {
+std::string Show(const Estimate& i, int digits) {
   return absl::StrFormat("%.*f (%.*f to %.*f)", digits, i.value, digits, i.low, digits, i.high);
 }
 
-Interval Scaled(const Interval& i, double factor) {
+Estimate Scaled(const Estimate& i, double factor) {
   return {i.value * factor, i.low * factor, i.high * factor};
 }
 
@@ -151,7 +151,7 @@ Section WinsAndLosses(const ReportData& data) {
         data, [&](const std::string& name) { return name == suite.name; }, "default", best,
         ReplyMetric());
     if (pairs.empty()) continue;
-    const Interval d = Scaled(PairedBootstrap(pairs).difference, 100);
+    const Estimate d = Scaled(PairedBootstrap(pairs).difference, 100);
     const char* verdict = d.low > 0 ? "win" : d.high < 0 ? "loss" : "open";
     section.rows.push_back({suite.name, absl::StrFormat("%.1f", 100 * ours->mean), best,
                             absl::StrFormat("%.1f", 100 * best_mean), Show(d, 1), verdict});

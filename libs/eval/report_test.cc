@@ -93,12 +93,12 @@ TEST(BootstrapTest, TheIntervalIsThatOfTheBinomial) {
     suite.first.push_back(i < 60);
     suite.second.push_back(i < 30);
   }
-  const Interval d = PairedBootstrap(std::span(&suite, 1)).difference;
+  const Estimate d = PairedBootstrap(std::span(&suite, 1)).difference;
   const double error = std::sqrt(0.3 * 0.7 / 100);
   EXPECT_DOUBLE_EQ(d.value, 0.3);
   EXPECT_NEAR(d.low, 0.3 - 1.96 * error, 0.011);  // steps of a hundredth
   EXPECT_NEAR(d.high, 0.3 + 1.96 * error, 0.011);
-  const Interval again = PairedBootstrap(std::span(&suite, 1)).difference;
+  const Estimate again = PairedBootstrap(std::span(&suite, 1)).difference;
   EXPECT_EQ(d.low, again.low);
   EXPECT_EQ(d.high, again.high);
 }
