@@ -75,6 +75,18 @@ constexpr FactKind kNumberFacts[] = {
      1000},
 };
 
+constexpr FactKind kPersonaFacts[] = {
+    {"I collect %v.", "What do I collect?", "You collect", kCollections},
+    {"I am learning %v.", "Which language am I learning?", "You are learning", kLanguages},
+    {"I grew up in %v.", "Where did I grow up?", "You grew up in", kTowns},
+    {"On weekends I play %v.", "Which sport do I play on weekends?", "On weekends you play",
+     kSports},
+    {"The fruit that I like best is the %v.", "Which fruit do I like best?",
+     "The fruit that you like best is the", kFruits},
+    {"I work at the %v.", "Where do I work?", "You work at the", kPlaces},
+    {"My cat is called %v.", "What is my cat called?", "Your cat is called", kCats},
+};
+
 constexpr SmallTalk kTalk[] = {
     {"Good morning! Did it rain where you are?",
      "I have no window, but I like hearing about the weather. Is it wet outside?"},
@@ -193,6 +205,9 @@ std::span<const FactKind> WordFacts() {
 }
 std::span<const FactKind> NumberFacts() {
   return kNumberFacts;
+}
+std::span<const FactKind> PersonaFacts() {
+  return kPersonaFacts;
 }
 std::span<const SmallTalk> Talk() {
   return kTalk;

@@ -26,6 +26,8 @@ struct SmallTalk {
 std::span<const std::string_view> Names();
 std::span<const FactKind> WordFacts();
 std::span<const FactKind> NumberFacts();
+// What a user says of themselves; no name.
+std::span<const FactKind> PersonaFacts();
 // Exchanges that hold none of the facts' values.
 std::span<const SmallTalk> Talk();
 // "%t" is one of Topics().

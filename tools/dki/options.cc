@@ -12,6 +12,7 @@
 #include "tools/dki/eval_make_command.h"
 #include "tools/dki/eval_report_command.h"
 #include "tools/dki/eval_retrieve_command.h"
+#include "tools/dki/eval_seed_command.h"
 #include "tools/dki/memory_commands.h"
 #include "tools/dki/tenant_commands.h"
 
@@ -253,6 +254,21 @@ class Declaration {
     Retrieval(group);
     MadeSuites(group);
     Report(group);
+    Seeds(group);
+  }
+
+  void Seeds(CLI::App* group) {
+    auto o = Own<EvalSeedOptions>();
+    CLI::App* command = Command(
+        group, "seed", "An experiment of the seeds by name, with their measures",
+        [o](Context& c) { return RunEvalSeed(c, *o); }, /*json_is_a_flag=*/false);
+    command->add_option("name", o->name, "comparison or alpha_sensitivity")->required();
+    command->add_option("--seed", o->seed, "The same seed makes the same items (default 1)");
+    command->add_option("--items", o->items, "Items of each data set (default 100)");
+    command->add_flag("--local", o->local, "In this process, without a cluster");
+    command->add_option("--models", o->models, "Folder of the models ($DKI_MODELS), with --local");
+    command->add_option("--model", o->model, "Another model file or folder, with --local");
+    command->add_option("--json", o->json_file, "Write the scores there");
   }
 
   void Report(CLI::App* group) {
