@@ -339,7 +339,21 @@ class FakeGeneration final : public generation::v1::GenerationService::Service {
     return grpc::Status::OK;
   };
   std::vector<std::string> degraded;
+  // By memory id: the share of every head in a probe; others get 0. Or a probe fails.
+  std::map<std::string, double> probe_shares;
+  std::atomic<bool> cannot_probe{false};
 
+  grpc::Status Probe(grpc::ServerContext*, const generation::v1::ProbeRequest* request,
+                     generation::v1::ProbeResponse* response) override {
+    if (cannot_probe) return Away();
+    for (const auto& memory : request->prompt().injection().memories()) {
+      auto* probed = response->add_memories();
+      const auto found = probe_shares.find(memory.memory_id());
+      const double share = found == probe_shares.end() ? 0.0 : found->second;
+      for (int h = 0; h < request->heads_size(); ++h) probed->add_head_shares(share);
+    }
+    return grpc::Status::OK;
+  }
   std::vector<generation::v1::GenerateRequest> requests() {
     MutexLock lock(&mutex_);
     return requests_;

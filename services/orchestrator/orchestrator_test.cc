@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <future>
 
 #include "dki/orchestrator/v1/dki_service.grpc.pb.h"
@@ -487,6 +488,60 @@ TEST_F(OrchestratorTest, ConversationsGrowByTurnAndAnswerOnce) {
   EXPECT_EQ(messages[1].role(), "assistant");
   EXPECT_EQ(messages[1].content(), "An answer.");
   EXPECT_EQ(generation_.requests().back().prompt().history_size(), 2);
+  // What was said before helps to find what the turn leans on.
+  EXPECT_EQ(retrieval_.requests().back().recent_size(), 2);
+}
+
+class CalibratedOrchestratorTest : public OrchestratorTest {
+ protected:
+  void SetUp() override {
+    OrchestratorTest::SetUp();
+    std::ofstream(folder_.File("calibration.json")) << R"json({
+      "model_fingerprint": "model-1", "heads": [[1, 2]],
+      "relevance": {"cosine": 0, "recency": 0, "heads": [1]},
+      "answer": {"bias": 2.302585, "cosine": 0, "heads": [1], "threshold": 0.5},
+      "lookup": {"keep": 0.9, "beta": 1, "floor": 0, "read": 1, "answer": 2},
+      "judgement": {}})json";
+    config_.mutable_gate()->set_calibration_file(folder_.File("calibration.json"));
+  }
+  testing::TempDir folder_;
+};
+
+TEST_F(CalibratedOrchestratorTest, TheProbeDecidesAndWeighs) {
+  generation_.probe_shares = {{ids_[0], 0.4}, {ids_[1], 0.2}, {ids_[2], 0.001}};
+  StartOrchestrator();
+  const Answer answer = Chat(Question());
+  ASSERT_OK(answer.status);
+  EXPECT_EQ(answer.decision.gate(), "inject");
+  EXPECT_NEAR(answer.decision.answer_probability(), 0.8, 1e-3);
+  // What is most similar to the question is not what the model looked at.
+  ASSERT_EQ(answer.decision.chosen_size(), 2);
+  EXPECT_EQ(answer.decision.chosen(0).memory_id(), ids_[0]);
+  EXPECT_DOUBLE_EQ(answer.decision.chosen(0).alpha_answer(), 2.0);
+  EXPECT_NEAR(answer.decision.chosen(1).alpha_answer(), 1.0, 1e-3);
+  EXPECT_EQ(answer.decision.retrieved(0).reason(), "improbable");
+  EXPECT_DOUBLE_EQ(answer.decision.retrieved(1).probe_share(), 0.4);
+}
+
+TEST_F(CalibratedOrchestratorTest, WithoutAnAnswerInThemMemoriesStayOut) {
+  StartOrchestrator();
+  const Answer answer = Chat(Question());
+  ASSERT_OK(answer.status);
+  EXPECT_EQ(answer.decision.gate(), "no_answer");
+  EXPECT_EQ(answer.decision.chosen_size(), 0);
+  EXPECT_EQ(generation_.requests()[0].prompt().memory_case(),
+            generation::v1::Prompt::MEMORY_NOT_SET);
+}
+
+TEST_F(CalibratedOrchestratorTest, WithoutAProbeTheCosineDecides) {
+  generation_.cannot_probe = true;
+  StartOrchestrator();
+  const Answer answer = Chat(Question());
+  ASSERT_OK(answer.status);
+  EXPECT_EQ(answer.decision.gate(), "inject");
+  EXPECT_FALSE(answer.decision.has_answer_probability());
+  EXPECT_THAT(answer.decision.degraded(), ElementsAre("probe"));
+  EXPECT_EQ(answer.decision.chosen_size(), 2);
 }
 
 TEST_F(OrchestratorTest, ReadsItsOwnWrites) {

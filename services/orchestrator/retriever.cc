@@ -7,6 +7,11 @@
 #include "services/orchestrator/limits.h"
 
 namespace dki::orchestrator {
+namespace {
+
+constexpr size_t kRecentTurns = 4;
+
+}  // namespace
 
 std::string_view SearchText(std::string_view text) {
   if (text.size() <= kMaxQueryBytes) return text;
@@ -21,6 +26,14 @@ absl::StatusOr<retrieval::v1::SearchResponse> Retriever::Search(const rpc::Call&
   request.set_k(task.memory.ids.empty() ? task.memory.k : static_cast<int>(task.memory.ids.size()));
   request.mutable_memory_ids()->Add(task.memory.ids.begin(), task.memory.ids.end());
   request.set_tag(task.memory.tag);
+  // What the turn leans on ("tell me more about that"), and no note twice; named memories are all
+  // wanted.
+  const size_t n_recent = std::min(kRecentTurns, task.history.size());
+  for (size_t i = task.history.size() - n_recent; i < task.history.size(); ++i) {
+    const std::string_view text = SearchText(task.history[i].content());
+    if (!text.empty()) request.add_recent(std::string(text));
+  }
+  request.set_without_duplicates(task.memory.ids.empty());
   request.set_min_position(
       std::max(task.memory.min_position, positions_.Last(call.caller().tenant_id)));
   retrieval::v1::SearchResponse response;
