@@ -2,6 +2,8 @@
 #include "libs/kvcache/eviction_policy.h"
 
 #include <algorithm>
+#include <limits>
+#include <map>
 #include <set>
 #include <unordered_map>
 #include <utility>
@@ -11,13 +13,14 @@
 namespace dki::kvcache {
 namespace {
 
-// Entries in the order of a number; LRU and GreedyDual differ in the number alone.
+// Entries in the order of a number; the policies differ in the number alone.
 class RankedPolicy : public EvictionPolicy {
  public:
-  void OnInsert(const std::string& key, int64_t size_bytes, double recompute_seconds) override {
+  void OnInsert(const std::string& key, const Worth& worth) override {
     OnErase(key);
     Entry entry;
-    entry.value = recompute_seconds / static_cast<double>(std::max<int64_t>(size_bytes, 1));
+    entry.value =
+        worth.recompute_seconds / static_cast<double>(std::max<int64_t>(worth.size_bytes, 1));
     entry.frequency = 1;
     Place(key, &entry);
   }
@@ -74,6 +77,75 @@ class LruPolicy : public RankedPolicy {
   double Rank(const Entry&) const override { return 0; }
 };
 
+class LfuPolicy : public RankedPolicy {
+  double Rank(const Entry& entry) const override { return static_cast<double>(entry.frequency); }
+};
+
+// The score changes with time, but among entries with equal hits and alpha the least recently used
+// always has the smallest: one of each such class is compared.
+class OriginalPolicy : public EvictionPolicy {
+ public:
+  explicit OriginalPolicy(const Clock* clock) : clock_(clock) {}
+
+  void OnInsert(const std::string& key, const Worth& worth) override {
+    OnErase(key);
+    Place(key, {.hits = 0, .alpha = worth.alpha});
+  }
+  void OnHit(const std::string& key) override {
+    const auto found = entries_.find(key);
+    if (found == entries_.end()) return;
+    const Entry entry = found->second;
+    OnErase(key);
+    Place(key, {.hits = entry.hits + 1, .alpha = entry.alpha});
+  }
+  void OnErase(const std::string& key) override {
+    const auto found = entries_.find(key);
+    if (found == entries_.end()) return;
+    const Entry& entry = found->second;
+    const auto alike = classes_.find({entry.hits, entry.alpha});
+    alike->second.erase({entry.last_used, entry.sequence, key});
+    if (alike->second.empty()) classes_.erase(alike);
+    entries_.erase(found);
+  }
+  std::string Victim() override {
+    DKI_CHECK(!classes_.empty());
+    const absl::Time now = clock_->Now();
+    double smallest = std::numeric_limits<double>::infinity();
+    const std::string* victim = nullptr;
+    for (const auto& [likeness, alike] : classes_) {
+      const auto& [last_used, sequence, key] = *alike.begin();
+      const double seconds = absl::ToDoubleSeconds(now - last_used);
+      const double score = 0.4 * static_cast<double>(likeness.first) / 100 + 0.3 / (seconds + 1) +
+                           0.3 * likeness.second;
+      if (score >= smallest) continue;
+      smallest = score;
+      victim = &key;
+    }
+    return *victim;
+  }
+
+ private:
+  struct Entry {
+    int64_t hits = 0;
+    double alpha = 1;
+    absl::Time last_used{};
+    int64_t sequence = 0;
+  };
+
+  void Place(const std::string& key, Entry entry) {
+    entry.last_used = clock_->Now();
+    entry.sequence = ++sequence_;
+    classes_[{entry.hits, entry.alpha}].insert({entry.last_used, entry.sequence, key});
+    entries_[key] = entry;
+  }
+
+  const Clock* const clock_;
+  int64_t sequence_ = 0;
+  std::unordered_map<std::string, Entry> entries_;
+  std::map<std::pair<int64_t, double>, std::set<std::tuple<absl::Time, int64_t, std::string>>>
+      classes_;
+};
+
 }  // namespace
 
 std::unique_ptr<EvictionPolicy> MakeGreedyDualPolicy() {
@@ -81,6 +153,20 @@ std::unique_ptr<EvictionPolicy> MakeGreedyDualPolicy() {
 }
 std::unique_ptr<EvictionPolicy> MakeLruPolicy() {
   return std::make_unique<LruPolicy>();
+}
+std::unique_ptr<EvictionPolicy> MakeLfuPolicy() {
+  return std::make_unique<LfuPolicy>();
+}
+std::unique_ptr<EvictionPolicy> MakeOriginalPolicy(const Clock* clock) {
+  return std::make_unique<OriginalPolicy>(clock);
+}
+
+absl::StatusOr<PolicyFactory> ParseEvictionPolicy(std::string_view name, const Clock* clock) {
+  if (name == "greedy_dual") return PolicyFactory(MakeGreedyDualPolicy);
+  if (name == "lru") return PolicyFactory(MakeLruPolicy);
+  if (name == "lfu") return PolicyFactory(MakeLfuPolicy);
+  if (name == "as_original") return PolicyFactory([clock] { return MakeOriginalPolicy(clock); });
+  return InvalidArgument("\"%s\", must be greedy_dual, lru, lfu or as_original", name);
 }
 
 }  // namespace dki::kvcache

@@ -1,21 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-// Purpose: which entry of a tier goes first. Policy apart from mechanism: the tier owns the
-// entries, this the order. Thread-safety: thread-compatible; the tier's lock guards it.
+// Purpose: which entry goes first. Policy apart from mechanism: a tier owns the entries, TierBudget
+//   counts their bytes, this knows the order alone.
+// Thread-safety: thread-compatible; the tier's lock guards it.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
+#include "libs/base/clock.h"
 #include "libs/base/status.h"
 
 namespace dki::kvcache {
 
+// What an entry takes, and what losing it costs.
+struct Worth {
+  int64_t size_bytes = 0;
+  double recompute_seconds = 0;
+  double alpha = 1;  // of `as_original` alone
+};
+
 class EvictionPolicy {
  public:
   virtual ~EvictionPolicy() = default;
-  // `recompute_seconds` is what losing the entry costs.
-  virtual void OnInsert(const std::string& key, int64_t size_bytes, double recompute_seconds) = 0;
+  virtual void OnInsert(const std::string& key, const Worth& worth) = 0;
   virtual void OnHit(const std::string& key) = 0;
   virtual void OnErase(const std::string& key) = 0;
   // The entry to lose next; it stays until OnErase. REQUIRES: there is one.
@@ -27,5 +37,16 @@ class EvictionPolicy {
 std::unique_ptr<EvictionPolicy> MakeGreedyDualPolicy();
 // Least recently used.
 std::unique_ptr<EvictionPolicy> MakeLruPolicy();
+// Least frequently used, the least recently used of those first. Nothing ages.
+std::unique_ptr<EvictionPolicy> MakeLfuPolicy();
+// The weighted score of the seeds' session cache, exactly: the smallest
+// 0.4 * hits / 100 + 0.3 / (seconds since the last use + 1) + 0.3 * alpha goes. Its recency is gone
+// after some seconds and it knows no size: for comparison. `clock` must outlive it.
+std::unique_ptr<EvictionPolicy> MakeOriginalPolicy(const Clock* clock);
+
+using PolicyFactory = std::function<std::unique_ptr<EvictionPolicy>()>;
+// greedy_dual, lru, lfu or as_original. INVALID_ARGUMENT for another name.
+absl::StatusOr<PolicyFactory> ParseEvictionPolicy(std::string_view name,
+                                                  const Clock* clock = RealClock());
 
 }  // namespace dki::kvcache

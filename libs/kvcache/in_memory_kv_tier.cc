@@ -5,7 +5,7 @@ namespace dki::kvcache {
 namespace {
 
 // Key, identity and table nodes of a block, and of each memory in its chain.
-constexpr int64_t kBlockOverhead = 768;
+constexpr int64_t kBlockOverhead = 1024;
 constexpr int64_t kChainOverhead = 192;
 
 int64_t SizeOf(const StoredBlock& block) {
@@ -14,10 +14,6 @@ int64_t SizeOf(const StoredBlock& block) {
 }
 
 }  // namespace
-
-InMemoryKvTier::InMemoryKvTier(int64_t budget_bytes, const model::KvShape& shape,
-                               std::unique_ptr<EvictionPolicy> policy)
-    : budget_bytes_(budget_bytes), shape_(shape), policy_(std::move(policy)) {}
 
 std::optional<TierHit> InMemoryKvTier::Get(const BlockIdentity& identity) {
   const std::string key = BlockKey(identity);
@@ -30,7 +26,7 @@ std::optional<TierHit> InMemoryKvTier::Get(const BlockIdentity& identity) {
       return std::nullopt;
     }
     block = found->second;
-    policy_->OnHit(key);
+    budget_.Touch(key);
   }
   // Memory goes bad, too. Outside the lock: it reads the whole block.
   const bool sound = VerifyBlock(*block.bytes, identity, shape_).ok();
@@ -48,21 +44,19 @@ std::optional<TierHit> InMemoryKvTier::Get(const BlockIdentity& identity) {
 
 void InMemoryKvTier::Put(const StoredBlock& block) {
   const int64_t size = SizeOf(block);
-  if (size > budget_bytes_) return;
   const std::string key = BlockKey(block.identity);
-  MutexLock lock(&mutex_);
-  Drop(key);
-  while (stats_.bytes + size > budget_bytes_) {
-    ++stats_.evicted;
-    Drop(policy_->Victim());
-  }
-  policy_->OnInsert(key, size, block.recompute_seconds);
-  blocks_[key] = block;
   const std::string& tenant = block.identity.tenant_id;
+  MutexLock lock(&mutex_);
+  if (!budget_.Admits(size)) return;
+  Drop(key);
+  while (const auto victim = budget_.Victim(tenant, size)) {
+    ++stats_.evicted;
+    Drop(*victim);
+  }
+  budget_.Add(key, tenant, {.size_bytes = size, .recompute_seconds = block.recompute_seconds});
+  blocks_[key] = block;
   keys_of_[{tenant, ""}].insert(key);
   for (const std::string& id : block.chain_memory_ids) keys_of_[{tenant, id}].insert(key);
-  stats_.bytes += size;
-  ++stats_.blocks;
 }
 
 void InMemoryKvTier::Drop(const std::string& key) {
@@ -77,9 +71,7 @@ void InMemoryKvTier::Drop(const std::string& key) {
   };
   forget("");
   for (const std::string& id : block.chain_memory_ids) forget(id);
-  stats_.bytes -= SizeOf(block);
-  --stats_.blocks;
-  policy_->OnErase(key);
+  budget_.Remove(key);
   blocks_.erase(found);
 }
 
@@ -94,7 +86,10 @@ absl::Status InMemoryKvTier::Erase(const std::string& tenant_id, const std::stri
 
 TierStats InMemoryKvTier::Stats() const {
   MutexLock lock(&mutex_);
-  return stats_;
+  TierStats stats = stats_;
+  stats.bytes = budget_.bytes();
+  stats.blocks = budget_.size();
+  return stats;
 }
 
 }  // namespace dki::kvcache

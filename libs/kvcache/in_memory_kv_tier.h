@@ -4,23 +4,22 @@
 #pragma once
 
 #include <map>
-#include <memory>
 #include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
 
 #include "libs/base/mutex.h"
-#include "libs/kvcache/eviction_policy.h"
 #include "libs/kvcache/kv_tier.h"
+#include "libs/kvcache/tier_budget.h"
 
 namespace dki::kvcache {
 
 class InMemoryKvTier : public KvTier {
  public:
-  // `budget_bytes` counts what the tables take, too.
-  InMemoryKvTier(int64_t budget_bytes, const model::KvShape& shape,
-                 std::unique_ptr<EvictionPolicy> policy);
+  // The budget counts what the tables take, too.
+  InMemoryKvTier(TierBudget::Options budget, const model::KvShape& shape)
+      : shape_(shape), budget_(std::move(budget)) {}
 
   std::optional<TierHit> Get(const BlockIdentity& identity) override;
   void Put(const StoredBlock& block) override;
@@ -33,10 +32,9 @@ class InMemoryKvTier : public KvTier {
 
   void Drop(const std::string& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  const int64_t budget_bytes_;
   const model::KvShape shape_;
   mutable Mutex mutex_;
-  const std::unique_ptr<EvictionPolicy> policy_ ABSL_PT_GUARDED_BY(mutex_);
+  TierBudget budget_ ABSL_GUARDED_BY(mutex_);
   std::unordered_map<std::string, StoredBlock> blocks_ ABSL_GUARDED_BY(mutex_);
   // Keys of the blocks that have a memory in their chain.
   std::map<Owner, std::set<std::string>> keys_of_ ABSL_GUARDED_BY(mutex_);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keys, all in one column family, so that a batch is written or lost as a whole:
+//   f                                the number of this format
 //   b/<block key>                    the encoded block
 //   i/<block key>                    Row: its place in the order of insertion, size, cost, chain
-//   s/<place, big-endian>            the block key: the oldest is the first
 //   m/<tenant><memory><block key>    empty: the blocks that have the memory in their chain; memory
 //                                    empty: all. Strings with their length in front.
 //   p/<name>                         a mark
+// The order of eviction lives in memory; after a start it begins with the order of insertion.
 #include "libs/kvcache/rocksdb_kv_tier.h"
 
 #include <rocksdb/db.h>
@@ -52,16 +53,11 @@ std::optional<Row> DecodeRow(std::string_view bytes) {
   row.recompute_seconds = std::bit_cast<double>(in.U64());
   row.tenant_id = in.String();
   row.chain_memory_ids = in.Strings();
-  if (!in.ok() || !in.rest().empty()) return std::nullopt;
+  if (!in.ok() || !in.rest().empty() || row.size_bytes <= 0) return std::nullopt;
   return row;
 }
 
-std::string PlaceKey(uint64_t place) {
-  std::string key = "s/";
-  for (int shift = 56; shift >= 0; shift -= 8) key += static_cast<char>(place >> shift);
-  return key;
-}
-
+constexpr std::string_view kFormat = "2";
 constexpr std::chrono::seconds kRestAfterFailure{10};
 
 std::string OwnerPrefix(const std::string& tenant_id, const std::string& memory_id) {
@@ -91,15 +87,18 @@ absl::Status ToStatus(const rocksdb::Status& status) {
 class OpenRocksDbKvTier : public RocksDbKvTier {
  public:
   OpenRocksDbKvTier(std::unique_ptr<rocksdb::DB> db, const Options& options, bool recreated)
-      : db_(std::move(db)), options_(options), was_recreated_(recreated) {
-    MutexLock lock(&mutex_);
+      : db_(std::move(db)), options_(options), was_recreated_(recreated), budget_(options.budget) {
+    std::map<uint64_t, std::pair<std::string, Row>> rows;  // by place
     const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator({}));
     for (it->Seek("i/"); it->Valid() && it->key().starts_with("i/"); it->Next()) {
       const std::optional<Row> row = DecodeRow(it->value().ToStringView());
-      if (!row) continue;  // found and dropped when its block is asked for
-      next_place_ = std::max(next_place_, row->place + 1);
-      stats_.bytes += row->size_bytes;
-      ++stats_.blocks;
+      // A bad row is found and dropped when its block is asked for.
+      if (row) rows[row->place] = {it->key().ToString().substr(2), *row};
+    }
+    MutexLock lock(&mutex_);
+    for (const auto& [place, entry] : rows) {
+      Hold(entry.first, entry.second);
+      next_place_ = place + 1;
     }
   }
 
@@ -114,6 +113,7 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
       if (row && VerifyBlock(*bytes, identity, options_.shape).ok()) {
         MutexLock lock(&mutex_);
         ++stats_.hits;
+        budget_.Touch(key);
         return TierHit{{.identity = identity,
                         .chain_memory_ids = std::move(row->chain_memory_ids),
                         .bytes = std::move(bytes),
@@ -126,9 +126,9 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
     ++stats_.misses;
     if (read.IsCorruption()) {
       ++stats_.corrupt;
-      rocksdb::WriteBatch batch;
-      Drop(key, &batch);
-      if (!db_->Write(Disposable(), &batch).ok()) ++stats_.failures;
+      Change change;
+      Drop(key, &change);
+      if (!Write(Disposable(), &change).ok()) ++stats_.failures;
     } else if (!read.IsNotFound()) {
       ++stats_.failures;
     }
@@ -136,49 +136,57 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
   }
 
   void Put(const StoredBlock& block) override {
-    const auto size = static_cast<int64_t>(block.bytes->size());
-    if (size > options_.budget_bytes) return;
     const std::string key = BlockKey(block.identity);
-    const Row row{.place = 0,
-                  .size_bytes = size,
-                  .recompute_seconds = block.recompute_seconds,
-                  .tenant_id = block.identity.tenant_id,
-                  .chain_memory_ids = block.chain_memory_ids};
+    Row row{.place = 0,
+            .size_bytes = static_cast<int64_t>(block.bytes->size()),
+            .recompute_seconds = block.recompute_seconds,
+            .tenant_id = block.identity.tenant_id,
+            .chain_memory_ids = block.chain_memory_ids};
     MutexLock lock(&mutex_);
-    if (!MediumWorks()) return;
-    const TierStats before = stats_;
-    rocksdb::WriteBatch batch;
-    Drop(key, &batch);
-    Evict(size, &batch);
-    Add(key, row, *block.bytes, &batch);
-    if (db_->Write(Disposable(), &batch).ok()) return;
-    stats_ = before;  // all of the batch or nothing
-    CountFailure();
+    if (!budget_.Admits(row.size_bytes) || !MediumWorks()) return;
+    Change change;
+    Drop(key, &change);
+    int64_t evicted = 0;
+    while (const auto victim = budget_.Victim(row.tenant_id, row.size_bytes)) {
+      Drop(*victim, &change);
+      ++evicted;
+    }
+    row.place = next_place_++;
+    Add(key, row, *block.bytes, &change.batch);
+    if (Write(Disposable(), &change).ok()) {
+      Hold(key, row);
+      stats_.evicted += evicted;
+    } else {
+      CountFailure();
+    }
   }
 
   absl::Status Erase(const std::string& tenant_id, const std::string& memory_id) override {
     MutexLock lock(&mutex_);
-    const TierStats before = stats_;
-    rocksdb::WriteBatch batch;
+    Change change;
     const std::string prefix = OwnerPrefix(tenant_id, memory_id);
     const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator({}));
     for (it->Seek(prefix); it->Valid() && it->key().starts_with(prefix); it->Next()) {
-      Drop(it->key().ToString().substr(prefix.size()), &batch);
-      batch.Delete(it->key());
+      Drop(it->key().ToString().substr(prefix.size()), &change);
+      change.batch.Delete(it->key());
     }
-    DKI_RETURN_IF_ERROR(ToStatus(it->status()));
-    if (batch.Count() == 0) return absl::OkStatus();
-    const absl::Status written = ToStatus(db_->Write(Durable(), &batch));
-    if (!written.ok()) {
-      stats_ = before;
-      CountFailure();
+    const absl::Status read = ToStatus(it->status());
+    if (!read.ok()) {
+      HoldAgain(change);
+      return read;
     }
+    if (change.batch.Count() == 0) return absl::OkStatus();
+    const absl::Status written = ToStatus(Write(Durable(), &change));
+    if (!written.ok()) CountFailure();
     return written;
   }
 
   TierStats Stats() const override {
     MutexLock lock(&mutex_);
-    return stats_;
+    TierStats stats = stats_;
+    stats.bytes = budget_.bytes();
+    stats.blocks = budget_.size();
+    return stats;
   }
 
   absl::StatusOr<std::map<std::string, int64_t>> ReadMarks() override {
@@ -209,6 +217,12 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
   bool was_recreated() const override { return was_recreated_; }
 
  private:
+  // A batch, and the rows that it drops.
+  struct Change {
+    rocksdb::WriteBatch batch;
+    std::vector<std::pair<std::string, Row>> dropped;
+  };
+
   void CountFailure() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     ++stats_.failures;
     refuse_until_ = std::chrono::steady_clock::now() + kRestAfterFailure;
@@ -222,47 +236,45 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
     return false;
   }
 
-  void Add(const std::string& key, Row row, const std::string& bytes, rocksdb::WriteBatch* batch)
+  // All of it or nothing.
+  rocksdb::Status Write(const rocksdb::WriteOptions& options, Change* change)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    row.place = next_place_++;
+    const rocksdb::Status status = db_->Write(options, &change->batch);
+    if (!status.ok()) HoldAgain(*change);
+    return status;
+  }
+
+  void Hold(const std::string& key, const Row& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    budget_.Add(key, row.tenant_id,
+                {.size_bytes = row.size_bytes, .recompute_seconds = row.recompute_seconds});
+  }
+  void HoldAgain(const Change& change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    for (const auto& [key, row] : change.dropped) Hold(key, row);
+  }
+
+  static void Add(const std::string& key, const Row& row, const std::string& bytes,
+                  rocksdb::WriteBatch* batch) {
     batch->Put("b/" + key, bytes);
     batch->Put("i/" + key, EncodeRow(row));
-    batch->Put(PlaceKey(row.place), key);
     batch->Put(OwnerPrefix(row.tenant_id, "") + key, "");
     for (const std::string& id : row.chain_memory_ids) {
       batch->Put(OwnerPrefix(row.tenant_id, id) + key, "");
     }
-    stats_.bytes += row.size_bytes;
-    ++stats_.blocks;
   }
 
-  void Drop(const std::string& key, rocksdb::WriteBatch* batch)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+  void Drop(const std::string& key, Change* change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     std::string row_bytes;
-    if (!db_->Get({}, "i/" + key, &row_bytes).ok()) return;
-    batch->Delete("b/" + key);
-    batch->Delete("i/" + key);
-    const std::optional<Row> row = DecodeRow(row_bytes);
+    std::optional<Row> row;
+    if (db_->Get({}, "i/" + key, &row_bytes).ok()) row = DecodeRow(row_bytes);
+    if (row && budget_.Holds(key)) change->dropped.push_back({key, *row});
+    budget_.Remove(key);
+    if (row_bytes.empty()) return;
+    change->batch.Delete("b/" + key);
+    change->batch.Delete("i/" + key);
     if (!row) return;
-    batch->Delete(PlaceKey(row->place));
-    batch->Delete(OwnerPrefix(row->tenant_id, "") + key);
+    change->batch.Delete(OwnerPrefix(row->tenant_id, "") + key);
     for (const std::string& id : row->chain_memory_ids) {
-      batch->Delete(OwnerPrefix(row->tenant_id, id) + key);
-    }
-    stats_.bytes -= row->size_bytes;
-    --stats_.blocks;
-  }
-
-  // Oldest first, until `needed` bytes fit.
-  void Evict(int64_t needed, rocksdb::WriteBatch* batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (stats_.bytes + needed <= options_.budget_bytes) return;
-    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator({}));
-    // From the oldest that may be left: what was evicted before leaves tombstones in front.
-    for (it->Seek(oldest_); it->Valid() && it->key().starts_with("s/"); it->Next()) {
-      oldest_ = it->key().ToString();
-      if (stats_.bytes + needed <= options_.budget_bytes) return;
-      Drop(it->value().ToString(), batch);
-      ++stats_.evicted;
+      change->batch.Delete(OwnerPrefix(row->tenant_id, id) + key);
     }
   }
 
@@ -270,8 +282,8 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
   const Options options_;
   const bool was_recreated_;
   mutable Mutex mutex_;
+  TierBudget budget_ ABSL_GUARDED_BY(mutex_);
   uint64_t next_place_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::string oldest_ ABSL_GUARDED_BY(mutex_) = "s/";
   std::chrono::steady_clock::time_point refuse_until_ ABSL_GUARDED_BY(mutex_);
   TierStats stats_ ABSL_GUARDED_BY(mutex_);
 };
@@ -297,8 +309,19 @@ rocksdb::Options DatabaseOptions(const RocksDbKvTier::Options& options) {
 rocksdb::Status OpenDatabase(const RocksDbKvTier::Options& options,
                              std::unique_ptr<rocksdb::DB>* db) {
   rocksdb::DB* opened = nullptr;
-  const rocksdb::Status status = rocksdb::DB::Open(DatabaseOptions(options), options.path, &opened);
+  rocksdb::Status status = rocksdb::DB::Open(DatabaseOptions(options), options.path, &opened);
   db->reset(opened);
+  if (!status.ok()) return status;
+  std::string format;
+  status = opened->Get({}, "f", &format);
+  if (status.ok() && format == kFormat) return status;
+  const std::unique_ptr<rocksdb::Iterator> it(opened->NewIterator({}));
+  it->SeekToFirst();
+  if (status.IsNotFound() && !it->Valid() && it->status().ok()) {
+    return opened->Put(Durable(), "f", rocksdb::Slice(kFormat.data(), kFormat.size()));
+  }
+  if (status.ok() || status.IsNotFound()) status = it->status();
+  if (status.ok()) status = rocksdb::Status::Corruption("another format", format);
   return status;
 }
 
@@ -323,6 +346,7 @@ absl::StatusOr<std::unique_ptr<RocksDbKvTier>> RocksDbKvTier::Open(const Options
   }
   bool recreated = false;
   if (!opened.ok() && IsDamage(opened)) {
+    db.reset();
     fs::rename(options.path, aside, error);
     if (error) return Unavailable("disk tier: cannot move %s aside", options.path);
     fs::create_directories(options.path, error);

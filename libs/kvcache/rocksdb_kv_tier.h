@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Purpose: the disk tier: encoded blocks in RocksDB under a byte budget, oldest out first.
-//   A damaged database is thrown away and begun anew (K/V can be recomputed; a copy set aside would
-//   keep memories that are deleted later). A full or failing disk makes Put a no-op that is
-//   counted; serving goes on, and admission resumes when RocksDB recovers.
-//   Blocks are written without a log (a crash may lose the newest ones), erasures with one, synced.
+// Purpose: the disk tier: encoded blocks in RocksDB under a byte budget.
+//   A database that is damaged, or of another format, is thrown away and begun anew (K/V can be
+//   recomputed; a copy set aside would keep memories that are deleted later). A full or failing
+//   disk makes Put a no-op that is counted; serving goes on, and admission resumes when RocksDB
+//   recovers. Blocks are written without a log (a crash may lose the newest ones), erasures with
+//   one, synced.
 // Thread-safety: thread-safe.
 #pragma once
 
@@ -12,6 +13,7 @@
 #include <string>
 
 #include "libs/kvcache/kv_tier.h"
+#include "libs/kvcache/tier_budget.h"
 
 namespace rocksdb {
 class Env;
@@ -24,7 +26,7 @@ class RocksDbKvTier : public KvTier {
   struct Options {
     std::string path;  // a folder of its own
     // Of live blocks. The files may take more, for a while, until RocksDB has collected garbage.
-    int64_t budget_bytes = 0;
+    TierBudget::Options budget;
     model::KvShape shape;
     rocksdb::Env* env = nullptr;  // tests inject faults
   };
@@ -36,7 +38,7 @@ class RocksDbKvTier : public KvTier {
   virtual absl::StatusOr<std::map<std::string, int64_t>> ReadMarks() = 0;
   virtual absl::Status WriteMarks(const std::map<std::string, int64_t>& marks) = 0;
   virtual absl::Status ClearMarks() = 0;
-  // A damaged database was found at Open.
+  // A damaged database, or one of another format, was found at Open.
   virtual bool was_recreated() const = 0;
 };
 

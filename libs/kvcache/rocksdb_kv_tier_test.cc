@@ -54,8 +54,10 @@ class FullDiskEnv : public rocksdb::EnvWrapper {
 class RocksDbKvTierTest : public ::testing::Test {
  protected:
   std::unique_ptr<RocksDbKvTier> Open(rocksdb::Env* env = nullptr) {
-    auto tier = RocksDbKvTier::Open(
-        {.path = folder_.File("db"), .budget_bytes = 1 << 20, .shape = kTestShape, .env = env});
+    auto tier = RocksDbKvTier::Open({.path = folder_.File("db"),
+                                     .budget = {.bytes = 1 << 20},
+                                     .shape = kTestShape,
+                                     .env = env});
     EXPECT_OK(tier);
     return tier.ok() ? *std::move(tier) : nullptr;
   }
@@ -115,9 +117,9 @@ TEST_F(RocksDbKvTierTest, ErasuresOutliveACrash) {
     // What a crash leaves: the files as they are now, nothing flushed.
     std::filesystem::copy(folder_.File("db"), copy.File("db"));
   }
-  ASSERT_OK_AND_ASSIGN(
-      const auto tier,
-      RocksDbKvTier::Open({.path = copy.File("db"), .budget_bytes = 1 << 20, .shape = kTestShape}));
+  ASSERT_OK_AND_ASSIGN(const auto tier, RocksDbKvTier::Open({.path = copy.File("db"),
+                                                             .budget = {.bytes = 1 << 20},
+                                                             .shape = kTestShape}));
   EXPECT_FALSE(tier->was_recreated());
   EXPECT_FALSE(tier->Get(block.identity));
   EXPECT_EQ(tier->Stats().blocks, 0);
@@ -149,7 +151,7 @@ TEST_F(RocksDbKvTierTest, AnyDamagedBlockIsDroppedAndCounted) {
 TEST_F(RocksDbKvTierTest, OldestOutFirstAcrossRestarts) {
   const auto size = static_cast<int64_t>(Stored({}).bytes->size());
   const RocksDbKvTier::Options options{
-      .path = folder_.File("db"), .budget_bytes = 3 * size, .shape = kTestShape};
+      .path = folder_.File("db"), .budget = {.bytes = 3 * size}, .shape = kTestShape};
   {
     ASSERT_OK_AND_ASSIGN(const auto tier, RocksDbKvTier::Open(options));
     for (int i = 0; i < 3; ++i) tier->Put(Stored({.variant = i}));
@@ -199,11 +201,44 @@ TEST_F(RocksDbKvTierTest, ADamagedDatabaseIsThrownAwayAndBegunAnew) {
   }
 }
 
+TEST_F(RocksDbKvTierTest, ADatabaseOfAnotherFormatIsThrownAwayAndBegunAnew) {
+  const StoredBlock block = Stored({});
+  Open()->Put(block);
+  Overwrite("f", [](std::string* format) { *format = "999"; });
+  {
+    const auto tier = Open();
+    ASSERT_TRUE(tier);
+    EXPECT_TRUE(tier->was_recreated());
+    EXPECT_FALSE(tier->Get(block.identity));
+    tier->Put(block);
+  }
+  EXPECT_FALSE(Open()->was_recreated());
+  EXPECT_TRUE(Open()->Get(block.identity));
+}
+
+TEST_F(RocksDbKvTierTest, WhatCouldNotBeWrittenStillCounts) {
+  FullDiskEnv env;
+  const auto size = static_cast<int64_t>(Stored({}).bytes->size());
+  ASSERT_OK_AND_ASSIGN(const auto tier, RocksDbKvTier::Open({.path = folder_.File("db"),
+                                                             .budget = {.bytes = 2 * size},
+                                                             .shape = kTestShape,
+                                                             .env = &env}));
+  tier->Put(Stored({.variant = 0}));
+  tier->Put(Stored({.variant = 1}));
+  env.full = true;
+  EXPECT_FALSE(tier->Erase("tenant", "m1").ok());
+  tier->Put(Stored({.variant = 2}));
+  EXPECT_EQ(tier->Stats().blocks, 2);
+  EXPECT_EQ(tier->Stats().bytes, 2 * size);
+  EXPECT_EQ(tier->Stats().evicted, 0);
+  env.full = false;
+}
+
 TEST_F(RocksDbKvTierTest, ASecondProcessIsRefusedAndHarmsNothing) {
   const auto tier = Open();
   tier->Put(Stored({}));
   EXPECT_THAT(RocksDbKvTier::Open(
-                  {.path = folder_.File("db"), .budget_bytes = 1 << 20, .shape = kTestShape}),
+                  {.path = folder_.File("db"), .budget = {.bytes = 1 << 20}, .shape = kTestShape}),
               StatusIs(absl::StatusCode::kFailedPrecondition));
   EXPECT_TRUE(tier->Get(Stored({}).identity));
 }

@@ -28,15 +28,15 @@ struct Stack {
     tiers.push_back(std::move(tier));
     return tiers.back().get();
   }
-  KvTier* Ram(int64_t budget) {
-    return Add(std::make_unique<InMemoryKvTier>(budget, kTestShape, MakeGreedyDualPolicy()));
+  KvTier* Ram(int64_t budget) { return Ram({.bytes = budget}); }
+  KvTier* Ram(TierBudget::Options budget) {
+    return Add(std::make_unique<InMemoryKvTier>(std::move(budget), kTestShape));
   }
-  KvTier* Lru(int64_t budget) {
-    return Add(std::make_unique<InMemoryKvTier>(budget, kTestShape, MakeLruPolicy()));
-  }
-  KvTier* RocksDb(int64_t budget) {
+  KvTier* Lru(int64_t budget) { return Ram({.bytes = budget, .policy = MakeLruPolicy}); }
+  KvTier* RocksDb(int64_t budget) { return RocksDb({.bytes = budget}); }
+  KvTier* RocksDb(TierBudget::Options budget) {
     auto tier = RocksDbKvTier::Open(
-        {.path = folder.File("db"), .budget_bytes = budget, .shape = kTestShape});
+        {.path = folder.File("db"), .budget = std::move(budget), .shape = kTestShape});
     DKI_CHECK(tier.ok());
     return Add(*std::move(tier));
   }
@@ -137,9 +137,9 @@ TEST_P(TierConformanceTest, ErasingATenantLeavesTheOthers) {
 
 TEST_P(TierConformanceTest, StaysWithinItsBudget) {
   const auto size = static_cast<int64_t>(Stored({}).bytes->size());
-  const int64_t budget = 10 * size;
+  const int64_t budget = 20 * size;
   KvTier* tier = Build(budget);
-  for (int i = 0; i < 40; ++i) {
+  for (int i = 0; i < 80; ++i) {
     const StoredBlock block = Stored({.variant = i});
     tier->Put(block);
     // A composition has the budget once for each level.
@@ -178,6 +178,20 @@ INSTANTIATE_TEST_SUITE_P(
                                          s->Metered(s->RocksDb(budget), "disk"));
                  }}),
     [](const auto& info) { return info.param.name; });
+
+TEST_P(TierConformanceTest, ATenantThatFloodsDoesNotEvictAnothers) {
+  const auto size = static_cast<int64_t>(Stored({}).bytes->size());
+  KvTier* tier = Build(40 * size);
+  for (int i = 0; i < 5; ++i) tier->Put(Stored({.tenant_id = "victim", .variant = i}));
+  for (int i = 0; i < 100; ++i) {
+    const StoredBlock flood = Stored({.tenant_id = "flood", .variant = i});
+    tier->Put(flood);
+    tier->Get(flood.identity);
+  }
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_TRUE(tier->Get(Stored({.tenant_id = "victim", .variant = i}).identity)) << i;
+  }
+}
 
 TEST(ReadThroughTest, PromotesWhatTheSlowTierHad) {
   Stack stack;

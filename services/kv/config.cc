@@ -28,6 +28,9 @@ config::v1::KvServer DefaultConfig() {
   config.set_ram_bytes(512 * kMiB);
   config.set_disk_path("");
   config.set_disk_bytes(4096 * kMiB);
+  config.set_eviction("greedy_dual");
+  config.set_ram_bytes_per_tenant(0);
+  config.set_disk_bytes_per_tenant(0);
   return config;
 }
 
@@ -39,14 +42,24 @@ absl::StatusOr<Settings> ReadConfig(const config::v1::KvServer& config) {
   }
   DKI_RETURN_IF_ERROR(CheckRange("ram_bytes", config.ram_bytes(), 0, int64_t{1} << 50));
   DKI_RETURN_IF_ERROR(CheckRange("disk_bytes", config.disk_bytes(), 0, int64_t{1} << 50));
+  DKI_RETURN_IF_ERROR(
+      CheckRange("ram_bytes_per_tenant", config.ram_bytes_per_tenant(), 0, int64_t{1} << 50));
+  DKI_RETURN_IF_ERROR(
+      CheckRange("disk_bytes_per_tenant", config.disk_bytes_per_tenant(), 0, int64_t{1} << 50));
+  const auto policy = kvcache::ParseEvictionPolicy(config.eviction());
+  if (!policy.ok()) return Annotate(policy.status(), "eviction");
   return Settings{.model_path = config.runtime().model(),
                   .model = {.n_threads = config.runtime().threads(),
                             .isa = config.runtime().isa(),
                             .activations = config.runtime().activations()},
                   .memory_store_address = config.memory_store().address(),
-                  .ram_bytes = config.ram_bytes(),
+                  .ram = {.bytes = config.ram_bytes(),
+                          .bytes_per_tenant = config.ram_bytes_per_tenant(),
+                          .policy = *policy},
                   .disk_path = config.disk_path(),
-                  .disk_bytes = config.disk_bytes()};
+                  .disk = {.bytes = config.disk_bytes(),
+                           .bytes_per_tenant = config.disk_bytes_per_tenant(),
+                           .policy = *policy}};
 }
 
 }  // namespace dki::kv

@@ -2,11 +2,11 @@
 // Purpose: the service's configuration: defaults, and what is taken from it, checked.
 #pragma once
 
-#include <cstdint>
 #include <string>
 
 #include "dki/config/v1/kv.pb.h"
 #include "libs/base/status.h"
+#include "libs/kvcache/tier_budget.h"
 #include "libs/model/model.h"
 
 namespace dki::kv {
@@ -15,9 +15,9 @@ struct Settings {
   std::string model_path;
   model::ModelOptions model;
   std::string memory_store_address;
-  int64_t ram_bytes = 0;
+  kvcache::TierBudget::Options ram;
   std::string disk_path;  // empty: no disk tier
-  int64_t disk_bytes = 0;
+  kvcache::TierBudget::Options disk;
 };
 
 config::v1::KvServer DefaultConfig();

@@ -8,7 +8,6 @@
 
 #include "libs/engine/loaded_model.h"
 #include "libs/injection/compute_pack.h"
-#include "libs/kvcache/eviction_policy.h"
 #include "libs/kvcache/in_memory_kv_tier.h"
 #include "libs/testing/status_matchers.h"
 #include "libs/testing/temp_dir.h"
@@ -60,8 +59,8 @@ class PackLoaderTest : public ::testing::Test {
     const std::string path = testing::WriteTinyModel(folder_.path(), {.context_length = 1024});
     ASSERT_OK_AND_ASSIGN(loaded_, engine::LoadedModel::Load(path, {}));
     model_ = std::make_unique<CountingModel>(loaded_.model.get());
-    ram_ = std::make_unique<kvcache::InMemoryKvTier>(64 << 20, model_->kv_shape(),
-                                                     kvcache::MakeLruPolicy());
+    ram_ = std::make_unique<kvcache::InMemoryKvTier>(
+        kvcache::TierBudget::Options{.bytes = 64 << 20}, model_->kv_shape());
     tier_ = std::make_unique<TombstoneKvTier>(ram_.get(), 100);
     loader_ = MakeLoader({});
   }

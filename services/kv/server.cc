@@ -5,7 +5,6 @@
 
 #include "libs/clients/feed_follower.h"
 #include "libs/engine/loaded_model.h"
-#include "libs/kvcache/eviction_policy.h"
 #include "libs/kvcache/in_memory_kv_tier.h"
 #include "libs/kvcache/metrics_kv_tier.h"
 #include "libs/kvcache/read_through_kv_tier.h"
@@ -32,7 +31,7 @@ class Graph {
   Graph(const Settings& settings, engine::LoadedModel model,
         std::unique_ptr<kvcache::RocksDbKvTier> disk, rpc::ServiceRuntime* runtime)
       : model_(std::move(model)),
-        ram_(settings.ram_bytes, model_.model->kv_shape(), kvcache::MakeGreedyDualPolicy()),
+        ram_(settings.ram, model_.model->kv_shape()),
         metered_ram_(&ram_, "ram", &runtime->metrics()),
         disk_(std::move(disk)),
         metered_disk_(disk_ == nullptr ? nullptr
@@ -88,7 +87,7 @@ absl::StatusOr<std::unique_ptr<kvcache::RocksDbKvTier>> OpenDisk(const Settings&
                                                                  telemetry::Metrics* metrics) {
   if (settings.disk_path.empty()) return nullptr;
   auto opened = kvcache::RocksDbKvTier::Open(
-      {.path = settings.disk_path, .budget_bytes = settings.disk_bytes, .shape = shape});
+      {.path = settings.disk_path, .budget = settings.disk, .shape = shape});
   if (absl::IsUnavailable(opened.status())) {
     log::Error("no disk tier", {{"error", ToString(opened.status())}});
     metrics->GetCounter("dki_kv_disk_unusable_total", "Starts without the disk tier.")->Increment();
