@@ -50,8 +50,8 @@ class Process {
   rpc::ServiceRuntime& runtime() { return *runtime_; }
   v1::KvService::Stub& stub() { return *stub_; }
   std::unique_ptr<grpc::ClientContext> Context(const std::string& tenant_id = "tenant") {
-    auto context = rpc::OutgoingContext(runtime_->cluster_key(), tenant_id, "test",
-                                        std::chrono::seconds(600));
+    auto context =
+        rpc::OutgoingContext(runtime_->cluster_key(), tenant_id, "test", std::chrono::seconds(600));
     context->set_wait_for_ready(true);
     return context;
   }
