@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "libs/injection/attention_head.h"
+#include "libs/injection/memory_attributes.h"
 #include "libs/model/chat_format.h"
 #include "libs/model/sampler.h"
 
@@ -25,6 +26,7 @@ struct Memory {
   double alpha_read = 1.0;
   double alpha_answer = 1.0;
   int rank = 0;  // 0 is the best; the worst are dropped first
+  injection::MemoryAttributes attributes = {};
 };
 
 // Where the memories go.

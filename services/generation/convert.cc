@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/generation/convert.h"
 
+#include "libs/clients/memory_attributes.h"
+
 namespace dki::generation {
 namespace {
 
@@ -16,7 +18,8 @@ std::vector<engine::Memory> ToMemories(const Memories& protos) {
                         .text = proto.text(),
                         .alpha_read = proto.alpha_read(),
                         .alpha_answer = proto.alpha_answer(),
-                        .rank = proto.rank()});
+                        .rank = proto.rank(),
+                        .attributes = clients::ToAttributes(proto.attributes())});
   }
   return memories;
 }

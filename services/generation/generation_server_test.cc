@@ -123,6 +123,24 @@ TEST_F(GenerationServerTest, AnswersWithMemoryFromKv) {
               HasSubstr("dki_generation_requests_total{event=\"queued\"} 1"));
 }
 
+TEST_F(GenerationServerTest, KvHearsOfTheMemoriesAttributes) {
+  ASSERT_OK(instance_->Start());
+  v1::GenerateRequest request = Request(1.0);
+  common::v1::MemoryAttributes* attributes =
+      request.mutable_prompt()->mutable_injection()->mutable_memories(0)->mutable_attributes();
+  attributes->set_user_id("ann");
+  attributes->set_source_class(common::v1::SOURCE_CLASS_ASSISTANT);
+  attributes->set_pinned(true);
+  attributes->set_priority(-5);
+  attributes->mutable_expire_time()->set_seconds(4'000'000'000);
+  attributes->mutable_expire_time()->set_nanos(1000);
+  ASSERT_OK(Generate(request).status);
+  const kv::v1::GetPackRequest asked = kv_->last_request();
+  ASSERT_EQ(asked.pack().memories_size(), 1);
+  EXPECT_EQ(asked.pack().memories(0).attributes().SerializeAsString(),
+            attributes->SerializeAsString());
+}
+
 TEST_F(GenerationServerTest, DamagedKvIsNeverUsed) {
   kv_->damage = [](size_t, std::string* bytes) { bytes->back() ^= 1; };
   ASSERT_OK(instance_->Start());

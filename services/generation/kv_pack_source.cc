@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string>
 
+#include "libs/clients/memory_attributes.h"
 #include "libs/rpc/call.h"
 #include "libs/rpc/client.h"
 #include "services/generation/convert.h"
@@ -98,6 +99,7 @@ absl::StatusOr<std::vector<engine::LoadedBlock>> KvPackSource::Load(
     kv::v1::PackMemory* sent = proto.mutable_pack()->add_memories();
     sent->set_memory_id(memory.memory_id);
     sent->set_text(memory.text);
+    *sent->mutable_attributes() = clients::ToProto(memory.attributes);
   }
   if (!plan.blocks.empty()) {
     proto.set_model_fingerprint(plan.blocks.front().identity.model_fingerprint);

@@ -104,7 +104,8 @@ class PackLoader::Job {
     loader_.tier_->Put({.identity = block.identity,
                         .chain_memory_ids = block.chain_memory_ids,
                         .bytes = bytes,
-                        .recompute_seconds = absl::ToDoubleSeconds(time)});
+                        .recompute_seconds = absl::ToDoubleSeconds(time),
+                        .attributes = plan_.blocks[i].attributes});
     blocks_[i] = {.origin = BlockOrigin::kComputed, .bytes = std::move(bytes), .load_time = time};
     decoded_[i] = std::move(block);
   }

@@ -125,6 +125,46 @@ TEST_F(PackLoaderTest, ComputesOnceThenServesTheSameBytes) {
   EXPECT_EQ(loader_->n_computed(), 5);
 }
 
+TEST_F(PackLoaderTest, BlocksAreKeptWithTheAttributesOfTheirMemories) {
+  v1::PackSpec spec;
+  spec.set_context_system_prompt("Be brief.");
+  v1::PackMemory* memory = spec.add_memories();
+  memory->set_memory_id("mem_0");
+  memory->set_text("Tea.");
+  memory->mutable_attributes()->set_user_id("ann");
+  memory->mutable_attributes()->set_source_class(common::v1::SOURCE_CLASS_DOCUMENT);
+  memory->mutable_attributes()->set_pinned(true);
+  memory->mutable_attributes()->set_priority(7);
+  memory->mutable_attributes()->mutable_expire_time()->set_seconds(4'000'000'000);
+  memory->mutable_attributes()->mutable_expire_time()->set_nanos(5000);
+  ASSERT_OK_AND_ASSIGN(const PackRequest request, ReadPackSpec("tenant", spec));
+  const absl::Time expiry = absl::FromUnixSeconds(4'000'000'000) + absl::Microseconds(5);
+  EXPECT_EQ(request.memories[0].attributes,
+            (injection::MemoryAttributes{.user_id = "ann",
+                                         .source_class = injection::SourceClass::kDocument,
+                                         .pinned = true,
+                                         .priority = 7,
+                                         .expire_time = expiry}));
+  Load(request);
+  const auto plan = injection::PlanPack(*loaded_.format, "tenant", model_->config().fingerprint,
+                                        "Be brief.", request.memories);
+  const auto hit = ram_->Get(plan.blocks[1].identity);
+  ASSERT_TRUE(hit);
+  EXPECT_EQ(hit->block.attributes,
+            (kvcache::BlockAttributes{
+                .user_id = "ann", .pinned = true, .priority = 7, .expire_time = expiry}));
+
+  memory->mutable_attributes()->set_priority(101);
+  EXPECT_THAT(ReadPackSpec("tenant", spec),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       ::testing::HasSubstr("pack.memories[0].attributes.priority")));
+  memory->mutable_attributes()->set_priority(0);
+  memory->mutable_attributes()->set_user_id(std::string(257, 'x'));
+  EXPECT_THAT(ReadPackSpec("tenant", spec),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       ::testing::HasSubstr("pack.memories[0].attributes.user_id")));
+}
+
 TEST_F(PackLoaderTest, AnAppendedMemoryCostsItsOwnTokensAndTheFooter) {
   Load(Request(2));
   model_->blocks = 0;

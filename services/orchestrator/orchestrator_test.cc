@@ -172,6 +172,31 @@ TEST_F(OrchestratorTest, DecidesThenAnswersThenExplains) {
   EXPECT_EQ(prefetched[0].model_fingerprint(), "model-1");
 }
 
+TEST_F(OrchestratorTest, AttributesOfMemoriesGoAlongToGenerationAndKv) {
+  memory::v1::Memory memory;
+  memory.mutable_scope()->set_user_id("ann");
+  memory.set_text("Ann is at sea.");
+  memory.set_source_class(common::v1::SOURCE_CLASS_DOCUMENT);
+  memory.set_pinned(true);
+  memory.set_priority(9);
+  memory.mutable_expire_time()->set_seconds(4'000'000'000);
+  const std::string id = memories_.Add("acme", memory);
+  retrieval_.SetHits({{id, 0.9f}});
+  StartOrchestrator();
+  ASSERT_OK(Chat(Question()).status);
+  const auto prefetched = kv_.WaitForRequests(1);
+  ASSERT_EQ(prefetched.size(), 1u);
+  for (const common::v1::MemoryAttributes& attributes :
+       {generation_.requests()[0].prompt().injection().memories(0).attributes(),
+        prefetched[0].pack().memories(0).attributes()}) {
+    EXPECT_EQ(attributes.user_id(), "ann");
+    EXPECT_EQ(attributes.source_class(), common::v1::SOURCE_CLASS_DOCUMENT);
+    EXPECT_TRUE(attributes.pinned());
+    EXPECT_EQ(attributes.priority(), 9);
+    EXPECT_EQ(attributes.expire_time().seconds(), 4'000'000'000);
+  }
+}
+
 TEST_F(OrchestratorTest, ModesShareRetrievalAndOrder) {
   StartOrchestrator();
   std::vector<Answer> answers;

@@ -23,6 +23,7 @@ absl::Status ProbeCandidates(const Upstreams& upstreams, const rpc::Call& call,
     Chosen memory;
     memory.id = candidate.id;
     memory.text = candidate.text;
+    memory.attributes = candidate.attributes;
     memory.rank = ranks[i];
     all.push_back(std::move(memory));
   }

@@ -22,6 +22,7 @@ struct Chosen {
   float cosine = 0.0f;
   std::string text;
   common::v1::SourceClass source_class = common::v1::SOURCE_CLASS_USER;
+  common::v1::MemoryAttributes attributes;
   injection::MemoryAlpha alpha;
   int rank = 0;  // 0 is the most relevant; ties go to the one that comes first in the pack
 };
