@@ -115,6 +115,10 @@ TEST_F(GenerationServerTest, AnswersWithMemoryFromKv) {
   const audit::v1::MemoryOutcome& memory = received.finished.memories(0);
   EXPECT_EQ(memory.memory_id(), "mem_1");
   EXPECT_EQ(memory.tier(), common::v1::TIER_RAM);
+  EXPECT_EQ(memory.load_us(), 7);
+  EXPECT_EQ(memory.choice().path(), common::v1::LoadChoice::PATH_LOAD);
+  EXPECT_EQ(memory.choice().load_estimate_us(), 5);
+  EXPECT_EQ(memory.choice().recompute_estimate_us(), 5000);
   EXPECT_GT(memory.attention_share(), 0.0);
   EXPECT_GT(received.finished.lead_in_share(), 0.0);
   EXPECT_GT(received.finished.timings().total_us(), 0);

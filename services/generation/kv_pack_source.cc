@@ -71,7 +71,8 @@ class BlockAssembler {
         block->kv.size() != static_cast<int>(planned.tokens.size())) {
       return DataLoss("block %d has other tokens than planned", blocks_.size());
     }
-    blocks_.push_back({*std::move(block), ToTier(start_.tier()), start_.load_us()});
+    blocks_.push_back(
+        {*std::move(block), ToTier(start_.tier()), start_.load_us(), ToChoice(start_.choice())});
     return absl::OkStatus();
   }
 

@@ -80,6 +80,9 @@ class TestKvService final : public kv::v1::KvService::Service {
       kv::v1::GetPackResponse start;
       start.mutable_start()->set_tier(common::v1::TIER_RAM);
       start.mutable_start()->set_load_us(7);
+      start.mutable_start()->mutable_choice()->set_path(common::v1::LoadChoice::PATH_LOAD);
+      start.mutable_start()->mutable_choice()->set_load_estimate_us(5);
+      start.mutable_start()->mutable_choice()->set_recompute_estimate_us(5000);
       writer->Write(start);
       for (size_t at = 0; at < bytes.size(); at += kChunkBytes) {
         kv::v1::GetPackResponse chunk;

@@ -39,6 +39,23 @@ std::vector<double> ScoreAndKeep(const injection::RelevanceModel& model, double 
 
 }  // namespace
 
+std::vector<Chosen> AllAlike(std::span<Candidate* const> in_pack_order) {
+  std::vector<double> cosines;
+  for (const Candidate* candidate : in_pack_order) cosines.push_back(candidate->cosine);
+  const std::vector<int> ranks = RanksByScore(cosines);
+  std::vector<Chosen> all;
+  for (size_t i = 0; i < in_pack_order.size(); ++i) {
+    const Candidate& candidate = *in_pack_order[i];
+    Chosen memory;
+    memory.id = candidate.id;
+    memory.text = candidate.text;
+    memory.attributes = candidate.attributes;
+    memory.rank = ranks[i];
+    all.push_back(std::move(memory));
+  }
+  return all;
+}
+
 std::vector<int> RanksByScore(std::span<const double> scores) {
   std::vector<int> best_first(scores.size());
   std::iota(best_first.begin(), best_first.end(), 0);

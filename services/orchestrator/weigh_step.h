@@ -41,6 +41,9 @@ std::vector<Chosen> ChooseMemories(const injection::AlphaPolicy& policy,
                                    std::string_view message, const MemoryRules& rules,
                                    std::span<Candidate* const> in_pack_order);
 
+// All of `in_pack_order`, each at weight 1: what is probed, and prefetched before the gate decides.
+std::vector<Chosen> AllAlike(std::span<Candidate* const> in_pack_order);
+
 // 0 for the highest; ties keep their order.
 std::vector<int> RanksByScore(std::span<const double> scores);
 
