@@ -66,8 +66,9 @@ def test_kv_tiers(cluster, user):
 
     assert cluster.json("kv", "pin", identifier)["memory"]["pinned"]
     end = time.monotonic() + 60  # the change reaches kv through the feed
-    while not any(b.get("pinned") for b in (blocks := ask())):
+    while not any(b.get("pinned") for b in blocks):
         assert time.monotonic() < end, blocks
+        blocks = ask()
     cluster.dki("kv", "unpin", identifier)
     assert cluster.dki("kv", "evict", identifier).stdout.startswith("evicted")
     assert cluster.json("kv", "ls", "--memory", identifier)["blocks"] == []
