@@ -150,7 +150,8 @@ absl::StatusOr<Engine::TicketPtr> Engine::Prepare(const RequestContext& context,
                         .context_system_prompt =
                             SystemPromptOrDefault(*language_.format, prompt.context_system_prompt)};
     for (const int i : plan.kept) {
-      request.memories.push_back({prompt.memories[i].memory_id, prompt.memories[i].text});
+      const Memory& memory = prompt.memories[i];
+      request.memories.push_back({memory.memory_id, memory.text, memory.attributes});
     }
     const Ticket::Clock::time_point asked = Ticket::Clock::now();
     absl::StatusOr<std::vector<LoadedBlock>> loaded =

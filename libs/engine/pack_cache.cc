@@ -14,7 +14,8 @@ LoadedBlock Share(const LoadedBlock& loaded) {
                     .tokens = block.tokens,
                     .kv = block.kv.Share(block.kv.size())},
           .tier = loaded.tier,
-          .load_us = loaded.load_us};
+          .load_us = loaded.load_us,
+          .choice = loaded.choice};
 }
 
 }  // namespace
@@ -60,6 +61,7 @@ bool PackCache::Find(const PackRequest& request, const injection::PackPlan& plan
     if (found->second->request_id.empty() || found->second->request_id != request.request_id) {
       blocks->back().tier = Tier::kDevice;
       blocks->back().load_us = 0;
+      blocks->back().choice = {};
     }
   }
   return true;

@@ -27,6 +27,7 @@ struct LoadedBlock {
   kvcache::Block block;
   Tier tier = Tier::kUnknown;
   int64_t load_us = 0;
+  LoadChoice choice = {};
 };
 
 // Thread-safety: thread-safe.

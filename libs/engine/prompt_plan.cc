@@ -56,7 +56,10 @@ int CommonBeginning(const std::vector<int32_t>& a, const std::vector<int32_t>& b
 injection::PackPlan PlanKept(const PromptLanguage& language, const std::string& tenant_id,
                              const Prompt& prompt, const std::vector<int>& kept) {
   std::vector<injection::PackMemoryText> texts;
-  for (const int i : kept) texts.push_back({prompt.memories[i].memory_id, prompt.memories[i].text});
+  for (const int i : kept) {
+    const Memory& memory = prompt.memories[i];
+    texts.push_back({memory.memory_id, memory.text, memory.attributes});
+  }
   return injection::PlanPack(*language.format, tenant_id, language.config->fingerprint,
                              SystemPromptOrDefault(*language.format, prompt.context_system_prompt),
                              texts);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "libs/injection/attention_head.h"
+#include "libs/injection/memory_attributes.h"
 #include "libs/model/chat_format.h"
 #include "libs/model/sampler.h"
 
@@ -25,6 +26,7 @@ struct Memory {
   double alpha_read = 1.0;
   double alpha_answer = 1.0;
   int rank = 0;  // 0 is the best; the worst are dropped first
+  injection::MemoryAttributes attributes = {};
 };
 
 // Where the memories go.
@@ -59,6 +61,14 @@ struct RequestContext {
 
 enum class Tier { kUnknown, kDevice, kRam, kDisk, kRecomputed };
 
+// Why a block was loaded, or computed again (libs/kvcache/cost_model.h).
+struct LoadChoice {
+  enum class Path { kNone, kLoad, kRecompute, kExplore };
+  Path path = Path::kNone;        // none: there was nothing to choose
+  int64_t load_estimate_us = -1;  // negative: not known
+  int64_t recompute_estimate_us = -1;
+};
+
 // What became of a memory of the request; in the request's order.
 struct MemoryOutcome {
   std::string memory_id;
@@ -68,6 +78,7 @@ struct MemoryOutcome {
   double attention_share = 0.0;
   double attention_share_unbiased = 0.0;
   bool dropped = false;  // fitted neither window nor budget
+  LoadChoice choice = {};
 };
 
 struct Usage {

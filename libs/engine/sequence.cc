@@ -307,6 +307,7 @@ std::vector<MemoryOutcome> Sequence::Outcomes() const {
     outcome.attention_share_unbiased = share.unbiased;
     outcome.tier = input_.blocks[i + 1].tier;
     outcome.load_us = input_.blocks[i + 1].load_us;
+    outcome.choice = input_.blocks[i + 1].choice;
   }
   return outcomes;
 }

@@ -8,12 +8,11 @@
 #include <vector>
 
 #include "libs/base/status.h"
+#include "libs/injection/memory_attributes.h"
 
 namespace dki::injection {
 
 inline constexpr double kMaxAlpha = 16.0;
-
-enum class SourceClass { kUser, kAssistant, kDocument, kTool, kOperator };
 
 struct AlphaPolicy {
   double beta = 2.0;    // steepness over relevance

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libs/injection/pack_plan.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "libs/base/sha256.h"
@@ -47,7 +48,11 @@ PackPlan PlanPack(const model::ChatFormat& format, const std::string& tenant_id,
   PackPlan plan;
   plan.context_tokens = format.RenderPrefix(context_system_prompt);
   Chain chain(plan.context_tokens);
-  const auto add = [&](BlockKind kind, const std::string& memory_id, std::vector<int32_t> tokens) {
+  kvcache::BlockAttributes chain_attributes;  // what all later blocks take over
+  const auto add = [&](BlockKind kind, const std::string& memory_id, std::vector<int32_t> tokens,
+                       const MemoryAttributes& attributes) {
+    if (!attributes.user_id.empty()) chain_attributes.user_id = attributes.user_id;
+    chain_attributes.expire_time = std::min(chain_attributes.expire_time, attributes.expire_time);
     PlannedBlock block{.kind = kind,
                        .identity = {.tenant_id = tenant_id,
                                     .memory_id = memory_id,
@@ -55,18 +60,21 @@ PackPlan PlanPack(const model::ChatFormat& format, const std::string& tenant_id,
                                     .model_fingerprint = model_fingerprint,
                                     .chain_hash = chain.Hash()},
                        .chain_memory_ids = chain.memory_ids(),
+                       .attributes = chain_attributes,
                        .tokens = std::move(tokens),
                        .start = plan.n_tokens};
+    block.attributes.pinned = attributes.pinned;
+    block.attributes.priority = attributes.priority;
     if (kind == BlockKind::kMemory) block.chain_memory_ids.push_back(memory_id);
     chain.Add(block);
     plan.n_tokens += static_cast<int>(block.tokens.size());
     plan.blocks.push_back(std::move(block));
   };
-  add(BlockKind::kHeader, "", format.PackHeader());
+  add(BlockKind::kHeader, "", format.PackHeader(), {});
   for (const PackMemoryText& memory : memories) {
-    add(BlockKind::kMemory, memory.memory_id, format.PackLine(memory.text));
+    add(BlockKind::kMemory, memory.memory_id, format.PackLine(memory.text), memory.attributes);
   }
-  add(BlockKind::kFooter, "", format.PackFooter());
+  add(BlockKind::kFooter, "", format.PackFooter(), {});
   return plan;
 }
 

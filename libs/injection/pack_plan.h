@@ -10,7 +10,9 @@
 #include <string>
 #include <vector>
 
+#include "libs/injection/memory_attributes.h"
 #include "libs/kvcache/block.h"
+#include "libs/kvcache/kv_tier.h"
 #include "libs/model/chat_format.h"
 
 namespace dki::injection {
@@ -18,6 +20,7 @@ namespace dki::injection {
 struct PackMemoryText {
   std::string memory_id;
   std::string text;
+  MemoryAttributes attributes = {};
 };
 
 enum class BlockKind { kHeader, kMemory, kFooter };
@@ -26,6 +29,7 @@ struct PlannedBlock {
   BlockKind kind = BlockKind::kMemory;
   kvcache::BlockIdentity identity;
   std::vector<std::string> chain_memory_ids;
+  kvcache::BlockAttributes attributes;
   std::vector<int32_t> tokens;
   int start = 0;  // index of its first token within the pack
 };

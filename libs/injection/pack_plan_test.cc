@@ -52,6 +52,23 @@ TEST(PlanPackTest, ABlockNamesTheMemoriesOfItsChain) {
   EXPECT_THAT(plan.blocks[3].chain_memory_ids, ElementsAre("m1", "m2"));
 }
 
+TEST(PlanPackTest, ABlockIsKeptAsItsChainAsks) {
+  const absl::Time soon = absl::FromUnixSeconds(100), later = absl::FromUnixSeconds(200);
+  const PackPlan plan = Plan({{"m1", "tea", {.priority = 3, .expire_time = later}},
+                              {"m2", "no", {.user_id = "ann", .pinned = true, .expire_time = soon}},
+                              {"m3", "yes", {.priority = -2, .expire_time = later}}});
+  EXPECT_EQ(plan.blocks[0].attributes, kvcache::BlockAttributes());
+  EXPECT_EQ(plan.blocks[1].attributes,
+            (kvcache::BlockAttributes{.user_id = "", .priority = 3, .expire_time = later}));
+  EXPECT_EQ(plan.blocks[2].attributes,
+            (kvcache::BlockAttributes{.user_id = "ann", .pinned = true, .expire_time = soon}));
+  // Their K/V has seen ann's memory.
+  EXPECT_EQ(plan.blocks[3].attributes,
+            (kvcache::BlockAttributes{.user_id = "ann", .priority = -2, .expire_time = soon}));
+  EXPECT_EQ(plan.blocks[4].attributes,
+            (kvcache::BlockAttributes{.user_id = "ann", .expire_time = soon}));
+}
+
 TEST(PlanPackTest, AppendingAMemoryKeepsTheBlocksInFrontOfIt) {
   const auto one = Keys(Plan({{"m1", "tea"}}));
   const auto two = Keys(Plan({{"m1", "tea"}, {"m2", "no"}}));

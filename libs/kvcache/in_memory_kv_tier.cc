@@ -25,6 +25,12 @@ std::optional<TierHit> InMemoryKvTier::Get(const BlockIdentity& identity) {
       ++stats_.misses;
       return std::nullopt;
     }
+    if (budget_.IsExpired(key)) {
+      Drop(key);
+      ++stats_.expired;
+      ++stats_.misses;
+      return std::nullopt;
+    }
     block = found->second;
     budget_.Touch(key);
   }
@@ -42,6 +48,14 @@ std::optional<TierHit> InMemoryKvTier::Get(const BlockIdentity& identity) {
   return std::nullopt;
 }
 
+std::optional<TierPlace> InMemoryKvTier::Find(const BlockIdentity& identity) const {
+  const std::string key = BlockKey(identity);
+  MutexLock lock(&mutex_);
+  const std::optional<int64_t> size = budget_.SizeOf(key);
+  if (!size || budget_.IsExpired(key)) return std::nullopt;
+  return TierPlace{TierName::kRam, *size};
+}
+
 void InMemoryKvTier::Put(const StoredBlock& block) {
   const int64_t size = SizeOf(block);
   const std::string key = BlockKey(block.identity);
@@ -53,7 +67,11 @@ void InMemoryKvTier::Put(const StoredBlock& block) {
     ++stats_.evicted;
     Drop(*victim);
   }
-  budget_.Add(key, tenant, {.size_bytes = size, .recompute_seconds = block.recompute_seconds});
+  budget_.Add(key, tenant,
+              {.size_bytes = size,
+               .recompute_seconds = block.recompute_seconds,
+               .priority = block.attributes.priority},
+              {.pinned = block.attributes.pinned, .expire_time = block.attributes.expire_time});
   blocks_[key] = block;
   keys_of_[{tenant, ""}].insert(key);
   for (const std::string& id : block.chain_memory_ids) keys_of_[{tenant, id}].insert(key);
@@ -84,11 +102,44 @@ absl::Status InMemoryKvTier::Erase(const std::string& tenant_id, const std::stri
   return absl::OkStatus();
 }
 
+int64_t InMemoryKvTier::DropExpired() {
+  MutexLock lock(&mutex_);
+  const std::vector<std::string> expired = budget_.Expired();
+  for (const std::string& key : expired) Drop(key);
+  stats_.expired += static_cast<int64_t>(expired.size());
+  return static_cast<int64_t>(expired.size());
+}
+
+std::vector<BlockInfo> InMemoryKvTier::List(const std::string& tenant_id,
+                                            const std::string& memory_id) const {
+  std::vector<BlockInfo> blocks;
+  MutexLock lock(&mutex_);
+  const auto owned = keys_of_.find({tenant_id, memory_id});
+  if (owned == keys_of_.end()) return blocks;
+  for (const std::string& key : owned->second) {
+    const StoredBlock& block = blocks_.at(key);
+    const std::optional<TierBudget::EntryInfo> entry = budget_.InfoOf(key);
+    if (!entry) continue;
+    blocks.push_back({.identity = block.identity,
+                      .chain_memory_ids = block.chain_memory_ids,
+                      .tier = TierName::kRam,
+                      .n_tokens = block.n_tokens,
+                      .bytes = entry->size_bytes,
+                      .hits = entry->hits,
+                      .added = entry->added,
+                      .attributes = block.attributes,
+                      .pinned = entry->pinned});
+  }
+  return blocks;
+}
+
 TierStats InMemoryKvTier::Stats() const {
   MutexLock lock(&mutex_);
   TierStats stats = stats_;
   stats.bytes = budget_.bytes();
   stats.blocks = budget_.size();
+  stats.pinned_bytes = budget_.pinned_bytes();
+  stats.pins_refused = budget_.pins_refused();
   return stats;
 }
 

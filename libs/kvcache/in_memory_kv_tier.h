@@ -22,9 +22,13 @@ class InMemoryKvTier : public KvTier {
       : shape_(shape), budget_(std::move(budget)) {}
 
   std::optional<TierHit> Get(const BlockIdentity& identity) override;
+  std::optional<TierPlace> Find(const BlockIdentity& identity) const override;
   void Put(const StoredBlock& block) override;
   absl::Status Erase(const std::string& tenant_id, const std::string& memory_id) override;
   TierStats Stats() const override;
+  int64_t DropExpired() override;
+  std::vector<BlockInfo> List(const std::string& tenant_id,
+                              const std::string& memory_id) const override;
 
  private:
   // Tenant and memory; with an empty memory, all of the tenant's blocks.

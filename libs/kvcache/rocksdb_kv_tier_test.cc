@@ -103,6 +103,22 @@ TEST_F(RocksDbKvTierTest, BlocksAndTheirAccountsOutliveTheProcess) {
   EXPECT_TRUE(tier->Get(first.identity));
 }
 
+TEST_F(RocksDbKvTierTest, PinsAndExpiriesOutliveTheProcess) {
+  StoredBlock pinned = Stored({}), gone = Stored({.variant = 1});
+  pinned.attributes.pinned = true;
+  gone.attributes.expire_time = absl::FromUnixSeconds(1);
+  {
+    const auto tier = Open();
+    tier->Put(pinned);
+    tier->Put(gone);
+  }
+  const auto tier = Open();
+  EXPECT_GT(tier->Stats().pinned_bytes, 0);
+  EXPECT_FALSE(tier->Find(gone.identity));
+  EXPECT_EQ(tier->DropExpired(), 1);
+  EXPECT_EQ(tier->List("tenant", "").size(), 1u);
+}
+
 TEST_F(RocksDbKvTierTest, ErasuresOutliveACrash) {
   const StoredBlock block = Stored({});
   testing::TempDir copy;

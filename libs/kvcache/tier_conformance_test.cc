@@ -82,6 +82,51 @@ TEST_P(TierConformanceTest, GivesBackWhatWasPut) {
   EXPECT_EQ(tier->Stats().misses, 1);
 }
 
+TEST_P(TierConformanceTest, AttributesComeBackAndAreListed) {
+  KvTier* tier = Build(kAmple);
+  StoredBlock block = Stored({.memory_id = "m2", .chain = {"m1", "m2"}});
+  block.n_tokens = 3;
+  block.attributes = {.user_id = "ann",
+                      .pinned = true,
+                      .priority = -7,
+                      .expire_time = absl::FromUnixSeconds(4'000'000'000)};
+  EXPECT_FALSE(tier->Find(block.identity));
+  tier->Put(block);
+  ASSERT_TRUE(tier->Find(block.identity));
+  EXPECT_GE(tier->Find(block.identity)->bytes, static_cast<int64_t>(block.bytes->size()));
+  EXPECT_EQ(tier->Get(block.identity)->block.attributes, block.attributes);
+  EXPECT_GE(tier->Stats().pinned_bytes, static_cast<int64_t>(block.bytes->size()));
+  for (const char* memory_id : {"", "m1", "m2"}) {
+    const std::vector<BlockInfo> listed = tier->List("tenant", memory_id);
+    ASSERT_EQ(listed.size(), static_cast<size_t>(GetParam().n_levels)) << memory_id;
+    for (const BlockInfo& info : listed) {
+      EXPECT_EQ(info.identity, block.identity);
+      EXPECT_EQ(info.chain_memory_ids, block.chain_memory_ids);
+      EXPECT_EQ(info.n_tokens, 3);
+      EXPECT_EQ(info.attributes, block.attributes);
+      EXPECT_TRUE(info.pinned);
+    }
+    EXPECT_EQ(listed[0].hits, 1) << "of the fastest";
+  }
+  EXPECT_TRUE(tier->List("tenant", "m3").empty());
+  EXPECT_TRUE(tier->List("other", "").empty());
+}
+
+TEST_P(TierConformanceTest, WhatHasExpiredIsNotServedAndSwept) {
+  KvTier* tier = Build(kAmple);
+  StoredBlock gone = Stored({.variant = 1}), swept = Stored({.variant = 2}), stays = Stored({});
+  gone.attributes.expire_time = swept.attributes.expire_time = absl::FromUnixSeconds(1);
+  stays.attributes.expire_time = absl::FromUnixSeconds(4'000'000'000);
+  for (const StoredBlock* block : {&gone, &swept, &stays}) tier->Put(*block);
+  EXPECT_FALSE(tier->Find(gone.identity));
+  EXPECT_FALSE(tier->Get(gone.identity));
+  EXPECT_EQ(tier->DropExpired(), GetParam().n_levels);
+  EXPECT_EQ(tier->DropExpired(), 0);
+  EXPECT_EQ(tier->Stats().blocks, GetParam().n_levels);
+  EXPECT_EQ(tier->Stats().expired, 2 * GetParam().n_levels);
+  EXPECT_TRUE(tier->Get(stays.identity));
+}
+
 TEST_P(TierConformanceTest, ServesABlockOnlyAsWhatItIs) {
   KvTier* tier = Build(kAmple);
   const StoredBlock block = Stored({});

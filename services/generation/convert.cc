@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/generation/convert.h"
 
+#include "libs/clients/memory_attributes.h"
+
 namespace dki::generation {
 namespace {
 
@@ -16,7 +18,8 @@ std::vector<engine::Memory> ToMemories(const Memories& protos) {
                         .text = proto.text(),
                         .alpha_read = proto.alpha_read(),
                         .alpha_answer = proto.alpha_answer(),
-                        .rank = proto.rank()});
+                        .rank = proto.rank(),
+                        .attributes = clients::ToAttributes(proto.attributes())});
   }
   return memories;
 }
@@ -60,11 +63,34 @@ void ToProto(const engine::Usage& usage, audit::v1::Usage* proto) {
   proto->set_completion_tokens(usage.completion_tokens);
 }
 
+void ToProto(const engine::LoadChoice& choice, common::v1::LoadChoice* proto) {
+  switch (choice.path) {
+    case engine::LoadChoice::Path::kNone:
+      break;
+    case engine::LoadChoice::Path::kLoad:
+      proto->set_path(common::v1::LoadChoice::PATH_LOAD);
+      break;
+    case engine::LoadChoice::Path::kRecompute:
+      proto->set_path(common::v1::LoadChoice::PATH_RECOMPUTE);
+      break;
+    case engine::LoadChoice::Path::kExplore:
+      proto->set_path(common::v1::LoadChoice::PATH_EXPLORE);
+      break;
+  }
+  if (choice.load_estimate_us >= 0) proto->set_load_estimate_us(choice.load_estimate_us);
+  if (choice.recompute_estimate_us >= 0) {
+    proto->set_recompute_estimate_us(choice.recompute_estimate_us);
+  }
+}
+
 void ToProto(const engine::MemoryOutcome& outcome, audit::v1::MemoryOutcome* proto) {
   proto->set_memory_id(outcome.memory_id);
   proto->set_n_tokens(outcome.n_tokens);
   proto->set_tier(ToProtoTier(outcome.tier));
   proto->set_load_us(outcome.load_us);
+  if (outcome.choice.path != engine::LoadChoice::Path::kNone) {
+    ToProto(outcome.choice, proto->mutable_choice());
+  }
   proto->set_attention_share(outcome.attention_share);
   proto->set_attention_share_unbiased(outcome.attention_share_unbiased);
   proto->set_dropped(outcome.dropped);
@@ -156,6 +182,28 @@ void ToProto(const engine::ScoreResult& scores, v1::ScoreResponse* proto) {
   for (const engine::MemoryOutcome& outcome : scores.memories) {
     ToProto(outcome, proto->add_memories());
   }
+}
+
+engine::LoadChoice ToChoice(const common::v1::LoadChoice& proto) {
+  engine::LoadChoice choice;
+  switch (proto.path()) {
+    case common::v1::LoadChoice::PATH_LOAD:
+      choice.path = engine::LoadChoice::Path::kLoad;
+      break;
+    case common::v1::LoadChoice::PATH_RECOMPUTE:
+      choice.path = engine::LoadChoice::Path::kRecompute;
+      break;
+    case common::v1::LoadChoice::PATH_EXPLORE:
+      choice.path = engine::LoadChoice::Path::kExplore;
+      break;
+    default:
+      break;
+  }
+  if (proto.has_load_estimate_us()) choice.load_estimate_us = proto.load_estimate_us();
+  if (proto.has_recompute_estimate_us()) {
+    choice.recompute_estimate_us = proto.recompute_estimate_us();
+  }
+  return choice;
 }
 
 engine::Tier ToTier(common::v1::Tier tier) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string>
 
+#include "libs/clients/memory_attributes.h"
 #include "libs/rpc/call.h"
 #include "libs/rpc/client.h"
 #include "services/generation/convert.h"
@@ -70,7 +71,8 @@ class BlockAssembler {
         block->kv.size() != static_cast<int>(planned.tokens.size())) {
       return DataLoss("block %d has other tokens than planned", blocks_.size());
     }
-    blocks_.push_back({*std::move(block), ToTier(start_.tier()), start_.load_us()});
+    blocks_.push_back(
+        {*std::move(block), ToTier(start_.tier()), start_.load_us(), ToChoice(start_.choice())});
     return absl::OkStatus();
   }
 
@@ -98,6 +100,7 @@ absl::StatusOr<std::vector<engine::LoadedBlock>> KvPackSource::Load(
     kv::v1::PackMemory* sent = proto.mutable_pack()->add_memories();
     sent->set_memory_id(memory.memory_id);
     sent->set_text(memory.text);
+    *sent->mutable_attributes() = clients::ToProto(memory.attributes);
   }
   if (!plan.blocks.empty()) {
     proto.set_model_fingerprint(plan.blocks.front().identity.model_fingerprint);

@@ -13,6 +13,7 @@
 
 #include "dki/kv/v1/kv_service.grpc.pb.h"
 #include "libs/base/check.h"
+#include "libs/base/mutex.h"
 #include "libs/engine/loaded_model.h"
 #include "libs/injection/compute_pack.h"
 #include "libs/injection/pack_plan.h"
@@ -49,12 +50,20 @@ class TestKvService final : public kv::v1::KvService::Service {
   std::atomic<bool> hang = false;
   // Of the last call.
   std::atomic<std::chrono::system_clock::time_point> deadline;
+  kv::v1::GetPackRequest last_request() {
+    MutexLock lock(&mutex_);
+    return last_request_;
+  }
   // Leaves the last block out.
   std::atomic<bool> stop_early = false;
 
   grpc::Status GetPack(grpc::ServerContext* context, const kv::v1::GetPackRequest* request,
                        grpc::ServerWriter<kv::v1::GetPackResponse>* writer) override {
     deadline = context->deadline();
+    {
+      MutexLock lock(&mutex_);
+      last_request_ = *request;
+    }
     while (hang && !context->IsCancelled()) std::this_thread::yield();
     std::vector<injection::PackMemoryText> memories;
     for (const kv::v1::PackMemory& memory : request->pack().memories()) {
@@ -71,6 +80,9 @@ class TestKvService final : public kv::v1::KvService::Service {
       kv::v1::GetPackResponse start;
       start.mutable_start()->set_tier(common::v1::TIER_RAM);
       start.mutable_start()->set_load_us(7);
+      start.mutable_start()->mutable_choice()->set_path(common::v1::LoadChoice::PATH_LOAD);
+      start.mutable_start()->mutable_choice()->set_load_estimate_us(5);
+      start.mutable_start()->mutable_choice()->set_recompute_estimate_us(5000);
       writer->Write(start);
       for (size_t at = 0; at < bytes.size(); at += kChunkBytes) {
         kv::v1::GetPackResponse chunk;
@@ -85,6 +97,8 @@ class TestKvService final : public kv::v1::KvService::Service {
   static constexpr size_t kChunkBytes = 1000;
   engine::LoadedModel* const model_;
   const std::string tenant_id_;
+  Mutex mutex_;
+  kv::v1::GetPackRequest last_request_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace dki::generation

@@ -31,6 +31,7 @@ config::v1::KvServer DefaultConfig() {
   config.set_eviction("greedy_dual");
   config.set_ram_bytes_per_tenant(0);
   config.set_disk_bytes_per_tenant(0);
+  config.set_always_load(false);
   return config;
 }
 
@@ -59,7 +60,8 @@ absl::StatusOr<Settings> ReadConfig(const config::v1::KvServer& config) {
                   .disk_path = config.disk_path(),
                   .disk = {.bytes = config.disk_bytes(),
                            .bytes_per_tenant = config.disk_bytes_per_tenant(),
-                           .policy = *policy}};
+                           .policy = *policy},
+                  .always_load = config.always_load()};
 }
 
 }  // namespace dki::kv

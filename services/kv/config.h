@@ -18,6 +18,7 @@ struct Settings {
   kvcache::TierBudget::Options ram;
   std::string disk_path;  // empty: no disk tier
   kvcache::TierBudget::Options disk;
+  bool always_load = false;  // no choice between load and recompute
 };
 
 config::v1::KvServer DefaultConfig();

@@ -9,6 +9,13 @@ namespace dki::kv {
 namespace {
 
 constexpr size_t kChunkBytes = 1 << 20;
+constexpr size_t kMaxPrefetchIdBytes = 256;
+
+absl::Status CheckPrefetchId(const std::string& id, size_t min) {
+  if (id.size() >= min && id.size() <= kMaxPrefetchIdBytes) return absl::OkStatus();
+  return InvalidArgument("prefetch_id: has %d bytes, must have %d to %d", id.size(), min,
+                         kMaxPrefetchIdBytes);
+}
 
 v1::GetPackResponse::BlockStart::Kind ToProto(injection::BlockKind kind) {
   switch (kind) {
@@ -34,6 +41,25 @@ common::v1::Tier ToProto(BlockOrigin origin) {
   return common::v1::TIER_UNSPECIFIED;
 }
 
+// Unset where no tier had it, so that there was nothing to choose.
+void SetChoice(const LoadedBlock& block, v1::GetPackResponse::BlockStart* start) {
+  if (!block.had_choice) return;
+  const kvcache::PathChoice& choice = block.choice;
+  common::v1::LoadChoice* proto = start->mutable_choice();
+  if (choice.path == kvcache::LoadPath::kRecompute) {
+    proto->set_path(common::v1::LoadChoice::PATH_RECOMPUTE);
+  } else {
+    proto->set_path(choice.explores ? common::v1::LoadChoice::PATH_EXPLORE
+                                    : common::v1::LoadChoice::PATH_LOAD);
+  }
+  if (choice.load_estimate >= absl::ZeroDuration()) {
+    proto->set_load_estimate_us(absl::ToInt64Microseconds(choice.load_estimate));
+  }
+  if (choice.recompute_estimate >= absl::ZeroDuration()) {
+    proto->set_recompute_estimate_us(absl::ToInt64Microseconds(choice.recompute_estimate));
+  }
+}
+
 absl::Status StillWanted(const rpc::Call& call) {
   if (call.IsCancelled()) return Cancelled("the caller is gone");
   if (std::chrono::system_clock::now() > call.deadline()) {
@@ -53,6 +79,7 @@ absl::Status Send(const injection::PlannedBlock& planned, const LoadedBlock& blo
   start->set_tier(ToProto(block.origin));
   start->set_load_us(absl::ToInt64Microseconds(block.load_time));
   start->set_n_bytes(static_cast<int64_t>(bytes.size()));
+  SetChoice(block, start);
   bool open = writer->Write(response);
   for (size_t at = 0; open && at < bytes.size(); at += kChunkBytes) {
     response.set_chunk(bytes.data() + at, std::min(kChunkBytes, bytes.size() - at));
@@ -75,12 +102,17 @@ absl::StatusOr<const KvService::Parts*> KvService::Ready() const {
   return &parts_;
 }
 
-absl::StatusOr<PackRequest> KvService::ReadRequest(const rpc::Call& call, const v1::PackSpec& pack,
-                                                   const std::string& model_fingerprint) const {
+absl::StatusOr<const KvService::Parts*> KvService::ReadyFor(const rpc::Call& call) const {
   DKI_ASSIGN_OR_RETURN(const Parts* const parts, Ready());
   if (call.caller().tenant_id.empty()) {
     return PermissionDenied("the call must be made on behalf of a tenant");
   }
+  return parts;
+}
+
+absl::StatusOr<PackRequest> KvService::ReadRequest(const rpc::Call& call, const v1::PackSpec& pack,
+                                                   const std::string& model_fingerprint) const {
+  DKI_ASSIGN_OR_RETURN(const Parts* const parts, ReadyFor(call));
   if (model_fingerprint != parts->model_fingerprint) {
     return FailedPrecondition("model_fingerprint: %s, this worker's model is %s",
                               model_fingerprint.substr(0, 64), parts->model_fingerprint);
@@ -105,12 +137,26 @@ grpc::Status KvService::GetPack(grpc::ServerContext* context, const v1::GetPackR
 
 grpc::Status KvService::Prefetch(grpc::ServerContext* context, const v1::PrefetchRequest* request,
                                  v1::PrefetchResponse* response) {
-  return rpc::Handle(*runtime_, context, "Prefetch", rpc::Requirement::ClusterOnly(),
+  return rpc::Handle(
+      *runtime_, context, "Prefetch", rpc::Requirement::ClusterOnly(),
+      [&](const rpc::Call& call) -> absl::Status {
+        DKI_ASSIGN_OR_RETURN(PackRequest pack,
+                             ReadRequest(call, request->pack(), request->model_fingerprint()));
+        DKI_RETURN_IF_ERROR(CheckPrefetchId(request->prefetch_id(), 0));
+        response->set_accepted(parts_.prefetcher->Offer(std::move(pack), request->prefetch_id()));
+        return absl::OkStatus();
+      });
+}
+
+grpc::Status KvService::CancelPrefetch(grpc::ServerContext* context,
+                                       const v1::CancelPrefetchRequest* request,
+                                       v1::CancelPrefetchResponse* response) {
+  return rpc::Handle(*runtime_, context, "CancelPrefetch", rpc::Requirement::ClusterOnly(),
                      [&](const rpc::Call& call) -> absl::Status {
-                       DKI_ASSIGN_OR_RETURN(
-                           PackRequest pack,
-                           ReadRequest(call, request->pack(), request->model_fingerprint()));
-                       response->set_accepted(parts_.prefetcher->Offer(std::move(pack)));
+                       DKI_ASSIGN_OR_RETURN(const Parts* const parts, Ready());
+                       DKI_RETURN_IF_ERROR(CheckPrefetchId(request->prefetch_id(), 1));
+                       response->set_found(parts->prefetcher->Cancel(call.caller().tenant_id,
+                                                                     request->prefetch_id()));
                        return absl::OkStatus();
                      });
 }
@@ -118,7 +164,7 @@ grpc::Status KvService::Prefetch(grpc::ServerContext* context, const v1::Prefetc
 grpc::Status KvService::GetStats(grpc::ServerContext* context, const v1::GetStatsRequest*,
                                  v1::GetStatsResponse* response) {
   return rpc::Handle(*runtime_, context, "GetStats", rpc::Requirement::ClusterOnly(),
-                     [&](const rpc::Call&) -> absl::Status {
+                     [&](const rpc::Call& call) -> absl::Status {
                        DKI_ASSIGN_OR_RETURN(const Parts* const parts, Ready());
                        const kvcache::TierStats ram = parts->ram->Stats();
                        const kvcache::TierStats disk =
@@ -131,7 +177,38 @@ grpc::Status KvService::GetStats(grpc::ServerContext* context, const v1::GetStat
                        response->set_computed(parts->loader->n_computed());
                        response->set_corrupt(ram.corrupt + disk.corrupt);
                        response->set_model_fingerprint(parts->model_fingerprint);
+                       parts->operators->AddStats(call.caller().tenant_id, response);
                        return absl::OkStatus();
+                     });
+}
+
+grpc::Status KvService::ListBlocks(grpc::ServerContext* context,
+                                   const v1::ListBlocksRequest* request,
+                                   v1::ListBlocksResponse* response) {
+  return rpc::Handle(*runtime_, context, "ListBlocks", rpc::Requirement::ClusterOnly(),
+                     [&](const rpc::Call& call) -> absl::Status {
+                       DKI_ASSIGN_OR_RETURN(const Parts* const parts, ReadyFor(call));
+                       return parts->operators->List(call.caller().tenant_id, *request, response);
+                     });
+}
+
+grpc::Status KvService::VerifyBlocks(grpc::ServerContext* context, const v1::VerifyBlocksRequest*,
+                                     v1::VerifyBlocksResponse* response) {
+  return rpc::Handle(*runtime_, context, "VerifyBlocks", rpc::Requirement::ClusterOnly(),
+                     [&](const rpc::Call& call) -> absl::Status {
+                       DKI_ASSIGN_OR_RETURN(const Parts* const parts, ReadyFor(call));
+                       return parts->operators->Verify(
+                           call.caller().tenant_id, [&] { return StillWanted(call); }, response);
+                     });
+}
+
+grpc::Status KvService::EvictBlocks(grpc::ServerContext* context,
+                                    const v1::EvictBlocksRequest* request,
+                                    v1::EvictBlocksResponse* response) {
+  return rpc::Handle(*runtime_, context, "EvictBlocks", rpc::Requirement::ClusterOnly(),
+                     [&](const rpc::Call& call) -> absl::Status {
+                       DKI_ASSIGN_OR_RETURN(const Parts* const parts, ReadyFor(call));
+                       return parts->operators->Evict(call.caller().tenant_id, *request, response);
                      });
 }
 

@@ -11,6 +11,7 @@
 #include "libs/kvcache/kv_tier.h"
 #include "libs/rpc/call.h"
 #include "libs/rpc/service_runtime.h"
+#include "services/kv/operator_api.h"
 #include "services/kv/pack_loader.h"
 #include "services/kv/prefetcher.h"
 
@@ -24,6 +25,7 @@ class KvService final : public v1::KvService::Service {
     Prefetcher* prefetcher = nullptr;
     const kvcache::KvTier* ram = nullptr;
     const kvcache::KvTier* disk = nullptr;  // null: none
+    const OperatorApi* operators = nullptr;
   };
   explicit KvService(rpc::ServiceRuntime* runtime) : runtime_(runtime) {}
 
@@ -34,11 +36,22 @@ class KvService final : public v1::KvService::Service {
                        grpc::ServerWriter<v1::GetPackResponse>* writer) override;
   grpc::Status Prefetch(grpc::ServerContext* context, const v1::PrefetchRequest* request,
                         v1::PrefetchResponse* response) override;
+  grpc::Status CancelPrefetch(grpc::ServerContext* context,
+                              const v1::CancelPrefetchRequest* request,
+                              v1::CancelPrefetchResponse* response) override;
   grpc::Status GetStats(grpc::ServerContext* context, const v1::GetStatsRequest* request,
                         v1::GetStatsResponse* response) override;
+  grpc::Status ListBlocks(grpc::ServerContext* context, const v1::ListBlocksRequest* request,
+                          v1::ListBlocksResponse* response) override;
+  grpc::Status VerifyBlocks(grpc::ServerContext* context, const v1::VerifyBlocksRequest* request,
+                            v1::VerifyBlocksResponse* response) override;
+  grpc::Status EvictBlocks(grpc::ServerContext* context, const v1::EvictBlocksRequest* request,
+                           v1::EvictBlocksResponse* response) override;
 
  private:
   absl::StatusOr<const Parts*> Ready() const;
+  // Ready, and called on behalf of a tenant.
+  absl::StatusOr<const Parts*> ReadyFor(const rpc::Call& call) const;
   // What both calls begin with.
   absl::StatusOr<PackRequest> ReadRequest(const rpc::Call& call, const v1::PackSpec& pack,
                                           const std::string& model_fingerprint) const;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/kv/server.h"
 
+#include <chrono>
 #include <utility>
 
 #include "libs/clients/feed_follower.h"
@@ -13,8 +14,10 @@
 #include "libs/telemetry/log.h"
 #include "services/kv/erasure_consumer.h"
 #include "services/kv/kv_service.h"
+#include "services/kv/operator_api.h"
 #include "services/kv/pack_loader.h"
 #include "services/kv/prefetcher.h"
+#include "services/kv/sweeper.h"
 #include "services/kv/tombstone_kv_tier.h"
 
 namespace dki::kv {
@@ -22,6 +25,7 @@ namespace {
 
 constexpr size_t kMaxTombstones = 65536;
 constexpr size_t kMaxWaitingPrefetches = 16;
+constexpr std::chrono::seconds kSweepPeriod{10};
 
 using memory::v1::MemoryStoreService;
 
@@ -43,31 +47,43 @@ class Graph {
         tier_(both_ == nullptr ? static_cast<kvcache::KvTier*>(&metered_ram_) : both_.get(),
               kMaxTombstones),
         loader_(model_.model.get(), model_.format.get(), &tier_, &runtime->metrics(),
-                PackLoader::Options()),
+                {.costs = settings.always_load ? nullptr : &costs_}),
         prefetcher_(&loader_, &runtime->metrics(), kMaxWaitingPrefetches),
+        sweeper_(&tier_, kSweepPeriod),
+        operators_(Operators()),
         erasures_(&tier_, disk_.get(), &runtime->metrics()),
         follower_(MemoryStoreService::NewStub(rpc::CreateChannel(settings.memory_store_address)),
                   &erasures_, runtime, ErasureConsumer::FollowerOptions(&runtime->metrics())) {}
 
   absl::Status Start() {
+    DKI_RETURN_IF_ERROR(loader_.WarmUp());
     prefetcher_.Start();
     DKI_RETURN_IF_ERROR(erasures_.ReadPositions());
     follower_.Start();
+    sweeper_.Start();
     return absl::OkStatus();
   }
   void Stop() {
     prefetcher_.Stop();
     follower_.Stop();
+    sweeper_.Stop();
   }
   KvService::Parts parts() {
     return {.model_fingerprint = model_.model->config().fingerprint,
             .loader = &loader_,
             .prefetcher = &prefetcher_,
             .ram = &ram_,
-            .disk = disk_.get()};
+            .disk = disk_.get(),
+            .operators = &operators_};
   }
 
  private:
+  OperatorApi::Parts Operators() {
+    OperatorApi::Parts parts{.serving = &tier_, .tiers = {{kvcache::TierName::kRam, &ram_}}};
+    if (disk_ != nullptr) parts.tiers.emplace_back(kvcache::TierName::kDisk, disk_.get());
+    return parts;
+  }
+
   engine::LoadedModel model_;
   kvcache::InMemoryKvTier ram_;
   kvcache::MetricsKvTier metered_ram_;
@@ -75,8 +91,11 @@ class Graph {
   std::unique_ptr<kvcache::MetricsKvTier> metered_disk_;
   std::unique_ptr<kvcache::ReadThroughKvTier> both_;
   TombstoneKvTier tier_;
+  kvcache::CostModel costs_;
   PackLoader loader_;
   Prefetcher prefetcher_;
+  Sweeper sweeper_;
+  OperatorApi operators_;
   ErasureConsumer erasures_;
   clients::FeedFollower follower_;
 };

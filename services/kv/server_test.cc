@@ -6,6 +6,7 @@
 #include <rocksdb/db.h>
 
 #include <cstdio>
+#include <set>
 #include <thread>
 
 #include "dki/kv/v1/kv_service.grpc.pb.h"
@@ -86,6 +87,8 @@ class KvServerTest : public ::testing::Test {
     config_.mutable_server()->set_metrics_listen("");
     config_.mutable_memory_store()->set_address(feed_.address());
     config_.mutable_runtime()->set_model(path);
+    // Whether a tiny model computes faster than this machine reads is not for these tests to know.
+    config_.set_always_load(true);
     config_.set_disk_path(folder_.File("blocks"));
     Start();
   }
@@ -193,6 +196,67 @@ TEST_F(KvServerTest, EachBlockSaysWhatItIs) {
     EXPECT_OK(kvcache::DecodeBlock(received.blocks[i], plan.blocks[i].identity,
                                    model_.model->kv_shape()));
   }
+}
+
+TEST_F(KvServerTest, OperatorsSeeVerifyAndEvictTheirTenantsBlocks) {
+  v1::GetPackRequest request = Request(2);
+  request.mutable_pack()->mutable_memories(1)->mutable_attributes()->set_pinned(true);
+  request.mutable_pack()->mutable_memories(1)->mutable_attributes()->set_priority(5);
+  ASSERT_OK(GetPack(request).status);
+  ASSERT_OK(GetPack(Request(1), "other").status);
+  const v1::GetStatsResponse stats = process_->Stats();
+  ASSERT_EQ(stats.tiers_size(), 2);
+  for (const v1::TierUsage& tier : stats.tiers()) {
+    EXPECT_EQ(tier.blocks(), 7);
+    EXPECT_EQ(tier.tenant_blocks(), 4) << "header, two memories, footer";
+    EXPECT_GT(tier.tenant_bytes(), 0);
+    EXPECT_LT(tier.tenant_bytes(), tier.bytes());
+    EXPECT_GT(tier.tenant_pinned_bytes(), 0);
+    EXPECT_LT(tier.tenant_pinned_bytes(), tier.tenant_bytes());
+  }
+
+  // Page by page, each block of each tier once.
+  std::set<std::pair<int, std::string>> seen;
+  v1::ListBlocksRequest list;
+  list.set_page_size(3);
+  do {
+    v1::ListBlocksResponse page;
+    ASSERT_OK(
+        rpc::FromGrpcStatus(process_->stub().ListBlocks(process_->Context().get(), list, &page)));
+    EXPECT_LE(page.blocks_size(), 3);
+    for (const v1::BlockEntry& block : page.blocks()) {
+      EXPECT_TRUE(seen.insert({block.tier(), block.key()}).second);
+      if (!block.memory_id().empty()) EXPECT_GT(block.n_tokens(), 0);
+      EXPECT_GT(block.bytes(), 0);
+      EXPECT_EQ(block.pinned(), block.memory_id() == "mem_1");
+      EXPECT_EQ(block.attributes().priority(), block.memory_id() == "mem_1" ? 5 : 0);
+    }
+    list.set_page_token(page.next_page_token());
+  } while (!list.page_token().empty());
+  EXPECT_EQ(seen.size(), 8u);
+
+  v1::VerifyBlocksResponse verified;
+  ASSERT_OK(
+      rpc::FromGrpcStatus(process_->stub().VerifyBlocks(process_->Context().get(), {}, &verified)));
+  EXPECT_EQ(verified.checked(), 8);
+  EXPECT_EQ(verified.n_damaged(), 0);
+
+  v1::EvictBlocksRequest evict;
+  v1::EvictBlocksResponse evicted;
+  EXPECT_EQ(process_->stub().EvictBlocks(process_->Context().get(), evict, &evicted).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  evict.set_memory_id("mem_1");
+  ASSERT_OK(rpc::FromGrpcStatus(
+      process_->stub().EvictBlocks(process_->Context().get(), evict, &evicted)));
+  EXPECT_EQ(evicted.blocks(), 4) << "its block and the footer, in two tiers";
+  EXPECT_THAT(GetPack(request).tiers,
+              ElementsAre(TIER_RAM, TIER_RAM, TIER_RECOMPUTED, TIER_RECOMPUTED));
+  evict.clear_memory_id();
+  evict.set_all(true);
+  ASSERT_OK(rpc::FromGrpcStatus(
+      process_->stub().EvictBlocks(process_->Context().get(), evict, &evicted)));
+  EXPECT_THAT(GetPack(request).tiers, Each(TIER_RECOMPUTED));
+  EXPECT_THAT(GetPack(Request(1), "other").tiers, Each(TIER_RAM)) << "another tenant's stay";
 }
 
 TEST_F(KvServerTest, LargeBlocksComeInPieces) {

@@ -13,6 +13,7 @@ void AddMemories(std::span<const Chosen> chosen,
     added->set_alpha_read(memory.alpha.read);
     added->set_alpha_answer(memory.alpha.answer);
     added->set_rank(memory.rank);
+    *added->mutable_attributes() = memory.attributes;
   }
 }
 
@@ -61,6 +62,7 @@ kv::v1::PackSpec PackToPrefetch(const generation::v1::Prompt& prompt) {
     kv::v1::PackMemory* added = pack.add_memories();
     added->set_memory_id(memory.memory_id());
     added->set_text(memory.text());
+    *added->mutable_attributes() = memory.attributes();
   }
   return pack;
 }

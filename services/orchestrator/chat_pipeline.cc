@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/orchestrator/chat_pipeline.h"
 
+#include <google/protobuf/util/message_differencer.h>
+
 #include <algorithm>
 #include <chrono>
 #include <utility>
@@ -41,6 +43,11 @@ bool SendText(std::string_view text, const EventSink& sink) {
 
 bool IsAnswered(const audit::v1::Decision& recorded) {
   return recorded.has_outcome() && recorded.outcome().status() == "ok";
+}
+
+// Of the prefetch of all candidates.
+std::string CandidatesId(const ChatTask& task) {
+  return task.decision_id + ":candidates";
 }
 
 std::vector<std::string> ChosenIds(const audit::v1::DecisionRecord& record) {
@@ -173,6 +180,15 @@ absl::StatusOr<Decided> ChatPipeline::Decide(const rpc::Call& call, const ChatTa
   decided.embedding_fingerprint = retrieved.embedding_fingerprint;
   decided.search_position = retrieved.position;
   const std::vector<Candidate*> current = InPackOrder(task.memory, decided.retrieved);
+  // Before anything is decided: their K/V is on its way meanwhile.
+  if (task.memory.mode == common::v1::MODE_INJECTED) {
+    const generation::v1::Prompt prompt =
+        AssemblePrompt(*parts_.config, task, model.default_system_prompt(),
+                       common::v1::MODE_INJECTED, AllAlike(current));
+    decided.prefetched = PackToPrefetch(prompt);
+    prefetcher_.Prefetch(call.caller().tenant_id, call.request_id(), model.fingerprint(),
+                         CandidatesId(task), decided.prefetched);
+  }
 
   const injection::Calibration* calibration = CalibrationFor(*parts_.config, model.fingerprint());
   // Weights that are given and a gate that is open leave nothing to find out.
@@ -223,11 +239,25 @@ absl::StatusOr<ChatPipeline::Plan> ChatPipeline::MakePlan(
   plan.decided.model_fingerprint = model.fingerprint();
   plan.request =
       AssembleRequest(*parts_.config, task, model.default_system_prompt(), plan.decided.chosen);
-  prefetcher_.Prefetch(call.caller().tenant_id, call.request_id(), model.fingerprint(),
-                       PackToPrefetch(plan.request.prompt()));
+  PrefetchChosen(call, task, model.fingerprint(), plan);
   if (!recorded) DKI_RETURN_IF_ERROR(Commit(call, task, &plan));
   timer->decide_us = timer->EndStep("decide");
   return plan;
+}
+
+// The pack that the answer needs, where it is another one than that of all candidates, whose blocks
+// behind the first difference nobody needs now.
+void ChatPipeline::PrefetchChosen(const rpc::Call& call, const ChatTask& task,
+                                  const std::string& model_fingerprint, const Plan& plan) const {
+  const std::string& tenant_id = call.caller().tenant_id;
+  kv::v1::PackSpec pack = PackToPrefetch(plan.request.prompt());
+  const kv::v1::PackSpec& before = plan.decided.prefetched;
+  if (google::protobuf::util::MessageDifferencer::Equals(pack, before)) return;
+  if (before.memories_size() > 0) {
+    prefetcher_.Cancel(tenant_id, call.request_id(), CandidatesId(task));
+  }
+  prefetcher_.Prefetch(tenant_id, call.request_id(), model_fingerprint, task.decision_id,
+                       std::move(pack));
 }
 
 absl::Status ChatPipeline::Commit(const rpc::Call& call, const ChatTask& task, Plan* plan) const {

@@ -62,6 +62,8 @@ class ChatPipeline {
                                  const generation::v1::GetModelResponse& model, Timer* timer) const;
   absl::StatusOr<Plan> MakePlan(const rpc::Call& call, const ChatTask& task,
                                 const std::optional<audit::v1::Decision>& recorded, Timer* timer);
+  void PrefetchChosen(const rpc::Call& call, const ChatTask& task,
+                      const std::string& model_fingerprint, const Plan& plan) const;
   absl::Status Commit(const rpc::Call& call, const ChatTask& task, Plan* plan) const;
   Answered Answer(const rpc::Call& call, const Plan& plan, const EventSink& sink, Timer* timer);
   absl::Status AppendTurn(const rpc::Call& call, const ChatTask& task,

@@ -115,6 +115,34 @@ grpc::Status DkiServiceRpc::VerifyAudit(grpc::ServerContext* context,
                 [&](const Call& call) { return parts_.decisions->Verify(call, response); });
 }
 
+grpc::Status DkiServiceRpc::GetKvStats(grpc::ServerContext* context,
+                                       const v1::GetKvStatsRequest* /*request*/,
+                                       v1::GetKvStatsResponse* response) {
+  return Handle(*parts_.runtime, context, "GetKvStats", Permission::kAdmin,
+                [&](const Call& call) { return parts_.kv->GetStats(call, response); });
+}
+
+grpc::Status DkiServiceRpc::ListKvBlocks(grpc::ServerContext* context,
+                                         const v1::ListKvBlocksRequest* request,
+                                         v1::ListKvBlocksResponse* response) {
+  return Handle(*parts_.runtime, context, "ListKvBlocks", Permission::kAdmin,
+                [&](const Call& call) { return parts_.kv->List(call, *request, response); });
+}
+
+grpc::Status DkiServiceRpc::VerifyKvBlocks(grpc::ServerContext* context,
+                                           const v1::VerifyKvBlocksRequest* /*request*/,
+                                           v1::VerifyKvBlocksResponse* response) {
+  return Handle(*parts_.runtime, context, "VerifyKvBlocks", Permission::kAdmin,
+                [&](const Call& call) { return parts_.kv->Verify(call, response); });
+}
+
+grpc::Status DkiServiceRpc::EvictKvBlocks(grpc::ServerContext* context,
+                                          const v1::EvictKvBlocksRequest* request,
+                                          v1::EvictKvBlocksResponse* response) {
+  return Handle(*parts_.runtime, context, "EvictKvBlocks", Permission::kAdmin,
+                [&](const Call& call) { return parts_.kv->Evict(call, *request, response); });
+}
+
 grpc::Status DkiServiceRpc::GetClusterStatus(grpc::ServerContext* context,
                                              const v1::GetClusterStatusRequest* /*request*/,
                                              v1::GetClusterStatusResponse* response) {

@@ -316,6 +316,21 @@ class FakeKv final : public kv::v1::KvService::Service {
     changed_.NotifyAll();
     return grpc::Status::OK;
   }
+  grpc::Status CancelPrefetch(grpc::ServerContext*, const kv::v1::CancelPrefetchRequest* request,
+                              kv::v1::CancelPrefetchResponse*) override {
+    MutexLock lock(&mutex_);
+    cancelled_.push_back(request->prefetch_id());
+    changed_.NotifyAll();
+    return grpc::Status::OK;
+  }
+  std::vector<std::string> WaitForCancelled(size_t n) {
+    const auto until = std::chrono::steady_clock::now() + kTestPatience;
+    MutexLock lock(&mutex_);
+    while (cancelled_.size() < n && std::chrono::steady_clock::now() < until) {
+      changed_.WaitFor(&mutex_, std::chrono::milliseconds(100));
+    }
+    return cancelled_;
+  }
   std::vector<kv::v1::PrefetchRequest> WaitForRequests(size_t n) {
     const auto until = std::chrono::steady_clock::now() + kTestPatience;
     MutexLock lock(&mutex_);
@@ -329,6 +344,7 @@ class FakeKv final : public kv::v1::KvService::Service {
   Mutex mutex_;
   CondVar changed_;
   std::vector<kv::v1::PrefetchRequest> requests_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> cancelled_ ABSL_GUARDED_BY(mutex_);
 };
 
 class FakeGeneration final : public generation::v1::GenerationService::Service {

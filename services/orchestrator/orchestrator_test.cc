@@ -166,10 +166,62 @@ TEST_F(OrchestratorTest, DecidesThenAnswersThenExplains) {
   EXPECT_EQ(prompt.injection().context_system_prompt(), "Model's default.");
   EXPECT_EQ(prompt.turn().content(), "Where does Ann live?");
   EXPECT_EQ(prompt.max_pack_tokens(), 1024);
+}
+
+TEST_F(OrchestratorTest, PrefetchesAllCandidatesThenWhatWasChosenAndCancelsTheRest) {
+  StartOrchestrator();
+  // Candidates of a request whose gate lets all of them pass are what it chooses.
+  v1::ChatRequest open = Question();
+  open.mutable_memory()->set_gate(false);
+  ASSERT_OK(Chat(open).status);
+  auto prefetched = kv_.WaitForRequests(1);
+  ASSERT_EQ(prefetched.size(), 1u);
+  EXPECT_EQ(prefetched[0].pack().memories_size(), 3);
+  EXPECT_EQ(prefetched[0].pack().memories(0).memory_id(), ids_[0]) << "in the order of the pack";
+  EXPECT_EQ(prefetched[0].model_fingerprint(), "model-1");
+
+  const Answer answer = Chat(Question());
+  ASSERT_OK(answer.status);
+  prefetched = kv_.WaitForRequests(3);
+  ASSERT_EQ(prefetched.size(), 3u);
+  // The calls are made in order, but may arrive in any.
+  if (prefetched[1].pack().memories_size() == 2) std::swap(prefetched[1], prefetched[2]);
+  EXPECT_EQ(prefetched[1].pack().memories_size(), 3);
+  EXPECT_EQ(prefetched[2].pack().memories_size(), 2) << "one is below the threshold";
+  EXPECT_EQ(prefetched[2].prefetch_id(), answer.decision.decision_id());
+  EXPECT_THAT(kv_.WaitForCancelled(1), ElementsAre(prefetched[1].prefetch_id()));
+
+  // Nothing passes: what was begun is cancelled, and no other pack is needed.
+  v1::ChatRequest strict = Question();
+  strict.mutable_memory()->set_threshold(0.99f);
+  ASSERT_OK(Chat(strict).status);
+  EXPECT_EQ(kv_.WaitForCancelled(2).size(), 2u);
+  EXPECT_EQ(kv_.WaitForRequests(4).size(), 4u);
+}
+
+TEST_F(OrchestratorTest, AttributesOfMemoriesGoAlongToGenerationAndKv) {
+  memory::v1::Memory memory;
+  memory.mutable_scope()->set_user_id("ann");
+  memory.set_text("Ann is at sea.");
+  memory.set_source_class(common::v1::SOURCE_CLASS_DOCUMENT);
+  memory.set_pinned(true);
+  memory.set_priority(9);
+  memory.mutable_expire_time()->set_seconds(4'000'000'000);
+  const std::string id = memories_.Add("acme", memory);
+  retrieval_.SetHits({{id, 0.9f}});
+  StartOrchestrator();
+  ASSERT_OK(Chat(Question()).status);
   const auto prefetched = kv_.WaitForRequests(1);
   ASSERT_EQ(prefetched.size(), 1u);
-  EXPECT_EQ(prefetched[0].pack().memories(0).memory_id(), ids_[0]);
-  EXPECT_EQ(prefetched[0].model_fingerprint(), "model-1");
+  for (const common::v1::MemoryAttributes& attributes :
+       {generation_.requests()[0].prompt().injection().memories(0).attributes(),
+        prefetched[0].pack().memories(0).attributes()}) {
+    EXPECT_EQ(attributes.user_id(), "ann");
+    EXPECT_EQ(attributes.source_class(), common::v1::SOURCE_CLASS_DOCUMENT);
+    EXPECT_TRUE(attributes.pinned());
+    EXPECT_EQ(attributes.priority(), 9);
+    EXPECT_EQ(attributes.expire_time().seconds(), 4'000'000'000);
+  }
 }
 
 TEST_F(OrchestratorTest, ModesShareRetrievalAndOrder) {

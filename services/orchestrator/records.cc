@@ -7,6 +7,7 @@
 
 #include "libs/base/sha256.h"
 #include "libs/base/strings.h"
+#include "libs/clients/memory_attributes.h"
 
 namespace dki::orchestrator {
 namespace {
@@ -148,6 +149,7 @@ absl::StatusOr<std::vector<Chosen>> RestoreChosen(const audit::v1::DecisionRecor
                       .cosine = memory.cosine(),
                       .text = found->second->text(),
                       .source_class = memory.source_class(),
+                      .attributes = clients::AttributesOf(*found->second),
                       .alpha = {memory.alpha_read(), memory.alpha_answer(), memory.capped()},
                       .rank = 0});
   }

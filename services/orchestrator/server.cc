@@ -55,6 +55,7 @@ class Orchestrator : public rpc::ServiceInstance {
             RealClock()),
         memories_(&upstreams_, &retriever_, &positions_),
         decisions_(&upstreams_, &retriever_),
+        kv_(&upstreams_),
         cluster_(std::move(cluster)) {}
   ~Orchestrator() override { runtime_.SetKeyVerifier(nullptr); }
 
@@ -71,6 +72,7 @@ class Orchestrator : public rpc::ServiceInstance {
                                                                     .chat = chat_.get(),
                                                                     .memories = &memories_,
                                                                     .decisions = &decisions_,
+                                                                    .kv = &kv_,
                                                                     .model = &model_,
                                                                     .cluster = cluster_});
     runtime_.SetKeyVerifier([this](const std::string& secret) { return keys_.Verify(secret); });
@@ -95,6 +97,7 @@ class Orchestrator : public rpc::ServiceInstance {
   KeyCache keys_;
   MemoryApi memories_;
   DecisionApi decisions_;
+  KvApi kv_;
   const std::vector<ClusterPart> cluster_;
   std::unique_ptr<AuditWriter> audit_;
   std::unique_ptr<ChatPipeline> chat_;

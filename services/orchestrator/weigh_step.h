@@ -22,6 +22,7 @@ struct Chosen {
   float cosine = 0.0f;
   std::string text;
   common::v1::SourceClass source_class = common::v1::SOURCE_CLASS_USER;
+  common::v1::MemoryAttributes attributes;
   injection::MemoryAlpha alpha;
   int rank = 0;  // 0 is the most relevant; ties go to the one that comes first in the pack
 };
@@ -39,6 +40,9 @@ std::vector<Chosen> ChooseMemories(const injection::AlphaPolicy& policy,
                                    const injection::Calibration* calibration,
                                    std::string_view message, const MemoryRules& rules,
                                    std::span<Candidate* const> in_pack_order);
+
+// All of `in_pack_order`, each at weight 1: what is probed, and prefetched before the gate decides.
+std::vector<Chosen> AllAlike(std::span<Candidate* const> in_pack_order);
 
 // 0 for the highest; ties keep their order.
 std::vector<int> RanksByScore(std::span<const double> scores);

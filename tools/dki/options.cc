@@ -13,6 +13,7 @@
 #include "tools/dki/eval_report_command.h"
 #include "tools/dki/eval_retrieve_command.h"
 #include "tools/dki/eval_seed_command.h"
+#include "tools/dki/kv_commands.h"
 #include "tools/dki/memory_commands.h"
 #include "tools/dki/tenant_commands.h"
 
@@ -35,6 +36,7 @@ class Declaration {
     Memory();
     Chat();
     Audit();
+    Kv();
     Tenants();
     Keys();
     Evaluation();
@@ -193,6 +195,30 @@ class Declaration {
         ->add_option("decision", *id, "dec_...")
         ->required();
     Command(group, "verify", "Recompute the whole chain", VerifyAudit);
+  }
+
+  void Kv() {
+    CLI::App* group =
+        Group(app_, "kv", "K/V tiers of the tenant: stats, ls, verify, pin, unpin, evict (admin)");
+    auto o = Own<KvOptions>();
+    Command(group, "stats", "Sizes, hits and losses of each tier", KvStats);
+    CLI::App* command = Command(group, "ls", "The blocks: memory, tokens, bytes, tier, age, hits",
+                                [o](Context& c) { return ListKvBlocks(c, *o); });
+    command->add_option("--memory", o->memory_id, "Only those that have seen this memory");
+    command->add_option("--limit", o->limit, "At most so many")->check(CLI::Range(1, 1000000));
+    Command(group, "verify", "Read every block and report damage", VerifyKvBlocks);
+    Command(group, "pin", "Keep a memory's blocks",
+            [o](Context& c) { return PinMemory(c, *o, true); })
+        ->add_option("memory", o->memory_id, "mem_...")
+        ->required();
+    Command(group, "unpin", "Let a memory's blocks be evicted",
+            [o](Context& c) { return PinMemory(c, *o, false); })
+        ->add_option("memory", o->memory_id, "mem_...")
+        ->required();
+    command = Command(group, "evict", "Drop a memory's blocks, or all",
+                      [o](Context& c) { return EvictKvBlocks(c, *o); });
+    command->add_option("memory", o->memory_id, "mem_...");
+    command->add_flag("--all", o->all, "Every block of the tenant");
   }
 
   void Tenants() {
