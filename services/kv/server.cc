@@ -60,7 +60,7 @@ class Graph {
     follower_.Stop();
   }
   KvService::Parts parts() {
-    return {.model_fingerprint = model_.model->config().fingerprint,
+    return {.model_fingerprint = model_.model->config().kv_fingerprint,
             .loader = &loader_,
             .prefetcher = &prefetcher_,
             .ram = &ram_,

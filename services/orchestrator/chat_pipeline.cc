@@ -223,7 +223,7 @@ absl::StatusOr<ChatPipeline::Plan> ChatPipeline::MakePlan(
   plan.decided.model_fingerprint = model.fingerprint();
   plan.request =
       AssembleRequest(*parts_.config, task, model.default_system_prompt(), plan.decided.chosen);
-  prefetcher_.Prefetch(call.caller().tenant_id, call.request_id(), model.fingerprint(),
+  prefetcher_.Prefetch(call.caller().tenant_id, call.request_id(), model.kv_fingerprint(),
                        PackToPrefetch(plan.request.prompt()));
   if (!recorded) DKI_RETURN_IF_ERROR(Commit(call, task, &plan));
   timer->decide_us = timer->EndStep("decide");

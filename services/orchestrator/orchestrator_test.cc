@@ -169,7 +169,7 @@ TEST_F(OrchestratorTest, DecidesThenAnswersThenExplains) {
   const auto prefetched = kv_.WaitForRequests(1);
   ASSERT_EQ(prefetched.size(), 1u);
   EXPECT_EQ(prefetched[0].pack().memories(0).memory_id(), ids_[0]);
-  EXPECT_EQ(prefetched[0].model_fingerprint(), "model-1");
+  EXPECT_EQ(prefetched[0].model_fingerprint(), "model-1-avx");
 }
 
 TEST_F(OrchestratorTest, ModesShareRetrievalAndOrder) {

@@ -20,8 +20,8 @@ struct PrefetchCall {
 }  // namespace
 
 void Prefetcher::Prefetch(const std::string& tenant_id, const std::string& request_id,
-                          const std::string& model_fingerprint, kv::v1::PackSpec pack) {
-  if (pack.memories().empty() || model_fingerprint.empty()) return;
+                          const std::string& kv_fingerprint, kv::v1::PackSpec pack) {
+  if (pack.memories().empty() || kv_fingerprint.empty()) return;
   auto* const async = upstreams_.kv->async();
   if (async == nullptr) return;
   if (running_->fetch_add(1) >= kMaxRunning) {
@@ -32,7 +32,7 @@ void Prefetcher::Prefetch(const std::string& tenant_id, const std::string& reque
   call->stub = upstreams_.kv;
   call->running = running_;
   call->context = upstreams_.DetachedContext(tenant_id, request_id, upstreams_.kv_timeout);
-  call->request.set_model_fingerprint(model_fingerprint);
+  call->request.set_model_fingerprint(kv_fingerprint);
   *call->request.mutable_pack() = std::move(pack);
   async->Prefetch(call->context.get(), &call->request, &call->response,
                   [call](const grpc::Status&) { call->running->fetch_sub(1); });

@@ -16,7 +16,7 @@ class Prefetcher {
   explicit Prefetcher(const Upstreams* upstreams) : upstreams_(*upstreams) {}
 
   void Prefetch(const std::string& tenant_id, const std::string& request_id,
-                const std::string& model_fingerprint, kv::v1::PackSpec pack);
+                const std::string& kv_fingerprint, kv::v1::PackSpec pack);
 
  private:
   const Upstreams& upstreams_;
