@@ -35,7 +35,7 @@ class PackCacheTest : public ::testing::Test {
   PackCacheTest() : loaded_(*LoadedModel::Load(testing::WriteTinyModel(folder_.path()), {})) {}
 
   injection::PackPlan Plan(const std::string& tenant, const std::string& text) const {
-    return injection::PlanPack(*loaded_.format, tenant, loaded_.model->config().fingerprint, "",
+    return injection::PlanPack(*loaded_.format, tenant, loaded_.model->config().kv_fingerprint, "",
                                {{"m", text}});
   }
 

@@ -60,7 +60,7 @@ injection::PackPlan PlanKept(const PromptLanguage& language, const std::string& 
     const Memory& memory = prompt.memories[i];
     texts.push_back({memory.memory_id, memory.text, memory.attributes});
   }
-  return injection::PlanPack(*language.format, tenant_id, language.config->fingerprint,
+  return injection::PlanPack(*language.format, tenant_id, language.config->kv_fingerprint,
                              SystemPromptOrDefault(*language.format, prompt.context_system_prompt),
                              texts);
 }
@@ -77,6 +77,13 @@ absl::Status AddMemories(const PromptLanguage& language, const std::string& tena
     case MemoryPlace::kInjected: {
       double largest = 0.0;
       for (const int i : kept) largest = std::max(largest, prompt.memories[i].alpha_read);
+      // At 1 the pack stands where a prompt has it, and so does what follows.
+      if (!language.config->supports_placement() && largest < 1.0) {
+        return FailedPrecondition(
+            "memories: the model has no rotary positions, so memory must be a true prefix: the "
+            "largest alpha is %g, it must be at least 1",
+            largest);
+      }
       plan->placement =
           injection::PlacePack(static_cast<int>(plan->history.size()), pack.n_tokens, largest);
       break;

@@ -27,6 +27,13 @@ std::vector<int32_t> ContextTokens(const PromptPlan& plan) {
   return tokens;
 }
 
+// The request's, and those of the chat format.
+std::vector<std::string> StopTexts(std::vector<std::string> texts,
+                                   const model::ChatFormat& format) {
+  for (std::string& text : format.stop_texts()) texts.push_back(std::move(text));
+  return texts;
+}
+
 }  // namespace
 
 Sequence::Sequence(SequenceInput input, const PromptLanguage& language, const model::KvShape& shape,
@@ -40,7 +47,7 @@ Sequence::Sequence(SequenceInput input, const PromptLanguage& language, const mo
       context_tokens_(ContextTokens(input_.plan)),
       context_(shape, 0, meter_),
       sampler_(input_.options.sampling),
-      text_(input_.options.stop),
+      text_(StopTexts(input_.options.stop, *language.format), language.format->trims_answers()),
       recent_(input_.plan.turn) {
   DKI_CHECK(!has_pack_ || input_.blocks.size() == input_.plan.pack->blocks.size());
   if (input_.continuation) scores_.token_ids = *input_.continuation;

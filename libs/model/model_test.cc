@@ -193,6 +193,20 @@ TEST(ModelLoadTest, EveryFormatOfWeightsRuns) {
   }
 }
 
+TEST(ModelLoadTest, KvIsNamedAfterThePathThatComputesIt) {
+  TempDir dir;
+  const std::string path = WriteTinyModel(dir.path());
+  const auto load = [&](const ModelOptions& options) { return LoadOrDie(path, options); };
+  const auto model = load({.n_threads = 1, .isa = "plain", .activations = "float"});
+  const auto same = load({.n_threads = 2, .isa = "plain", .activations = "float"});
+  EXPECT_EQ(model->config().kv_fingerprint, same->config().kv_fingerprint);
+  for (const auto& other : {load({.isa = "plain", .activations = "int16"}),
+                            load({.isa = "reference", .activations = "float"})}) {
+    EXPECT_EQ(model->config().fingerprint, other->config().fingerprint);
+    EXPECT_NE(model->config().kv_fingerprint, other->config().kv_fingerprint);
+  }
+}
+
 TEST(ModelLoadTest, BadFilesAndOptionsAreRefusedByName) {
   TempDir dir;
   const std::string path = WriteTinyModel(dir.path());

@@ -99,6 +99,7 @@ TEST_F(GenerationServerTest, IsNotReadyBeforeTheModelIs) {
   v1::GetModelResponse model;
   EXPECT_OK(rpc::FromGrpcStatus(stub_->GetModel(Context("").get(), v1::GetModelRequest(), &model)));
   EXPECT_EQ(model.fingerprint(), model_.model->config().fingerprint);
+  EXPECT_EQ(model.kv_fingerprint(), model_.model->config().kv_fingerprint);
   EXPECT_EQ(model.context_length(), model_.model->config().context_length);
   EXPECT_THAT(runtime_->metrics().Expose(),
               HasSubstr("dki_runtime_info{runtime=\"" + model.runtime() + "\"} 1"));

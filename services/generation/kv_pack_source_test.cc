@@ -26,7 +26,7 @@ class KvPackSourceTest : public ::testing::Test {
                 .request_id = "request",
                 .context_system_prompt = "You are brief.",
                 .memories = {{"m1", "Jack is a baker."}, {"m2", "Mary lives in Oslo."}}};
-    plan_ = injection::PlanPack(*model_.format, "tenant", model_.model->config().fingerprint,
+    plan_ = injection::PlanPack(*model_.format, "tenant", model_.model->config().kv_fingerprint,
                                 request_.context_system_prompt, request_.memories);
   }
   absl::StatusOr<std::vector<engine::LoadedBlock>> Load() {
@@ -80,7 +80,7 @@ TEST_F(KvPackSourceTest, EndlessAndMissingBlocksAreNoticed) {
 
 TEST_F(KvPackSourceTest, AnotherTenantsBlocksAreRefused) {
   request_.tenant_id = "other";
-  plan_ = injection::PlanPack(*model_.format, "other", model_.model->config().fingerprint,
+  plan_ = injection::PlanPack(*model_.format, "other", model_.model->config().kv_fingerprint,
                               request_.context_system_prompt, request_.memories);
   EXPECT_THAT(Load(), StatusIs(absl::StatusCode::kDataLoss));
 }

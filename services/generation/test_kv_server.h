@@ -70,7 +70,7 @@ class TestKvService final : public kv::v1::KvService::Service {
       memories.push_back({memory.memory_id(), memory.text()});
     }
     const injection::PackPlan plan =
-        injection::PlanPack(*model_->format, tenant_id_, model_->model->config().fingerprint,
+        injection::PlanPack(*model_->format, tenant_id_, model_->model->config().kv_fingerprint,
                             request->pack().context_system_prompt(), memories);
     const auto blocks = injection::ComputePack(model_->model.get(), plan);
     DKI_CHECK(blocks.ok());

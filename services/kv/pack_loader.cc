@@ -232,7 +232,7 @@ absl::Status PackLoader::WarmUp() {
 absl::Status PackLoader::Load(const PackRequest& request, Urgency urgency, const GoOn& go_on,
                               const Sink& sink) {
   const injection::PackPlan plan =
-      injection::PlanPack(*format_, request.tenant_id, model_->config().fingerprint,
+      injection::PlanPack(*format_, request.tenant_id, model_->config().kv_fingerprint,
                           request.context_system_prompt.empty() ? format_->default_system_prompt()
                                                                 : request.context_system_prompt,
                           request.memories);

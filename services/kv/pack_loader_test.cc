@@ -126,9 +126,9 @@ class PackLoaderTest : public ::testing::Test {
     return loaded;
   }
   std::vector<std::string> Fresh(const PackRequest& request) {
-    const auto plan =
-        injection::PlanPack(*loaded_.format, request.tenant_id, loaded_.model->config().fingerprint,
-                            request.context_system_prompt, request.memories);
+    const auto plan = injection::PlanPack(*loaded_.format, request.tenant_id,
+                                          loaded_.model->config().kv_fingerprint,
+                                          request.context_system_prompt, request.memories);
     const auto blocks = injection::ComputePack(loaded_.model.get(), plan);
     EXPECT_OK(blocks);
     std::vector<std::string> bytes;
@@ -179,7 +179,7 @@ TEST_F(PackLoaderTest, BlocksAreKeptWithTheAttributesOfTheirMemories) {
                                          .priority = 7,
                                          .expire_time = expiry}));
   Load(request);
-  const auto plan = injection::PlanPack(*loaded_.format, "tenant", model_->config().fingerprint,
+  const auto plan = injection::PlanPack(*loaded_.format, "tenant", model_->config().kv_fingerprint,
                                         "Be brief.", request.memories);
   const auto hit = ram_->Get(plan.blocks[1].identity);
   ASSERT_TRUE(hit);
@@ -198,6 +198,19 @@ TEST_F(PackLoaderTest, BlocksAreKeptWithTheAttributesOfTheirMemories) {
                        ::testing::HasSubstr("pack.memories[0].attributes.user_id")));
 }
 
+// Blocks that were made with other instructions or activations differ in their last bits (P11).
+TEST_F(PackLoaderTest, BlocksOfAnotherPathAreMisses) {
+  Load(Request(2));
+  ASSERT_OK_AND_ASSIGN(const engine::LoadedModel other,
+                       engine::LoadedModel::Load(folder_.path() + "/tiny.gguf", {.isa = "plain"}));
+  ASSERT_EQ(other.model->config().fingerprint, model_->config().fingerprint);
+  PackLoader moved(other.model.get(), other.format.get(), tier_.get(), &metrics_, {});
+  Loaded loaded;
+  EXPECT_OK(moved.Load(Request(2), Urgency::kRequest, Ok, Into(&loaded)));
+  EXPECT_THAT(loaded.origins, Each(BlockOrigin::kComputed));
+  EXPECT_THAT(Load(Request(2)).origins, Each(BlockOrigin::kRam));
+}
+
 TEST_F(PackLoaderTest, AnAppendedMemoryCostsItsOwnTokensAndTheFooter) {
   Load(Request(2));
   model_->blocks = 0;
@@ -214,7 +227,7 @@ TEST_F(PackLoaderTest, SmallPassesGiveTheSameBytes) {
 
 TEST_F(PackLoaderTest, ADamagedBlockInTheMiddleIsComputedAgain) {
   Load(Request(3));
-  const auto plan = injection::PlanPack(*loaded_.format, "tenant", model_->config().fingerprint,
+  const auto plan = injection::PlanPack(*loaded_.format, "tenant", model_->config().kv_fingerprint,
                                         "Be brief.", Request(3).memories);
   auto hit = ram_->Get(plan.blocks[2].identity);
   ASSERT_TRUE(hit);

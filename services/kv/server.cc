@@ -69,7 +69,7 @@ class Graph {
     sweeper_.Stop();
   }
   KvService::Parts parts() {
-    return {.model_fingerprint = model_.model->config().fingerprint,
+    return {.model_fingerprint = model_.model->config().kv_fingerprint,
             .loader = &loader_,
             .prefetcher = &prefetcher_,
             .ram = &ram_,

@@ -100,7 +100,7 @@ class KvServerTest : public ::testing::Test {
 
   v1::GetPackRequest Request(int n_memories) {
     v1::GetPackRequest request;
-    request.set_model_fingerprint(model_.model->config().fingerprint);
+    request.set_model_fingerprint(model_.model->config().kv_fingerprint);
     for (int i = 0; i < n_memories; ++i) {
       v1::PackMemory* memory = request.mutable_pack()->add_memories();
       memory->set_memory_id(absl::StrFormat("mem_%d", i));
@@ -132,7 +132,7 @@ class KvServerTest : public ::testing::Test {
     for (const auto& memory : request.pack().memories()) {
       memories.push_back({memory.memory_id(), memory.text()});
     }
-    return injection::PlanPack(*model_.format, tenant_id, model_.model->config().fingerprint,
+    return injection::PlanPack(*model_.format, tenant_id, model_.model->config().kv_fingerprint,
                                model_.format->default_system_prompt(), memories);
   }
   std::vector<std::string> Fresh(const v1::GetPackRequest& request) {
@@ -179,7 +179,7 @@ TEST_F(KvServerTest, ComputedThenRamThenAfterARestartDiskAllBitEqual) {
   EXPECT_EQ(stats.ram_hits(), 5);
   EXPECT_EQ(stats.ram_blocks(), 5);
   EXPECT_GT(stats.disk_bytes(), 0);
-  EXPECT_EQ(stats.model_fingerprint(), model_.model->config().fingerprint);
+  EXPECT_EQ(stats.model_fingerprint(), model_.model->config().kv_fingerprint);
 }
 
 TEST_F(KvServerTest, EachBlockSaysWhatItIs) {

@@ -93,7 +93,7 @@ class Bench {
       for (int i = 0; i < 64; ++i) text += absl::StrFormat(" %d", random() % 1000);
     }
     Subject subject{
-        .plan = injection::PlanPack(*model_.format, "tenant", model()->config().fingerprint,
+        .plan = injection::PlanPack(*model_.format, "tenant", model()->config().kv_fingerprint,
                                     model_.format->default_system_prompt(), {{"mem", text}})};
     injection::PlannedBlock& block = subject.plan.blocks[1];
     block.tokens.resize(n_tokens);

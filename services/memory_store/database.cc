@@ -12,14 +12,6 @@ namespace {
 
 constexpr int kMaxConflictRetries = 2;
 
-std::chrono::milliseconds Remaining(Database::Deadline deadline) {
-  const auto now = std::chrono::system_clock::now();
-  if (deadline <= now) return std::chrono::milliseconds(0);
-  // An infinite deadline would overflow the conversion's arithmetic elsewhere.
-  return std::min(std::chrono::ceil<std::chrono::milliseconds>(deadline - now),
-                  std::chrono::milliseconds(std::chrono::hours(1)));
-}
-
 // libpq's messages end in a newline and may have several lines; a Status has one.
 std::string OneLine(const char* what) {
   std::string line(what);
@@ -55,6 +47,14 @@ bool IsStale(const pqxx::connection& connection) {
 }
 
 }  // namespace
+
+std::chrono::milliseconds Remaining(Database::Deadline deadline) {
+  const auto now = std::chrono::system_clock::now();
+  if (deadline <= now) return std::chrono::milliseconds(0);
+  // An infinite deadline would overflow the conversion's arithmetic elsewhere.
+  return std::min(std::chrono::ceil<std::chrono::milliseconds>(deadline - now),
+                  std::chrono::milliseconds(std::chrono::hours(1)));
+}
 
 Database::Database(Options options) : options_(std::move(options)) {}
 Database::~Database() = default;

@@ -112,4 +112,7 @@ class Database {
   int n_open_ ABSL_GUARDED_BY(mutex_) = 0;  // idle and in use, at most pool_size
 };
 
+// Until then, at most an hour; 0 when it has passed.
+std::chrono::milliseconds Remaining(Database::Deadline deadline);
+
 }  // namespace dki::memory_store

@@ -14,12 +14,6 @@ inline constexpr Statement kFindByContent{"find_by_content",
       WHERE tenant_id = $1 AND user_id = $2 AND session_id = $3 AND agent_id = $4
         AND content_hash = $5)"};
 
-// All of a request for one memory: migrations/0003_create_memory.sql.
-inline constexpr Statement kCreateMemory{"create_memory", R"(
-    SELECT outcome, memory_id, new_position, is_new, old_response
-      FROM create_memory($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::text[], $12, $13, $14, $15,
-                         $16, $17, $18))"};
-
 // Memory, vector and feed entry at position $15.
 inline constexpr Statement kInsert{"insert_memory", R"(
     WITH m AS (

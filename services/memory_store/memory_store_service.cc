@@ -199,6 +199,15 @@ grpc::Status MemoryStoreService::FollowFeed(grpc::ServerContext* context,
       });
 }
 
+grpc::Status MemoryStoreService::WakeFeed(grpc::ServerContext* context, const v1::WakeFeedRequest*,
+                                          v1::WakeFeedResponse*) {
+  return rpc::Handle(*parts_.runtime, context, "WakeFeed", rpc::Requirement::ClusterOnly(),
+                     [&](const Call&) {
+                       parts_.follower->Wake();
+                       return absl::OkStatus();
+                     });
+}
+
 grpc::Status MemoryStoreService::CreateConversation(grpc::ServerContext* context,
                                                     const v1::CreateConversationRequest* request,
                                                     v1::CreateConversationResponse* response) {

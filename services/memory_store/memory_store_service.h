@@ -49,6 +49,8 @@ class MemoryStoreService final : public v1::MemoryStoreService::Service {
                           v1::EraseScopeResponse* response) override;
   grpc::Status FollowFeed(grpc::ServerContext* context, const v1::FollowFeedRequest* request,
                           grpc::ServerWriter<v1::FollowFeedResponse>* writer) override;
+  grpc::Status WakeFeed(grpc::ServerContext* context, const v1::WakeFeedRequest* request,
+                        v1::WakeFeedResponse* response) override;
   grpc::Status CreateConversation(grpc::ServerContext* context,
                                   const v1::CreateConversationRequest* request,
                                   v1::CreateConversationResponse* response) override;

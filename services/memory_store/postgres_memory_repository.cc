@@ -104,34 +104,27 @@ absl::StatusOr<v1::BatchCreateMemoriesResponse> PostgresMemoryRepository::Create
   const v1::NewMemory& written = request.memories(0);
   if (IsShared(written.scope()) && !access.admin) return SharedNeedsAdmin();
   const int64_t now_us = NowMicros();
-  const common::v1::Scope& scope = written.scope();
   v1::Memory memory = MakeMemory(written);
   memory.set_id(NewId("mem_"));
-  const std::string hash = RequestHash(request);
+  DKI_ASSIGN_OR_RETURN(const Created created,
+                       creations_.Create({.tenant_id = access.tenant_id,
+                                          .request_id = request.request_id(),
+                                          .request_hash = RequestHash(request),
+                                          .now_us = now_us,
+                                          .memory = &memory,
+                                          .vector = &written.vector()},
+                                         access.deadline));
   v1::BatchCreateMemoriesResponse response;
-  DKI_RETURN_IF_ERROR(
-      database_->Write(access.deadline, [&](pqxx::transaction_base& work) -> absl::Status {
-        response.Clear();
-        const pqxx::row row =
-            Exec(work, kCreateMemory, access.tenant_id, request.request_id(), hash, now_us,
-                 memory.id(), scope.user_id(), scope.session_id(), scope.agent_id(), memory.text(),
-                 memory.content_hash(), ToTextArray(memory.tags()), MetadataJson(memory),
-                 static_cast<int>(memory.source_class()), memory.pinned(), memory.priority(),
-                 ExpiryMicros(memory), pqxx::binarystring(written.vector().values()),
-                 written.vector().embedding_fingerprint())[0];
-        const std::string outcome = row[0].c_str();
-        if (outcome == "erased") return TenantNotFound(access.tenant_id);
-        if (outcome == "reused") return RequestIdReused(request.request_id());
-        if (!row[4].is_null()) {  // of a batch with one memory, before migration 3
-          if (response.ParseFromString(pqxx::binarystring(row[4]).str())) return absl::OkStatus();
-          return DataLoss("request %s: its stored response cannot be read", request.request_id());
-        }
-        v1::CreateMemoryResponse* result = response.add_results();
-        result->mutable_memory()->set_id(row[1].c_str());
-        result->set_position(row[2].as<int64_t>());
-        result->set_created(row[3].as<bool>());
-        return absl::OkStatus();
-      }));
+  if (!created.old_response.empty()) {
+    if (!response.ParseFromString(created.old_response)) {
+      return DataLoss("request %s: its stored response cannot be read", request.request_id());
+    }
+  } else {
+    v1::CreateMemoryResponse* result = response.add_results();
+    result->mutable_memory()->set_id(created.memory_id);
+    result->set_position(created.position);
+    result->set_created(created.created);
+  }
   signal_->Notify();
   v1::CreateMemoryResponse* result = response.mutable_results(0);
   if (result->created() && result->memory().id() == memory.id()) {

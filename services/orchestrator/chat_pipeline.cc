@@ -186,7 +186,7 @@ absl::StatusOr<Decided> ChatPipeline::Decide(const rpc::Call& call, const ChatTa
         AssemblePrompt(*parts_.config, task, model.default_system_prompt(),
                        common::v1::MODE_INJECTED, AllAlike(current));
     decided.prefetched = PackToPrefetch(prompt);
-    prefetcher_.Prefetch(call.caller().tenant_id, call.request_id(), model.fingerprint(),
+    prefetcher_.Prefetch(call.caller().tenant_id, call.request_id(), model.kv_fingerprint(),
                          CandidatesId(task), decided.prefetched);
   }
 
@@ -239,7 +239,7 @@ absl::StatusOr<ChatPipeline::Plan> ChatPipeline::MakePlan(
   plan.decided.model_fingerprint = model.fingerprint();
   plan.request =
       AssembleRequest(*parts_.config, task, model.default_system_prompt(), plan.decided.chosen);
-  PrefetchChosen(call, task, model.fingerprint(), plan);
+  PrefetchChosen(call, task, model.kv_fingerprint(), plan);
   if (!recorded) DKI_RETURN_IF_ERROR(Commit(call, task, &plan));
   timer->decide_us = timer->EndStep("decide");
   return plan;

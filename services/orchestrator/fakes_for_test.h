@@ -379,6 +379,7 @@ class FakeGeneration final : public generation::v1::GenerationService::Service {
                         generation::v1::GetModelResponse* response) override {
     response->set_name("fake");
     response->set_fingerprint("model-1");
+    response->set_kv_fingerprint("model-1-avx");
     response->set_context_length(2048);
     response->set_default_system_prompt("Model's default.");
     return grpc::Status::OK;

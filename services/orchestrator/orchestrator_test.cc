@@ -178,7 +178,7 @@ TEST_F(OrchestratorTest, PrefetchesAllCandidatesThenWhatWasChosenAndCancelsTheRe
   ASSERT_EQ(prefetched.size(), 1u);
   EXPECT_EQ(prefetched[0].pack().memories_size(), 3);
   EXPECT_EQ(prefetched[0].pack().memories(0).memory_id(), ids_[0]) << "in the order of the pack";
-  EXPECT_EQ(prefetched[0].model_fingerprint(), "model-1");
+  EXPECT_EQ(prefetched[0].model_fingerprint(), "model-1-avx");
 
   const Answer answer = Chat(Question());
   ASSERT_OK(answer.status);

@@ -35,14 +35,14 @@ bool Enter(std::atomic<int>* running) {
 }  // namespace
 
 void Prefetcher::Prefetch(const std::string& tenant_id, const std::string& request_id,
-                          const std::string& model_fingerprint, const std::string& prefetch_id,
+                          const std::string& kv_fingerprint, const std::string& prefetch_id,
                           kv::v1::PackSpec pack) const {
-  if (pack.memories().empty() || model_fingerprint.empty()) return;
+  if (pack.memories().empty() || kv_fingerprint.empty()) return;
   auto* const async = upstreams_.kv->async();
   if (async == nullptr || !Enter(running_.get())) return;
   using Call = Running<kv::v1::PrefetchRequest, kv::v1::PrefetchResponse>;
   auto call = std::make_shared<Call>(upstreams_, running_, tenant_id, request_id);
-  call->request.set_model_fingerprint(model_fingerprint);
+  call->request.set_model_fingerprint(kv_fingerprint);
   call->request.set_prefetch_id(prefetch_id);
   *call->request.mutable_pack() = std::move(pack);
   async->Prefetch(call->context.get(), &call->request, &call->response,

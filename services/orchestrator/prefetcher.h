@@ -17,7 +17,7 @@ class Prefetcher {
   explicit Prefetcher(const Upstreams* upstreams) : upstreams_(*upstreams) {}
 
   void Prefetch(const std::string& tenant_id, const std::string& request_id,
-                const std::string& model_fingerprint, const std::string& prefetch_id,
+                const std::string& kv_fingerprint, const std::string& prefetch_id,
                 kv::v1::PackSpec pack) const;
   void Cancel(const std::string& tenant_id, const std::string& request_id,
               const std::string& prefetch_id) const;

@@ -17,10 +17,15 @@ Instance::Instance(std::unique_ptr<model::Embedder> embedder, const std::string&
           },
           embedder_.fingerprint(), clock, &runtime->metrics()),
       upkeep_(&indexes_),
-      service_(&embedder_, &indexes_, runtime, options),
+      service_(&embedder_, &indexes_, runtime, Hurrying(options)),
       index_consumer_(&indexes_, runtime),
       follower_(memory::v1::MemoryStoreService::NewStub(rpc::CreateChannel(memory_store)),
                 &index_consumer_, runtime, IndexConsumer::FollowerOptions(&runtime->metrics())) {}
+
+RetrievalService::Options Instance::Hurrying(RetrievalService::Options options) {
+  options.on_wait = [this] { follower_.Hurry(); };
+  return options;
+}
 
 absl::Status Instance::Start() {
   upkeep_.Start();

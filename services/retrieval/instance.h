@@ -34,6 +34,9 @@ class Instance final : public rpc::ServiceInstance {
   const TenantIndexes& indexes() const { return indexes_; }
 
  private:
+  // With a search that waits waking the feed.
+  RetrievalService::Options Hurrying(RetrievalService::Options options);
+
   TextEmbedder embedder_;
   TenantIndexes indexes_;
   IndexUpkeep upkeep_;

@@ -160,6 +160,7 @@ absl::StatusOr<TenantIndexes::Result> TenantIndexes::Search(const Query& query,
                                                             const Patience& patience) const {
   DKI_RETURN_IF_ERROR(WaitCaughtUp(patience));
   const Tenant* tenant = GetTenant(query.tenant_id);
+  if (StatusOf(query.tenant_id).position < query.min_position) patience.on_wait();
   MutexLock lock(&tenant->mutex);
   const absl::Status status =
       Await(&tenant->mutex, &tenant->advanced, patience, [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {

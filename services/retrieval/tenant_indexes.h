@@ -25,6 +25,8 @@ namespace dki::retrieval {
 struct Patience {
   std::chrono::steady_clock::time_point until;
   std::function<bool()> is_cancelled = [] { return false; };
+  // Called when it waits for the feed.
+  std::function<void()> on_wait = [] {};
 };
 
 class TenantIndexes {

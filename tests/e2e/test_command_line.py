@@ -129,3 +129,8 @@ def test_up_again_is_quick_and_changes_nothing(cluster):
     assert {name: part["pid"] for name, part in cluster.parts().items()} == before
     assert oct(os.stat(cluster.directory / "client.json").st_mode & 0o777) == "0o600"
     assert oct(os.stat(cluster.directory / "cluster.key").st_mode & 0o777) == "0o600"
+
+
+def test_a_cluster_keeps_its_model(cluster):
+    refused = cluster.dki("up", "--model", "other.gguf", check=False)
+    assert refused.returncode == 1 and "uses the model SmolLM2-135M-Instruct.Q4_1.gguf" in refused.stderr

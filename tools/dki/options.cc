@@ -74,6 +74,7 @@ class Declaration {
                                 [up](Context& c) { return UpCommand(c, *up); });
     command->add_option("--port-base", up->port_base, "First of five ports (default 7101)");
     command->add_option("--models", up->models, "Folder of the models ($DKI_MODELS)");
+    command->add_option("--model", up->model, "The model, a GGUF file or a folder in there");
     command->add_flag("--foreground", up->foreground, "Stay, and stop the cluster on Ctrl-C");
     Command(app_, "down", "Stop the local cluster", DownCommand);
     Command(app_, "status", "The parts of the local cluster", StatusCommand);

@@ -27,8 +27,7 @@ std::string Upstream(const ClusterSettings& settings, const std::string& service
 }
 
 std::string Runtime(const ClusterSettings& settings) {
-  return "runtime:\n  model: " + Quoted(settings.models + "/SmolLM2-135M-Instruct.Q4_1.gguf") +
-         "\n";
+  return "runtime:\n  model: " + Quoted(settings.models + "/" + settings.model) + "\n";
 }
 
 std::string ServiceConfig(const Layout& layout, const ClusterSettings& settings,
@@ -72,7 +71,8 @@ absl::Status WriteConfigFiles(const Layout& layout, const ClusterSettings& setti
   }
   DKI_RETURN_IF_ERROR(
       WriteIfMissing(layout.cluster_key(), HexEncode(RandomBytes(32)) + "\n", 0600));
-  const nlohmann::json json = {{"port_base", settings.port_base}, {"models", settings.models}};
+  const nlohmann::json json = {
+      {"port_base", settings.port_base}, {"models", settings.models}, {"model", settings.model}};
   DKI_RETURN_IF_ERROR(WriteIfMissing(SettingsPath(layout), json.dump(1) + "\n", 0644));
   DKI_ASSIGN_OR_RETURN(const ClusterSettings kept, ReadSettings(layout));
   for (const std::string& service : ServiceNames()) {
@@ -86,11 +86,13 @@ absl::StatusOr<ClusterSettings> ReadSettings(const Layout& layout) {
   DKI_ASSIGN_OR_RETURN(const std::string text, ReadFile(SettingsPath(layout)));
   const nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object() || !json.contains("port_base") || !json["port_base"].is_number_integer() ||
-      !json.contains("models") || !json["models"].is_string()) {
+      !json.contains("models") || !json["models"].is_string() ||
+      (json.contains("model") && !json["model"].is_string())) {
     return DataLoss("%s is damaged: remove it and the other files of config/",
                     SettingsPath(layout));
   }
-  return ClusterSettings{json["port_base"].get<int>(), json["models"].get<std::string>()};
+  return ClusterSettings{json["port_base"].get<int>(), json["models"].get<std::string>(),
+                         json.value("model", kDefaultModel)};
 }
 
 }  // namespace dki::cluster
