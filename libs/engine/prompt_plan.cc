@@ -59,7 +59,7 @@ injection::PackPlan PlanKept(const PromptLanguage& language, const std::string& 
   for (const int i : kept) texts.push_back({prompt.memories[i].memory_id, prompt.memories[i].text});
   return injection::PlanPack(*language.format, tenant_id, language.config->fingerprint,
                              SystemPromptOrDefault(*language.format, prompt.context_system_prompt),
-                             texts);
+                             texts, prompt.block_format.value_or(language.block_format));
 }
 
 // Fills `plan` for the memories `kept`; `plan` holds the vanilla rendering.

@@ -12,6 +12,7 @@
 
 #include "absl/time/time.h"
 #include "libs/base/status.h"
+#include "libs/injection/block_maker.h"
 #include "libs/injection/pack_plan.h"
 #include "libs/kvcache/kv_tier.h"
 #include "libs/model/chat_format.h"
@@ -37,6 +38,9 @@ class PackLoader {
     // Of one forward pass: how long cancellation and more urgent work may have to wait.
     int max_tokens_per_pass = 512;
     size_t context_cache_bytes = size_t{64} << 20;
+    // What blocks are kept in, and from what loss on a block is kept in a better one.
+    kernels::KvFormat block_format = kernels::KvFormat::kF32;
+    injection::DriftOptions drift = {};
   };
   // Takes the blocks in the pack's order, each as soon as it is there.
   using Sink = std::function<absl::Status(const injection::PlannedBlock&, const LoadedBlock&)>;
@@ -48,11 +52,14 @@ class PackLoader {
   absl::Status Load(const PackRequest& request, Urgency urgency, const GoOn& go_on,
                     const Sink& sink);
 
+  kernels::KvFormat block_format() const { return options_.block_format; }
   // Blocks computed since start.
   int64_t n_computed() const { return static_cast<int64_t>(computed_->value()); }
 
  private:
   class Job;
+
+  void Count(const injection::MadeBlock& made);
 
   model::Model* const model_;
   const model::ChatFormat* const format_;
@@ -63,8 +70,11 @@ class PackLoader {
   telemetry::Counter* const computed_;
   telemetry::Counter* const computed_tokens_;
   telemetry::Histogram* const compute_seconds_;
+  telemetry::Metrics* const metrics_;
   ComputeTurn turn_;
-  ContextCache contexts_;  // guarded by the turn
+  // Guarded by the turn.
+  ContextCache contexts_;
+  injection::BlockMaker maker_;
 };
 
 }  // namespace dki::kv

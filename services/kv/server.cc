@@ -43,7 +43,7 @@ class Graph {
         tier_(both_ == nullptr ? static_cast<kvcache::KvTier*>(&metered_ram_) : both_.get(),
               kMaxTombstones),
         loader_(model_.model.get(), model_.format.get(), &tier_, &runtime->metrics(),
-                PackLoader::Options()),
+                {.block_format = settings.block_format, .drift = settings.drift}),
         prefetcher_(&loader_, &runtime->metrics(), kMaxWaitingPrefetches),
         erasures_(&tier_, disk_.get(), &runtime->metrics()),
         follower_(MemoryStoreService::NewStub(rpc::CreateChannel(settings.memory_store_address)),
