@@ -38,7 +38,7 @@ Engine::Engine(Options options, model::Model* model, const model::Tokenizer* tok
                const model::ChatFormat* format, PackSource* packs)
     : options_(std::move(options)),
       model_(model),
-      language_{&model->config(), tokenizer, format},
+      language_{&model->config(), tokenizer, format, options_.block_format},
       packs_(packs),
       page_bytes_(PageBytes(model->kv_shape())),
       meter_(std::make_shared<model::KvMeter>(0)),

@@ -75,6 +75,8 @@ class Engine {
     int64_t max_waiting_bytes = int64_t{256} << 20;
     // The K/V of this system prompt is shared by all tenants. Empty: nothing is.
     std::string shared_system_prompt = {};
+    // What memories' K/V is kept in where a prompt does not say.
+    kernels::KvFormat block_format = kernels::KvFormat::kF32;
     // Called by the engine's thread after each step. Must be quick.
     std::function<void(const EngineStats&)> stats_listener;
   };

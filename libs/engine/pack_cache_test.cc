@@ -16,7 +16,7 @@ namespace {
 
 class CountingSource : public PackSource {
  public:
-  explicit CountingSource(model::Model* model) : source_(model) {}
+  CountingSource(model::Model* model, const model::ChatFormat& format) : source_(model, format) {}
   absl::StatusOr<std::vector<LoadedBlock>> Load(const PackRequest& request,
                                                 const injection::PackPlan& plan) override {
     ++loads;
@@ -36,12 +36,12 @@ class PackCacheTest : public ::testing::Test {
 
   injection::PackPlan Plan(const std::string& tenant, const std::string& text) const {
     return injection::PlanPack(*loaded_.format, tenant, loaded_.model->config().kv_fingerprint, "",
-                               {{"m", text}});
+                               {{"m", text}}, kernels::KvFormat::kInt8);
   }
 
   testing::TempDir folder_;
   LoadedModel loaded_;
-  CountingSource source_{loaded_.model.get()};
+  CountingSource source_{loaded_.model.get(), *loaded_.format};
 };
 
 TEST_F(PackCacheTest, ServesWhatItHasJustLoadedToTheSameTenantAlone) {

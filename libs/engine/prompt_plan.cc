@@ -62,7 +62,7 @@ injection::PackPlan PlanKept(const PromptLanguage& language, const std::string& 
   }
   return injection::PlanPack(*language.format, tenant_id, language.config->kv_fingerprint,
                              SystemPromptOrDefault(*language.format, prompt.context_system_prompt),
-                             texts);
+                             texts, prompt.block_format.value_or(language.block_format));
 }
 
 // Fills `plan` for the memories `kept`; `plan` holds the vanilla rendering.

@@ -47,6 +47,8 @@ struct PromptLanguage {
   const model::ModelConfig* config = nullptr;
   const model::Tokenizer* tokenizer = nullptr;
   const model::ChatFormat* format = nullptr;
+  // What memories' K/V is kept in where the prompt does not say.
+  kernels::KvFormat block_format = kernels::KvFormat::kF32;
 };
 
 // Plans a prompt that must leave room for `answer_tokens`. Memories of weight 0 in both phases are

@@ -6,10 +6,12 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "kernels/kv_format.h"
 #include "libs/injection/attention_head.h"
 #include "libs/injection/memory_attributes.h"
 #include "libs/model/chat_format.h"
@@ -42,6 +44,8 @@ struct Prompt {
   std::string answer_prefix;          // what the answer is made to begin with
   int max_pack_tokens = 0;            // 0: no budget but the window
   bool memory_required = false;       // fail rather than answer without memory
+  // What the K/V of injected memories is kept in; nothing: as the engine is set up.
+  std::optional<kernels::KvFormat> block_format;
 };
 
 struct AnswerOptions {

@@ -11,6 +11,7 @@
 #include "libs/base/strings.h"
 #include "libs/injection/gate.h"
 #include "libs/injection/linked_memories.h"
+#include "libs/model/plane_codec.h"
 
 namespace dki::eval {
 namespace {
@@ -68,8 +69,7 @@ absl::Status SetNumber(Arm* arm, const std::string& key, const std::string& text
   }
   return InvalidArgument(
       "arm %s: '%s' is not one of alpha, keep, beta, floor, schedule, read, answer, gate, "
-      "threshold, "
-      "calibration, top",
+      "threshold, calibration, format, top",
       arm->name, key);
 }
 
@@ -90,6 +90,12 @@ absl::Status ReadSetting(const std::string& setting, Arm* arm) {
   const std::string value = setting.substr(equals + 1);
   const bool injected = arm->place == Place::kInjected;
   if (key == "calibration" && injected) return SetCalibration(arm, value);
+  if (key == "format" && injected) {
+    const auto format = model::ParseBlockFormat(value);
+    if (!format.ok()) return Annotate(format.status(), "arm " + arm->name + ": format");
+    arm->format = *format;
+    return absl::OkStatus();
+  }
   if (key == "gate" && injected) {
     if (value != "on" && value != "off") {
       return InvalidArgument("arm %s: gate=%s must be on or off", arm->name, value);

@@ -8,6 +8,8 @@
 //                                  read=1,answer=2); alpha is a factor of both
 //     default:beta=5               the product's policy with one change
 //     default:gate=off             the same for gate (on, off) and threshold (of the gate)
+//     injected:format=int4         the memories' K/V is kept in that format (f32, f16, bf16, int8,
+//                                  int4, int2), not in the product's default
 //     injected:keep=0.9,...        only the most probable memories (injection::MostProbable)
 //     default:calibration=FILE     with that calibration in place of the model's own; none: without
 //     prompt_late:top=1            only the best memory by cosine
@@ -19,6 +21,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/kv_format.h"
 #include "libs/base/status.h"
 #include "libs/injection/alpha_policy.h"
 #include "libs/injection/calibration.h"
@@ -44,6 +47,7 @@ struct Arm {
   std::optional<double> read;
   std::optional<double> answer;
   std::optional<double> threshold;
+  std::optional<kernels::KvFormat> format;
   bool uses_calibration = false;
   std::shared_ptr<const injection::Calibration> calibration;  // null: the model's own
 };

@@ -41,9 +41,9 @@ TEST(ScoringTest, StandardErrorOfAShare) {
 TEST(ArmTest, NamesAndSettings) {
   const auto arms = ParseArms(
       "vanilla,prompt_late,injected,default,injected:alpha=2,injected:beta=5,read=1,answer=3,"
-      "prompt_late:top=1");
+      "prompt_late:top=1,injected:alpha=2,format=int4");
   ASSERT_TRUE(arms.ok()) << arms.status();
-  ASSERT_EQ(arms->size(), 7u);
+  ASSERT_EQ(arms->size(), 8u);
   EXPECT_EQ((*arms)[2].alpha, 1.0);
   EXPECT_FALSE((*arms)[3].alpha.has_value());
   EXPECT_EQ((*arms)[4].alpha, 2.0);
@@ -51,6 +51,8 @@ TEST(ArmTest, NamesAndSettings) {
   EXPECT_EQ((*arms)[5].beta, 5.0);
   EXPECT_EQ((*arms)[5].answer, 3.0);
   EXPECT_EQ((*arms)[6].top, 1);
+  EXPECT_FALSE((*arms)[6].format.has_value());
+  EXPECT_EQ((*arms)[7].format, kernels::KvFormat::kInt4);
 }
 
 ItemEvidence Cosines(std::vector<double> cosines) {
@@ -79,7 +81,8 @@ TEST(ArmTest, EachSettingChangesOneThing) {
 TEST(ArmTest, WhatIsNotUnderstoodIsNamed) {
   for (const char* text :
        {"", "nonsense", "injected:gamma=1", "injected:alpha=17", "injected:alpha=x",
-        "prompt_late:alpha=1", "injected:top=0", "injected:schedule=1", "injected:schedule=1-x"}) {
+        "prompt_late:alpha=1", "injected:top=0", "injected:schedule=1", "injected:schedule=1-x",
+        "injected:format=int5", "prompt_late:format=int8"}) {
     EXPECT_EQ(ParseArm(text).status().code(), absl::StatusCode::kInvalidArgument) << text;
   }
 }

@@ -73,9 +73,10 @@ class EngineSource : public LocalSource {
         calibration_(injection::KnownCalibration(loaded_.model->config().fingerprint)),
         heads_(HeadsOf(arms, calibration_)),
         model_(loaded_.model.get()),
-        computed_(&model_),
+        computed_(&model_, *loaded_.format),
         packs_({.lifetime = std::chrono::minutes(10)}, &computed_),
-        engine_({}, &model_, loaded_.tokenizer.get(), loaded_.format.get(), &packs_) {
+        engine_({.block_format = model::kDefaultBlockFormat, .stats_listener = nullptr}, &model_,
+                loaded_.tokenizer.get(), loaded_.format.get(), &packs_) {
     // Every item is a conversation of its own: nothing would be found again.
     engine_.StopBackground();
   }
@@ -191,6 +192,7 @@ class EngineSource : public LocalSource {
   engine::Prompt WeighedPrompt(const Item& item, const Arm& arm, const ItemEvidence& evidence,
                                ItemResult* result) const {
     engine::Prompt prompt = PromptOf(item, Place::kNone);
+    prompt.block_format = arm.format;
     if (arm.place == Place::kNone) return prompt;
     const WeighedItem weighed = Weigh(arm, evidence, calibration_);
     if (arm.place == Place::kInjected) {

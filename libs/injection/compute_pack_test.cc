@@ -22,7 +22,7 @@ TEST_F(ComputePackTest, BlocksDoNotDependOnHowTheyAreComputed) {
 TEST_F(ComputePackTest, ValuesOfThePackAreThoseOfThePrompt) {
   const testing::TempDir folder;
   Load(testing::WriteTinyModel(folder.path()));
-  ASSERT_OK_AND_ASSIGN(const auto blocks, ComputePack(model_.get(), plan_));
+  ASSERT_OK_AND_ASSIGN(const auto blocks, ComputePack(model_.get(), *codec_, plan_));
   std::vector<int32_t> prompt = plan_.context_tokens;
   for (const PlannedBlock& block : plan_.blocks) {
     prompt.insert(prompt.end(), block.tokens.begin(), block.tokens.end());
@@ -33,12 +33,12 @@ TEST_F(ComputePackTest, ValuesOfThePackAreThoseOfThePrompt) {
   for (size_t i = 0; i < blocks.size(); ++i) {
     const int first = static_cast<int>(plan_.context_tokens.size()) + plan_.blocks[i].start;
     float largest = 0, difference = 0;
-    for (int j = 0; j < blocks[i].kv.size() * row; ++j) {
+    for (int j = 0; j < blocks[i].block.kv.size() * row; ++j) {
       const int token = j / row;
       const float expected = whole.values(last, first + token)[j % row];
       largest = std::max(largest, std::abs(expected));
-      difference =
-          std::max(difference, std::abs(blocks[i].kv.values(last, token)[j % row] - expected));
+      difference = std::max(difference,
+                            std::abs(blocks[i].block.kv.values(last, token)[j % row] - expected));
     }
     EXPECT_LE(difference, 1e-4f * largest) << "block " << i;
     EXPECT_GT(largest, 0.0f);

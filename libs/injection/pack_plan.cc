@@ -44,8 +44,9 @@ class Chain {
 
 PackPlan PlanPack(const model::ChatFormat& format, const std::string& tenant_id,
                   const std::string& model_fingerprint, const std::string& context_system_prompt,
-                  const std::vector<PackMemoryText>& memories) {
+                  const std::vector<PackMemoryText>& memories, kernels::KvFormat block_format) {
   PackPlan plan;
+  plan.format = block_format;
   plan.context_tokens = format.RenderPrefix(context_system_prompt);
   Chain chain(plan.context_tokens);
   kvcache::BlockAttributes chain_attributes;  // what all later blocks take over
@@ -58,7 +59,8 @@ PackPlan PlanPack(const model::ChatFormat& format, const std::string& tenant_id,
                                     .memory_id = memory_id,
                                     .content_hash = kvcache::ContentHash(tokens),
                                     .model_fingerprint = model_fingerprint,
-                                    .chain_hash = chain.Hash()},
+                                    .chain_hash = chain.Hash(),
+                                    .format = block_format},
                        .chain_memory_ids = chain.memory_ids(),
                        .attributes = chain_attributes,
                        .tokens = std::move(tokens),

@@ -38,11 +38,13 @@ struct PackPlan {
   std::vector<int32_t> context_tokens;  // the shared prefix that the pack is computed behind
   std::vector<PlannedBlock> blocks;     // header, memories in order, footer
   int n_tokens = 0;                     // of all blocks
+  kernels::KvFormat format = kernels::KvFormat::kF32;  // that the blocks are to be kept in
 };
 
-// The plan of a pack of `memories` behind RenderPrefix(context_system_prompt).
+// The plan of a pack of `memories` behind RenderPrefix(context_system_prompt), kept in
+// `block_format`.
 PackPlan PlanPack(const model::ChatFormat& format, const std::string& tenant_id,
                   const std::string& model_fingerprint, const std::string& context_system_prompt,
-                  const std::vector<PackMemoryText>& memories);
+                  const std::vector<PackMemoryText>& memories, kernels::KvFormat block_format);
 
 }  // namespace dki::injection

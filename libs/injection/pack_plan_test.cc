@@ -16,7 +16,7 @@ using ::testing::IsEmpty;
 
 PackPlan Plan(const std::vector<PackMemoryText>& memories, const std::string& context = "system",
               const std::string& tenant = "t") {
-  return PlanPack(FakeChatFormat(), tenant, "model", context, memories);
+  return PlanPack(FakeChatFormat(), tenant, "model", context, memories, kernels::KvFormat::kInt8);
 }
 
 std::vector<std::string> Keys(const PackPlan& plan) {
@@ -88,7 +88,8 @@ TEST(PlanPackTest, AnyChangeInFrontChangesTheKey) {
       Plan({{"m3", "tea"}, {"m2", "no"}}),  // the same text of another memory
       Plan({{"m1", "tea"}, {"m2", "No"}}),
       Plan({{"m1", "tea"}, {"m3", "no"}}),
-      PlanPack(FakeChatFormat(), "t", "other model", "system", memories),
+      PlanPack(FakeChatFormat(), "t", "other model", "system", memories, kernels::KvFormat::kInt8),
+      PlanPack(FakeChatFormat(), "t", "model", "system", memories, kernels::KvFormat::kInt4),
   };
   for (const PackPlan& other : others) EXPECT_NE(Keys(other)[2], key);
   EXPECT_NE(Keys(Plan({{"m2", "no"}, {"m1", "tea"}}))[1], key) << "order";

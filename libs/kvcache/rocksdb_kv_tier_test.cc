@@ -64,7 +64,7 @@ class RocksDbKvTierTest : public ::testing::Test {
   static StoredBlock Stored(const TestBlockSpec& spec) {
     const Block block = TestBlock(spec);
     return {block.identity, block.chain_memory_ids,
-            std::make_shared<const std::string>(EncodeBlock(block)), 0.25};
+            std::make_shared<const std::string>(Encoded(block)), 0.25};
   }
   // Changes a stored value behind the tier's back.
   void Overwrite(const std::string& key, const std::function<void(std::string*)>& change) {

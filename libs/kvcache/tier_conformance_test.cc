@@ -61,7 +61,7 @@ class TierConformanceTest : public ::testing::TestWithParam<TierCase> {
   static StoredBlock Stored(const TestBlockSpec& spec) {
     const Block block = TestBlock(spec);
     return {block.identity, block.chain_memory_ids,
-            std::make_shared<const std::string>(EncodeBlock(block)), 0.01};
+            std::make_shared<const std::string>(Encoded(block)), 0.01};
   }
 
   Stack stack_;
@@ -244,7 +244,7 @@ TEST(ReadThroughTest, PromotesWhatTheSlowTierHad) {
   KvTier* disk = stack.RocksDb(kAmple);
   KvTier* both = stack.ReadThrough(ram, disk);
   const Block block = TestBlock({});
-  disk->Put({block.identity, {"m1"}, std::make_shared<const std::string>(EncodeBlock(block)), 1});
+  disk->Put({block.identity, {"m1"}, std::make_shared<const std::string>(Encoded(block)), 1});
   EXPECT_EQ(both->Get(block.identity)->tier, TierName::kDisk);
   EXPECT_EQ(both->Get(block.identity)->tier, TierName::kRam);
   // Also what was promoted is erased.
@@ -282,7 +282,7 @@ TEST(ReadThroughTest, WhatIsErasedDuringAReadIsNotPromoted) {
   InterruptedTier slow(disk, [&] { ASSERT_OK(both->Erase("tenant", "m1")); });
   both = stack.ReadThrough(ram, &slow);
   const Block block = TestBlock({});
-  disk->Put({block.identity, {"m1"}, std::make_shared<const std::string>(EncodeBlock(block)), 1});
+  disk->Put({block.identity, {"m1"}, std::make_shared<const std::string>(Encoded(block)), 1});
   EXPECT_TRUE(both->Get(block.identity));
   EXPECT_FALSE(ram->Get(block.identity));
 }
@@ -291,7 +291,7 @@ TEST(InMemoryKvTierTest, DamageInMemoryIsFound) {
   Stack stack;
   KvTier* ram = stack.Ram(kAmple);
   const Block block = TestBlock({});
-  const auto bytes = std::make_shared<std::string>(EncodeBlock(block));
+  const auto bytes = std::make_shared<std::string>(Encoded(block));
   ram->Put({block.identity, {"m1"}, bytes, 1});
   ASSERT_TRUE(ram->Get(block.identity));
   bytes->back() ^= 1;
@@ -303,7 +303,7 @@ TEST(InMemoryKvTierTest, AHitCopiesNothing) {
   Stack stack;
   KvTier* ram = stack.Ram(kAmple);
   const Block block = TestBlock({});
-  const auto bytes = std::make_shared<const std::string>(EncodeBlock(block));
+  const auto bytes = std::make_shared<const std::string>(Encoded(block));
   ram->Put({block.identity, {"m1"}, bytes, 1});
   EXPECT_EQ(ram->Get(block.identity)->block.bytes, bytes);
 }
@@ -312,7 +312,7 @@ TEST(MetricsKvTierTest, CountsWhatTheTierCounts) {
   Stack stack;
   KvTier* tier = stack.Metered(stack.Ram(kAmple), "ram");
   const Block block = TestBlock({});
-  const auto bytes = std::make_shared<std::string>(EncodeBlock(block));
+  const auto bytes = std::make_shared<std::string>(Encoded(block));
   tier->Put({block.identity, {"m1"}, bytes, 1});
   tier->Get(block.identity);
   tier->Get(block.identity);

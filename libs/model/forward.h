@@ -97,6 +97,7 @@ class ForwardPass {
   void Embed();
   void Attend(int layer);
   void StoreKv(int layer);
+  void RoundKv(int layer);
   void FeedForward(const LayerWeights& w);
   std::vector<float> Logits();
 

@@ -221,6 +221,20 @@ void ForwardPass::StoreKv(int layer) {
   }
 }
 
+void ForwardPass::RoundKv(int layer) {
+  for (Piece& piece : pieces_) {
+    const RoundedKv& rounded = piece.chunk->rounded;
+    if (rounded.kv == nullptr) continue;
+    const int n_groups = (piece.n_rows + PlaneCodec::kGroup - 1) / PlaneCodec::kGroup;
+    pool_.ForRanges(n_groups, 1, [&](int begin, int end) {
+      for (int group = begin; group < end; ++group) {
+        rounded.codec->RoundGroup(rounded.format, layer, group, piece.n_rows, *piece.chunk->context,
+                                  rounded.kv);
+      }
+    });
+  }
+}
+
 void ForwardPass::Attend(int layer) {
   const size_t row_size = static_cast<size_t>(config_.n_heads) * config_.head_dim;
   const int kind = kind_of(layer);

@@ -16,6 +16,7 @@
 #include "libs/base/status.h"
 #include "libs/model/config.h"
 #include "libs/model/kv_buffer.h"
+#include "libs/model/plane_codec.h"
 
 namespace dki::model {
 
@@ -52,6 +53,13 @@ struct AttentionMass {
 
 enum class LogitsWanted { kNone, kLast, kAll };
 
+// A chunk's K/V as it will be when it has been stored in a format that loses some of it.
+struct RoundedKv {
+  const PlaneCodec* codec = nullptr;
+  kernels::KvFormat format = kernels::KvFormat::kF32;
+  KvBuffer* kv = nullptr;  // null: there is none
+};
+
 // A piece of one sequence. Its K/V is appended to `context`; token i of the chunk has the index
 // context->size() + i there and sits at the absolute position context_offset + that index. A
 // segment may refer to the context of another chunk earlier in the same Forward call (with the size
@@ -63,6 +71,11 @@ struct Chunk {
   std::vector<Segment> segments;  // attended in this order, before the context
   LogitsWanted logits = LogitsWanted::kLast;
   AttentionMass* mass = nullptr;  // added to when set
+  // When set, the chunk's K/V goes into rounded.kv as PlaneCodec::Round leaves it, layer by layer,
+  // and chunks later in the call may attend to that in place of `context`: they see what will be
+  // kept, as if it had been read from there. The chunk itself attends to what it computed. Both
+  // buffers are empty before the call.
+  RoundedKv rounded = {};
 };
 
 struct ModelOptions {
@@ -114,8 +127,9 @@ class Model {
   // context only (P11): not on how its sequence was cut into chunks, what else is in the batch, or
   // the number of threads. INVALID_ARGUMENT: a token id outside the vocabulary, an empty chunk, a
   // context beyond the window or of two chunks, a segment beyond the tokens that its buffer holds,
-  // an alpha that is negative or not finite. FAILED_PRECONDITION: a placement that the model does
-  // not support (ModelConfig::supports_placement). The chunks' contexts are unchanged on error.
+  // an alpha that is negative or not finite, a rounded chunk that has a beginning.
+  // FAILED_PRECONDITION: a placement that the model does not support
+  // (ModelConfig::supports_placement). The chunks' contexts are unchanged on error.
   virtual absl::StatusOr<std::vector<float>> Forward(std::span<Chunk> chunks) = 0;
   // The same, in parts.
   virtual absl::StatusOr<std::unique_ptr<LayeredForward>> StartForward(std::span<Chunk> chunks) = 0;

@@ -287,6 +287,23 @@ TEST(ForwardTest, BadChunksAreRefusedAndNothingIsTouched) {
   refused([&](Chunk& c) { c.segments[0].begin = 2147483647; }, "segments[0]");
   refused([&](Chunk& c) { c.segments[0].kv = nullptr; }, "segments[0].kv");
   refused([&](Chunk& c) { c.segments[0].kv = &context; }, "segments[0].kv");
+  const PlaneCodec codec(model->config());
+  KvBuffer rounded(model->kv_shape(), 8), empty(model->kv_shape(), 0);
+  refused([&](Chunk& c) { c.rounded = {&codec, kernels::KvFormat::kInt8, &rounded}; },
+          "rounded: its 0 tokens or the context's 8");
+  refused(
+      [&](Chunk& c) {
+        c.context = &empty;
+        c.rounded = {&codec, kernels::KvFormat::kInt8, &foreign};
+      },
+      "rounded is not another buffer");
+  refused(
+      [&](Chunk& c) {
+        c.context = &empty;
+        c.rounded = {nullptr, kernels::KvFormat::kInt8, &rounded};
+      },
+      "rounded is not another buffer");
+  EXPECT_EQ(rounded.size(), 0);
   Chunk twice[2] = {good, good};
   EXPECT_THAT(model->Forward(twice), StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(model->Forward({}), ::testing::Property(&absl::StatusOr<Logits>::ok, true));

@@ -27,6 +27,8 @@ config::v1::GenerationServer DefaultConfig() {
   config.mutable_runtime()->set_threads(0);
   config.mutable_runtime()->set_isa("auto");
   config.mutable_runtime()->set_activations("auto");
+  config.mutable_runtime()->set_block_format(kernels::Name(model::kDefaultBlockFormat));
+  config.set_kv_format("f32");
   config.set_max_running(8);
   config.set_max_waiting(64);
   config.set_prefill_chunk(256);
@@ -82,7 +84,12 @@ absl::StatusOr<Settings> ReadConfig(const config::v1::GenerationServer& config) 
   settings.model_path = config.runtime().model();
   settings.model = {.n_threads = config.runtime().threads(),
                     .isa = config.runtime().isa(),
-                    .activations = config.runtime().activations()};
+                    .activations = config.runtime().activations(),
+                    .kv_format = config.kv_format()};
+  DKI_RETURN_IF_ERROR(model::ParseKvCodec(config.kv_format()).status());  // says kv_format itself
+  const auto block_format = model::ParseBlockFormat(config.runtime().block_format());
+  if (!block_format.ok()) return Annotate(block_format.status(), "runtime.block_format");
+  settings.engine.block_format = *block_format;
   settings.engine.max_running = config.max_running();
   settings.engine.max_waiting = config.max_waiting();
   settings.engine.prefill_chunk = config.prefill_chunk();

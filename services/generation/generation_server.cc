@@ -30,7 +30,8 @@ class GenerationServer : public rpc::ServiceInstance {
     if (!loaded.ok()) return Annotate(loaded.status(), "runtime.model");
     model_ = *std::move(loaded);
     packs_ = std::make_unique<KvPackSource>(
-        KvPackSource::Options{.shape = model_.model->kv_shape(), .timeout = settings_.kv_timeout},
+        KvPackSource::Options{.codec = model::PlaneCodec(model_.model->config()),
+                              .timeout = settings_.kv_timeout},
         runtime_->cluster_key(),
         kv::v1::KvService::NewStub(rpc::CreateChannel(settings_.kv_address)));
     cached_packs_ = std::make_unique<engine::PackCache>(settings_.packs, packs_.get());

@@ -229,6 +229,8 @@ TEST(GenerationConfigTest, NamesTheField) {
   refused([](auto& c) { c.set_decode_slowdown(1.0); }, "decode_slowdown");
   refused([](auto& c) { c.set_decode_slowdown(0.0 / 0.0); }, "decode_slowdown");
   refused([](auto& c) { c.set_shared_system_prompt("\xff"); }, "shared_system_prompt");
+  refused([](auto& c) { c.set_kv_format("int8/int3"); }, "kv_format");
+  refused([](auto& c) { c.mutable_runtime()->set_block_format("int3"); }, "runtime.block_format");
   config = DefaultConfig();
   config.mutable_kv()->mutable_timeout()->set_seconds(-1);
   EXPECT_THAT(ReadConfig(config),

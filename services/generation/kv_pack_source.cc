@@ -7,6 +7,7 @@
 #include "libs/clients/memory_attributes.h"
 #include "libs/rpc/call.h"
 #include "libs/rpc/client.h"
+#include "libs/telemetry/log.h"
 #include "services/generation/convert.h"
 
 namespace dki::generation {
@@ -27,8 +28,8 @@ absl::StatusOr<std::chrono::milliseconds> Timeout(std::chrono::milliseconds most
 // Collects the parts of a pack's stream into verified blocks.
 class BlockAssembler {
  public:
-  BlockAssembler(const injection::PackPlan& plan, const model::KvShape& shape)
-      : plan_(plan), shape_(shape) {}
+  BlockAssembler(const injection::PackPlan& plan, const model::PlaneCodec& codec)
+      : plan_(plan), codec_(codec) {}
 
   absl::Status Add(const kv::v1::GetPackResponse& part) {
     if (part.has_start()) {
@@ -44,8 +45,8 @@ class BlockAssembler {
     if (!in_block_) return DataLoss("kv sent bytes that belong to no block");
     bytes_ += part.chunk();
     const int64_t most =
-        kMaxHeaderBytes +
-        static_cast<int64_t>(shape_.bytes_per_token() * plan_.blocks[blocks_.size()].tokens.size());
+        kMaxHeaderBytes + static_cast<int64_t>(codec_.shape().bytes_per_token() *
+                                               plan_.blocks[blocks_.size()].tokens.size());
     if (static_cast<int64_t>(bytes_.size()) > most) {
       return DataLoss("block %d has more than the %d bytes it can have", blocks_.size(), most);
     }
@@ -65,7 +66,7 @@ class BlockAssembler {
     if (!in_block_) return absl::OkStatus();
     in_block_ = false;
     const injection::PlannedBlock& planned = plan_.blocks[blocks_.size()];
-    absl::StatusOr<kvcache::Block> block = kvcache::DecodeBlock(bytes_, planned.identity, shape_);
+    absl::StatusOr<kvcache::Block> block = kvcache::DecodeBlock(bytes_, planned.identity, codec_);
     if (!block.ok()) return Annotate(block.status(), absl::StrFormat("block %d", blocks_.size()));
     if (block->tokens != planned.tokens ||
         block->kv.size() != static_cast<int>(planned.tokens.size())) {
@@ -77,7 +78,7 @@ class BlockAssembler {
   }
 
   const injection::PackPlan& plan_;
-  const model::KvShape shape_;
+  const model::PlaneCodec& codec_;
   std::vector<engine::LoadedBlock> blocks_;
   kv::v1::GetPackResponse::BlockStart start_;
   std::string bytes_;
@@ -102,13 +103,14 @@ absl::StatusOr<std::vector<engine::LoadedBlock>> KvPackSource::Load(
     sent->set_text(memory.text);
     *sent->mutable_attributes() = clients::ToProto(memory.attributes);
   }
+  proto.set_block_format(kernels::Name(plan.format));
   if (!plan.blocks.empty()) {
     proto.set_model_fingerprint(plan.blocks.front().identity.model_fingerprint);
   }
 
   const auto context = rpc::OutgoingContext(key_, request.tenant_id, request.request_id, timeout);
   const auto reader = stub_->GetPack(context.get(), proto);
-  BlockAssembler assembler(plan, options_.shape);
+  BlockAssembler assembler(plan, options_.codec);
   absl::Status status;
   kv::v1::GetPackResponse part;
   while (status.ok() && reader->Read(&part)) status = assembler.Add(part);
@@ -119,7 +121,12 @@ absl::StatusOr<std::vector<engine::LoadedBlock>> KvPackSource::Load(
     reader->Finish().ok();  // cancelled by us
     return status;
   }
-  DKI_RETURN_IF_ERROR(rpc::FromGrpcStatus(reader->Finish()));
+  const absl::Status finished = rpc::FromGrpcStatus(reader->Finish());
+  // Another model or block format: every request goes without memory until somebody mends it.
+  if (absl::IsFailedPrecondition(finished)) {
+    log::Error("kv is configured otherwise than this service", {{"error", ToString(finished)}});
+  }
+  DKI_RETURN_IF_ERROR(finished);
   return assembler.Finish();
 }
 

@@ -18,7 +18,7 @@ namespace dki::generation {
 class KvPackSource : public engine::PackSource {
  public:
   struct Options {
-    model::KvShape shape;
+    model::PlaneCodec codec;  // the model's
     // Of one call. A request with a deadline gives at most half of what is left, so that an answer
     // without memory is still possible.
     std::chrono::milliseconds timeout{20'000};

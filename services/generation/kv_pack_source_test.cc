@@ -27,12 +27,14 @@ class KvPackSourceTest : public ::testing::Test {
                 .context_system_prompt = "You are brief.",
                 .memories = {{"m1", "Jack is a baker."}, {"m2", "Mary lives in Oslo."}}};
     plan_ = injection::PlanPack(*model_.format, "tenant", model_.model->config().kv_fingerprint,
-                                request_.context_system_prompt, request_.memories);
+                                request_.context_system_prompt, request_.memories,
+                                kernels::KvFormat::kInt8);
   }
   absl::StatusOr<std::vector<engine::LoadedBlock>> Load() {
-    KvPackSource source({.shape = model_.model->kv_shape(), .timeout = std::chrono::minutes(5)},
-                        rpc::ClusterKey::FromBytes(std::string(32, 'k')),
-                        kv::v1::KvService::NewStub(rpc::CreateChannel(server_->address())));
+    KvPackSource source(
+        {.codec = model::PlaneCodec(model_.model->config()), .timeout = std::chrono::minutes(5)},
+        rpc::ClusterKey::FromBytes(std::string(32, 'k')),
+        kv::v1::KvService::NewStub(rpc::CreateChannel(server_->address())));
     return source.Load(request_, plan_);
   }
 
@@ -81,7 +83,8 @@ TEST_F(KvPackSourceTest, EndlessAndMissingBlocksAreNoticed) {
 TEST_F(KvPackSourceTest, AnotherTenantsBlocksAreRefused) {
   request_.tenant_id = "other";
   plan_ = injection::PlanPack(*model_.format, "other", model_.model->config().kv_fingerprint,
-                              request_.context_system_prompt, request_.memories);
+                              request_.context_system_prompt, request_.memories,
+                              kernels::KvFormat::kInt8);
   EXPECT_THAT(Load(), StatusIs(absl::StatusCode::kDataLoss));
 }
 
@@ -99,7 +102,7 @@ TEST_F(KvPackSourceTest, ASlowServiceIsNotWaitedFor) {
 
 TEST_F(KvPackSourceTest, AServiceThatIsAwayIsUnavailable) {
   server_ = nullptr;
-  KvPackSource source({.shape = model_.model->kv_shape()},
+  KvPackSource source({.codec = model::PlaneCodec(model_.model->config())},
                       rpc::ClusterKey::FromBytes(std::string(32, 'k')),
                       kv::v1::KvService::NewStub(rpc::CreateChannel("127.0.0.1:1")));
   EXPECT_THAT(source.Load(request_, plan_), StatusIs(absl::StatusCode::kUnavailable));

@@ -15,7 +15,7 @@
 #include "libs/base/check.h"
 #include "libs/base/mutex.h"
 #include "libs/engine/loaded_model.h"
-#include "libs/injection/compute_pack.h"
+#include "libs/injection/block_maker.h"
 #include "libs/injection/pack_plan.h"
 #include "libs/kvcache/block.h"
 
@@ -71,11 +71,13 @@ class TestKvService final : public kv::v1::KvService::Service {
     }
     const injection::PackPlan plan =
         injection::PlanPack(*model_->format, tenant_id_, model_->model->config().kv_fingerprint,
-                            request->pack().context_system_prompt(), memories);
-    const auto blocks = injection::ComputePack(model_->model.get(), plan);
+                            request->pack().context_system_prompt(), memories,
+                            *model::ParseBlockFormat(request->block_format()));
+    injection::BlockMaker maker(model_->model.get(), *model_->format, {});
+    const auto blocks = maker.MakePack(plan);
     DKI_CHECK(blocks.ok());
     for (size_t i = 0; i + (stop_early ? 1 : 0) < blocks->size(); ++i) {
-      std::string bytes = kvcache::EncodeBlock((*blocks)[i]);
+      std::string bytes = kvcache::EncodeBlock((*blocks)[i].block, maker.codec());
       if (damage) damage(i, &bytes);
       kv::v1::GetPackResponse start;
       start.mutable_start()->set_tier(common::v1::TIER_RAM);

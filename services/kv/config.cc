@@ -25,6 +25,7 @@ config::v1::KvServer DefaultConfig() {
   config.mutable_runtime()->set_threads(0);
   config.mutable_runtime()->set_isa("auto");
   config.mutable_runtime()->set_activations("auto");
+  config.mutable_runtime()->set_block_format(kernels::Name(model::kDefaultBlockFormat));
   config.set_ram_bytes(512 * kMiB);
   config.set_disk_path("");
   config.set_disk_bytes(4096 * kMiB);
@@ -32,6 +33,7 @@ config::v1::KvServer DefaultConfig() {
   config.set_ram_bytes_per_tenant(0);
   config.set_disk_bytes_per_tenant(0);
   config.set_always_load(false);
+  config.set_drift_budget(injection::DriftOptions().budget);
   return config;
 }
 
@@ -47,12 +49,19 @@ absl::StatusOr<Settings> ReadConfig(const config::v1::KvServer& config) {
       CheckRange("ram_bytes_per_tenant", config.ram_bytes_per_tenant(), 0, int64_t{1} << 50));
   DKI_RETURN_IF_ERROR(
       CheckRange("disk_bytes_per_tenant", config.disk_bytes_per_tenant(), 0, int64_t{1} << 50));
+  const auto block_format = model::ParseBlockFormat(config.runtime().block_format());
+  if (!block_format.ok()) return Annotate(block_format.status(), "runtime.block_format");
+  if (!(config.drift_budget() >= 0 && config.drift_budget() <= 1000)) {
+    return InvalidArgument("drift_budget: %g, must be 0 to 1000", config.drift_budget());
+  }
   const auto policy = kvcache::ParseEvictionPolicy(config.eviction());
   if (!policy.ok()) return Annotate(policy.status(), "eviction");
   return Settings{.model_path = config.runtime().model(),
                   .model = {.n_threads = config.runtime().threads(),
                             .isa = config.runtime().isa(),
                             .activations = config.runtime().activations()},
+                  .block_format = *block_format,
+                  .drift = {.budget = config.drift_budget()},
                   .memory_store_address = config.memory_store().address(),
                   .ram = {.bytes = config.ram_bytes(),
                           .bytes_per_tenant = config.ram_bytes_per_tenant(),

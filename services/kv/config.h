@@ -6,6 +6,7 @@
 
 #include "dki/config/v1/kv.pb.h"
 #include "libs/base/status.h"
+#include "libs/injection/block_maker.h"
 #include "libs/kvcache/tier_budget.h"
 #include "libs/model/model.h"
 
@@ -14,6 +15,8 @@ namespace dki::kv {
 struct Settings {
   std::string model_path;
   model::ModelOptions model;
+  kernels::KvFormat block_format = kernels::KvFormat::kF32;
+  injection::DriftOptions drift = {};
   std::string memory_store_address;
   kvcache::TierBudget::Options ram;
   std::string disk_path;  // empty: no disk tier

@@ -68,6 +68,14 @@ absl::Status StillWanted(const rpc::Call& call) {
   return absl::OkStatus();
 }
 
+absl::Status CheckFormat(const std::string& wanted, kernels::KvFormat kept) {
+  if (wanted.empty() || wanted == kernels::Name(kept)) return absl::OkStatus();
+  return FailedPrecondition(
+      "block_format: %s, this worker keeps blocks in %s; runtime.block_format must be the same in "
+      "kv and generation",
+      wanted.substr(0, 16), kernels::Name(kept));
+}
+
 absl::Status Send(const injection::PlannedBlock& planned, const LoadedBlock& block,
                   grpc::ServerWriter<v1::GetPackResponse>* writer) {
   const std::string& bytes = *block.bytes;
@@ -122,17 +130,18 @@ absl::StatusOr<PackRequest> KvService::ReadRequest(const rpc::Call& call, const 
 
 grpc::Status KvService::GetPack(grpc::ServerContext* context, const v1::GetPackRequest* request,
                                 grpc::ServerWriter<v1::GetPackResponse>* writer) {
-  return rpc::Handle(*runtime_, context, "GetPack", rpc::Requirement::ClusterOnly(),
-                     [&](const rpc::Call& call) -> absl::Status {
-                       DKI_ASSIGN_OR_RETURN(
-                           const PackRequest pack,
-                           ReadRequest(call, request->pack(), request->model_fingerprint()));
-                       return parts_.loader->Load(
-                           pack, Urgency::kRequest, [&] { return StillWanted(call); },
-                           [&](const injection::PlannedBlock& planned, const LoadedBlock& block) {
-                             return Send(planned, block, writer);
-                           });
-                     });
+  return rpc::Handle(
+      *runtime_, context, "GetPack", rpc::Requirement::ClusterOnly(),
+      [&](const rpc::Call& call) -> absl::Status {
+        DKI_ASSIGN_OR_RETURN(const PackRequest pack,
+                             ReadRequest(call, request->pack(), request->model_fingerprint()));
+        DKI_RETURN_IF_ERROR(CheckFormat(request->block_format(), parts_.loader->block_format()));
+        return parts_.loader->Load(
+            pack, Urgency::kRequest, [&] { return StillWanted(call); },
+            [&](const injection::PlannedBlock& planned, const LoadedBlock& block) {
+              return Send(planned, block, writer);
+            });
+      });
 }
 
 grpc::Status KvService::Prefetch(grpc::ServerContext* context, const v1::PrefetchRequest* request,

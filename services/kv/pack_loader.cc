@@ -4,7 +4,6 @@
 #include <optional>
 #include <utility>
 
-#include "libs/injection/compute_pack.h"
 
 namespace dki::kv {
 namespace {
@@ -97,21 +96,20 @@ class PackLoader::Job {
       DKI_RETURN_IF_ERROR(Decode(i));
       at_hand[i] = &decoded_[i]->kv;
     }
-    DKI_ASSIGN_OR_RETURN(
-        std::vector<kvcache::Block> computed,
-        injection::ComputeBlocks(loader_.model_, plan_, *context, at_hand, wanted));
+    DKI_ASSIGN_OR_RETURN(std::vector<injection::MadeBlock> made,
+                         loader_.maker_.Make(plan_, *context, at_hand, wanted));
     const absl::Duration time = loader_.options_.clock->Now() - start;
     loader_.compute_seconds_->Observe(absl::ToDoubleSeconds(time));
     int n_tokens = 0;
-    for (const kvcache::Block& block : computed) n_tokens += block.kv.size();
+    for (const injection::MadeBlock& block : made) n_tokens += block.kept.size();
     if (loader_.options_.costs != nullptr) {
       std::vector<kvcache::CostedBlock> costed;
       for (const int i : wanted) costed.push_back(Cost(i));
       loader_.options_.costs->ObserveCompute(costed, time);
     }
-    for (size_t k = 0; k < wanted.size(); ++k) {
-      const double share = computed[k].kv.size() / static_cast<double>(std::max(n_tokens, 1));
-      Keep(wanted[k], std::move(computed[k]), time * share);
+    for (size_t k = 0; k < made.size(); ++k) {
+      const double share = made[k].kept.size() / static_cast<double>(std::max(n_tokens, 1));
+      Keep(wanted[k], std::move(made[k]), time * share);
     }
     return absl::OkStatus();
   }
@@ -149,21 +147,22 @@ class PackLoader::Job {
 
   absl::Status Decode(int i) {
     if (decoded_[i]) return absl::OkStatus();
-    DKI_ASSIGN_OR_RETURN(decoded_[i],
-                         kvcache::DecodeBlock(*blocks_[i].bytes, plan_.blocks[i].identity,
-                                              loader_.model_->kv_shape()));
+    DKI_ASSIGN_OR_RETURN(
+        decoded_[i],
+        kvcache::DecodeBlock(*blocks_[i].bytes, plan_.blocks[i].identity, loader_.maker_.codec()));
     return absl::OkStatus();
   }
 
-  void Keep(int i, kvcache::Block block, absl::Duration time) {
-    auto bytes = std::make_shared<const std::string>(kvcache::EncodeBlock(block));
-    loader_.computed_->Increment();
-    loader_.computed_tokens_->Increment(block.kv.size());
+  void Keep(int i, injection::MadeBlock made, absl::Duration time) {
+    kvcache::Block& block = made.block;
+    auto bytes =
+        std::make_shared<const std::string>(kvcache::EncodeBlock(block, loader_.maker_.codec()));
+    loader_.Count(made);
     loader_.tier_->Put({.identity = block.identity,
                         .chain_memory_ids = block.chain_memory_ids,
                         .bytes = bytes,
                         .recompute_seconds = absl::ToDoubleSeconds(time),
-                        .n_tokens = block.kv.size(),
+                        .n_tokens = made.kept.size(),
                         .attributes = plan_.blocks[i].attributes});
     const LoadedBlock before = blocks_[i];
     blocks_[i] = {.origin = BlockOrigin::kComputed,
@@ -172,6 +171,9 @@ class PackLoader::Job {
                   .choice = before.choice,
                   .had_choice = before.had_choice};
     loader_.CountOutcome(before.choice.recompute_estimate, time);
+    block.kv = std::move(made.kept);  // as if it had been read back
+    block.as_computed = block.format == kernels::KvFormat::kF32;
+
     decoded_[i] = std::move(block);
   }
 
@@ -203,7 +205,37 @@ PackLoader::PackLoader(model::Model* model, const model::ChatFormat* format, kvc
                               "What the chosen ways of blocks were estimated to take.")),
       measured_seconds_(
           metrics->GetCounter("dki_kv_path_measured_seconds_total", "What the same blocks took.")),
-      contexts_(model, options.context_cache_bytes) {}
+      metrics_(metrics),
+      contexts_(model, options.context_cache_bytes),
+      maker_(model, *format, options.drift) {}
+
+void PackLoader::Count(const injection::MadeBlock& made) {
+  computed_->Increment();
+  computed_tokens_->Increment(made.block.kv.size());
+  const auto format_label = [](kernels::KvFormat format) {
+    return telemetry::Labels{{"format", kernels::Name(format)}};
+  };
+  const auto observe = [&](kernels::KvFormat format, const kvcache::Drift& drift) {
+    metrics_
+        ->GetHistogram("dki_kv_drift_nats",
+                       "What the blocks measured lose by their format: KL on the probe, in nats.",
+                       format_label(format))
+        ->Observe(drift.kl);
+  };
+  for (const auto& [format, drift] : made.refused) {
+    observe(format, drift);
+    metrics_
+        ->GetCounter("dki_kv_format_refused_total",
+                     "Blocks that would have lost too much in a format, by format.",
+                     format_label(format))
+        ->Increment();
+  }
+  if (made.block.drift.measured()) observe(made.block.format, made.block.drift);
+  metrics_
+      ->GetCounter("dki_kv_blocks_made_total", "Blocks computed, by the format that they are in.",
+                   format_label(made.block.format))
+      ->Increment();
+}
 
 void PackLoader::CountChoice(const kvcache::PathChoice& choice) const {
   if (choice.path == kvcache::LoadPath::kRecompute) {
@@ -235,7 +267,7 @@ absl::Status PackLoader::Load(const PackRequest& request, Urgency urgency, const
       injection::PlanPack(*format_, request.tenant_id, model_->config().kv_fingerprint,
                           request.context_system_prompt.empty() ? format_->default_system_prompt()
                                                                 : request.context_system_prompt,
-                          request.memories);
+                          request.memories, options_.block_format);
   const int window = model_->config().context_length;
   const int n_context = static_cast<int>(plan.context_tokens.size());
   if (n_context + plan.n_tokens > window) {

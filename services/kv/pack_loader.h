@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "libs/base/clock.h"
 #include "libs/base/status.h"
+#include "libs/injection/block_maker.h"
 #include "libs/injection/pack_plan.h"
 #include "libs/kvcache/cost_model.h"
 #include "libs/kvcache/kv_tier.h"
@@ -46,6 +47,9 @@ class PackLoader {
     // Decides whether stored blocks are loaded or recomputed; null: always loaded.
     kvcache::CostModel* costs = nullptr;
     const Clock* clock = RealClock();
+    // What blocks are kept in, and from what loss on a block is kept in a better one.
+    kernels::KvFormat block_format = kernels::KvFormat::kF32;
+    injection::DriftOptions drift = {};
   };
   // Takes the blocks in the pack's order, each as soon as it is there.
   using Sink = std::function<absl::Status(const injection::PlannedBlock&, const LoadedBlock&)>;
@@ -61,6 +65,7 @@ class PackLoader {
   // how fast this machine computes. Once, before anything is served.
   absl::Status WarmUp();
 
+  kernels::KvFormat block_format() const { return options_.block_format; }
   // Blocks computed since start.
   int64_t n_computed() const { return static_cast<int64_t>(computed_->value()); }
 
@@ -69,6 +74,7 @@ class PackLoader {
 
   void CountChoice(const kvcache::PathChoice& choice) const;
   void CountOutcome(absl::Duration estimate, absl::Duration measured) const;
+  void Count(const injection::MadeBlock& made);
 
   model::Model* const model_;
   const model::ChatFormat* const format_;
@@ -84,8 +90,11 @@ class PackLoader {
   telemetry::Counter* const explored_;
   telemetry::Counter* const estimated_seconds_;
   telemetry::Counter* const measured_seconds_;
+  telemetry::Metrics* const metrics_;
   ComputeTurn turn_;
-  ContextCache contexts_;  // guarded by the turn
+  // Guarded by the turn.
+  ContextCache contexts_;
+  injection::BlockMaker maker_;
 };
 
 }  // namespace dki::kv

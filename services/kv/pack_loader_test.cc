@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "libs/engine/loaded_model.h"
-#include "libs/injection/compute_pack.h"
+#include "libs/injection/block_maker.h"
 #include "libs/kvcache/in_memory_kv_tier.h"
 #include "libs/testing/status_matchers.h"
 #include "libs/testing/temp_dir.h"
@@ -82,7 +82,7 @@ class SlowDisk : public kvcache::KvTier {
   FakeClock* const clock_;
 };
 
-class PackLoaderTest : public ::testing::Test {
+class PackLoaderTest : public ::testing::TestWithParam<kernels::KvFormat> {
  protected:
   void SetUp() override {
     const std::string path = testing::WriteTinyModel(folder_.path(), {.context_length = 1024});
@@ -94,9 +94,13 @@ class PackLoaderTest : public ::testing::Test {
     loader_ = MakeLoader({});
   }
   std::unique_ptr<PackLoader> MakeLoader(PackLoader::Options options) {
+    options.block_format = GetParam();
+    options.drift = Unmeasured();
     return std::make_unique<PackLoader>(model_.get(), loaded_.format.get(), tier_.get(), &metrics_,
                                         options);
   }
+  // Passes are counted: no block happens to be one of those whose drift is measured.
+  static injection::DriftOptions Unmeasured() { return {.int8_one_in = 1 << 30}; }
   static PackRequest Request(int n_memories, const std::string& tenant = "tenant") {
     PackRequest request{.tenant_id = tenant, .context_system_prompt = "Be brief.", .memories = {}};
     for (int i = 0; i < n_memories; ++i) {
@@ -126,13 +130,16 @@ class PackLoaderTest : public ::testing::Test {
     return loaded;
   }
   std::vector<std::string> Fresh(const PackRequest& request) {
-    const auto plan = injection::PlanPack(*loaded_.format, request.tenant_id,
-                                          loaded_.model->config().kv_fingerprint,
-                                          request.context_system_prompt, request.memories);
-    const auto blocks = injection::ComputePack(loaded_.model.get(), plan);
+    const auto plan =
+        injection::PlanPack(*loaded_.format, request.tenant_id, loaded_.model->config().kv_fingerprint,
+                            request.context_system_prompt, request.memories, GetParam());
+    injection::BlockMaker maker(loaded_.model.get(), *loaded_.format, Unmeasured());
+    const auto blocks = maker.MakePack(plan);
     EXPECT_OK(blocks);
     std::vector<std::string> bytes;
-    for (const kvcache::Block& block : *blocks) bytes.push_back(kvcache::EncodeBlock(block));
+    for (const injection::MadeBlock& made : *blocks) {
+      bytes.push_back(kvcache::EncodeBlock(made.block, maker.codec()));
+    }
     return bytes;
   }
   static absl::Status Ok() { return absl::OkStatus(); }
@@ -146,7 +153,7 @@ class PackLoaderTest : public ::testing::Test {
   std::unique_ptr<PackLoader> loader_;
 };
 
-TEST_F(PackLoaderTest, ComputesOnceThenServesTheSameBytes) {
+TEST_P(PackLoaderTest, ComputesOnceThenServesTheSameBytes) {
   const Loaded first = Load(Request(3));
   EXPECT_THAT(first.origins, Each(BlockOrigin::kComputed));
   EXPECT_EQ(first.bytes, Fresh(Request(3)));
@@ -158,7 +165,7 @@ TEST_F(PackLoaderTest, ComputesOnceThenServesTheSameBytes) {
   EXPECT_EQ(loader_->n_computed(), 5);
 }
 
-TEST_F(PackLoaderTest, BlocksAreKeptWithTheAttributesOfTheirMemories) {
+TEST_P(PackLoaderTest, BlocksAreKeptWithTheAttributesOfTheirMemories) {
   v1::PackSpec spec;
   spec.set_context_system_prompt("Be brief.");
   v1::PackMemory* memory = spec.add_memories();
@@ -180,7 +187,7 @@ TEST_F(PackLoaderTest, BlocksAreKeptWithTheAttributesOfTheirMemories) {
                                          .expire_time = expiry}));
   Load(request);
   const auto plan = injection::PlanPack(*loaded_.format, "tenant", model_->config().kv_fingerprint,
-                                        "Be brief.", request.memories);
+                                        "Be brief.", request.memories, GetParam());
   const auto hit = ram_->Get(plan.blocks[1].identity);
   ASSERT_TRUE(hit);
   EXPECT_EQ(hit->block.attributes,
@@ -199,19 +206,20 @@ TEST_F(PackLoaderTest, BlocksAreKeptWithTheAttributesOfTheirMemories) {
 }
 
 // Blocks that were made with other instructions or activations differ in their last bits (P11).
-TEST_F(PackLoaderTest, BlocksOfAnotherPathAreMisses) {
+TEST_P(PackLoaderTest, BlocksOfAnotherPathAreMisses) {
   Load(Request(2));
   ASSERT_OK_AND_ASSIGN(const engine::LoadedModel other,
                        engine::LoadedModel::Load(folder_.path() + "/tiny.gguf", {.isa = "plain"}));
-  ASSERT_EQ(other.model->config().fingerprint, model_->config().fingerprint);
-  PackLoader moved(other.model.get(), other.format.get(), tier_.get(), &metrics_, {});
+  ASSERT_EQ(other.model->config().kv_fingerprint, model_->config().fingerprint);
+  PackLoader moved(other.model.get(), other.format.get(), tier_.get(), &metrics_,
+                   {.block_format = GetParam(), .drift = Unmeasured()});
   Loaded loaded;
   EXPECT_OK(moved.Load(Request(2), Urgency::kRequest, Ok, Into(&loaded)));
   EXPECT_THAT(loaded.origins, Each(BlockOrigin::kComputed));
   EXPECT_THAT(Load(Request(2)).origins, Each(BlockOrigin::kRam));
 }
 
-TEST_F(PackLoaderTest, AnAppendedMemoryCostsItsOwnTokensAndTheFooter) {
+TEST_P(PackLoaderTest, AnAppendedMemoryCostsItsOwnTokensAndTheFooter) {
   Load(Request(2));
   model_->blocks = 0;
   const Loaded grown = Load(Request(3));
@@ -219,16 +227,16 @@ TEST_F(PackLoaderTest, AnAppendedMemoryCostsItsOwnTokensAndTheFooter) {
   EXPECT_EQ(grown.bytes, Fresh(Request(3)));
 }
 
-TEST_F(PackLoaderTest, SmallPassesGiveTheSameBytes) {
+TEST_P(PackLoaderTest, SmallPassesGiveTheSameBytes) {
   loader_ = MakeLoader({.max_tokens_per_pass = 1});
   EXPECT_EQ(Load(Request(3)).bytes, Fresh(Request(3)));
   EXPECT_EQ(model_->calls, 6) << "context, and each block alone";
 }
 
-TEST_F(PackLoaderTest, ADamagedBlockInTheMiddleIsComputedAgain) {
+TEST_P(PackLoaderTest, ADamagedBlockInTheMiddleIsComputedAgain) {
   Load(Request(3));
   const auto plan = injection::PlanPack(*loaded_.format, "tenant", model_->config().kv_fingerprint,
-                                        "Be brief.", Request(3).memories);
+                                        "Be brief.", Request(3).memories, GetParam());
   auto hit = ram_->Get(plan.blocks[2].identity);
   ASSERT_TRUE(hit);
   const_cast<std::string&>(*hit->block.bytes).back() ^= 1;
@@ -240,7 +248,7 @@ TEST_F(PackLoaderTest, ADamagedBlockInTheMiddleIsComputedAgain) {
   EXPECT_EQ(ram_->Stats().corrupt, 1);
 }
 
-TEST_F(PackLoaderTest, EightAtOnceComputeOnce) {
+TEST_P(PackLoaderTest, EightAtOnceComputeOnce) {
   std::latch together(8);
   std::vector<Loaded> loaded(8);
   std::vector<std::thread> threads;
@@ -255,12 +263,15 @@ TEST_F(PackLoaderTest, EightAtOnceComputeOnce) {
   for (const Loaded& one : loaded) EXPECT_EQ(one.bytes, loaded[0].bytes);
 }
 
-TEST_F(PackLoaderTest, ASlowDiskIsLeftForTheModelAndTakenBackWhenItIsFastAgain) {
+TEST_P(PackLoaderTest, ASlowDiskIsLeftForTheModelAndTakenBackWhenItIsFastAgain) {
   FakeClock clock;
   SlowDisk disk(ram_.get(), &clock);
   kvcache::CostModel costs({.clock = &clock});
   loader_ = std::make_unique<PackLoader>(model_.get(), loaded_.format.get(), &disk, &metrics_,
-                                         PackLoader::Options{.costs = &costs, .clock = &clock});
+                                         PackLoader::Options{.costs = &costs,
+                                                             .clock = &clock,
+                                                             .block_format = GetParam(),
+                                                             .drift = Unmeasured()});
   model_->on_forward = [&] { clock.Advance(absl::Milliseconds(50)); };
   const std::vector<std::string> bytes = Load(Request(3)).bytes;
   EXPECT_EQ(bytes, Fresh(Request(3)));
@@ -293,13 +304,13 @@ TEST_F(PackLoaderTest, ASlowDiskIsLeftForTheModelAndTakenBackWhenItIsFastAgain) 
   EXPECT_LT(loads, 40) << "looks again within 20 s";
 }
 
-TEST_F(PackLoaderTest, TenantsShareNothing) {
+TEST_P(PackLoaderTest, TenantsShareNothing) {
   Load(Request(2));
   const Loaded other = Load(Request(2, "other"));
   EXPECT_THAT(other.origins, Each(BlockOrigin::kComputed));
 }
 
-TEST_F(PackLoaderTest, StopsBetweenPassesWhenTheCallerIsGone) {
+TEST_P(PackLoaderTest, StopsBetweenPassesWhenTheCallerIsGone) {
   loader_ = MakeLoader({.max_tokens_per_pass = 1});
   const auto gone_after = [this] {
     return model_->blocks >= 2 ? Cancelled("gone") : absl::OkStatus();
@@ -312,14 +323,14 @@ TEST_F(PackLoaderTest, StopsBetweenPassesWhenTheCallerIsGone) {
   EXPECT_EQ(Load(Request(4)).origins[1], BlockOrigin::kRam);
 }
 
-TEST_F(PackLoaderTest, APackBeyondTheWindowIsOutOfRange) {
+TEST_P(PackLoaderTest, APackBeyondTheWindowIsOutOfRange) {
   PackRequest request = Request(1);
   request.memories[0].text = std::string(8000, 'x');
   EXPECT_THAT(loader_->Load(request, Urgency::kRequest, Ok, nullptr),
               StatusIs(absl::StatusCode::kOutOfRange, ::testing::HasSubstr("1024")));
 }
 
-TEST_F(PackLoaderTest, WhatIsDeletedWhileBeingComputedIsNotKept) {
+TEST_P(PackLoaderTest, WhatIsDeletedWhileBeingComputedIsNotKept) {
   model_->on_forward = [this] { ASSERT_OK(tier_->EraseForGood("tenant", "mem_1")); };
   Load(Request(3));
   model_->on_forward = nullptr;
@@ -331,7 +342,7 @@ TEST_F(PackLoaderTest, WhatIsDeletedWhileBeingComputedIsNotKept) {
   EXPECT_EQ(again.origins[4], BlockOrigin::kComputed);
 }
 
-TEST_F(PackLoaderTest, CancelledPrefetchesAreNotLoadedOrStop) {
+TEST_P(PackLoaderTest, CancelledPrefetchesAreNotLoadedOrStop) {
   Prefetcher prefetcher(loader_.get(), &metrics_, 3);
   EXPECT_TRUE(prefetcher.Offer(Request(1), "a"));
   EXPECT_TRUE(prefetcher.Offer(Request(2, "other"), "a"));
@@ -359,7 +370,7 @@ TEST_F(PackLoaderTest, CancelledPrefetchesAreNotLoadedOrStop) {
             2);
 }
 
-TEST_F(PackLoaderTest, PrefetchedPacksAreThereWhenAskedFor) {
+TEST_P(PackLoaderTest, PrefetchedPacksAreThereWhenAskedFor) {
   Prefetcher prefetcher(loader_.get(), &metrics_, 2);
   EXPECT_TRUE(prefetcher.Offer(Request(1)));
   EXPECT_TRUE(prefetcher.Offer(Request(3)));
@@ -370,6 +381,10 @@ TEST_F(PackLoaderTest, PrefetchedPacksAreThereWhenAskedFor) {
   prefetcher.Stop();
   EXPECT_FALSE(prefetcher.Offer(Request(1)));
 }
+
+INSTANTIATE_TEST_SUITE_P(Formats, PackLoaderTest,
+                         ::testing::Values(kernels::KvFormat::kF32, kernels::KvFormat::kInt8),
+                         [](const auto& info) { return std::string(kernels::Name(info.param)); });
 
 }  // namespace
 }  // namespace dki::kv

@@ -11,7 +11,7 @@
 
 #include "dki/kv/v1/kv_service.grpc.pb.h"
 #include "libs/engine/loaded_model.h"
-#include "libs/injection/compute_pack.h"
+#include "libs/injection/block_maker.h"
 #include "libs/rpc/client.h"
 #include "libs/rpc/grpc_server.h"
 #include "libs/testing/status_matchers.h"
@@ -133,13 +133,17 @@ class KvServerTest : public ::testing::Test {
       memories.push_back({memory.memory_id(), memory.text()});
     }
     return injection::PlanPack(*model_.format, tenant_id, model_.model->config().kv_fingerprint,
-                               model_.format->default_system_prompt(), memories);
+                               model_.format->default_system_prompt(), memories,
+                               *model::ParseBlockFormat(config_.runtime().block_format()));
   }
+  model::PlaneCodec Codec() const { return model::PlaneCodec(model_.model->config()); }
   std::vector<std::string> Fresh(const v1::GetPackRequest& request) {
-    const auto blocks = injection::ComputePack(model_.model.get(), Plan(request));
+    injection::BlockMaker maker(model_.model.get(), *model_.format, {});
+    const auto blocks = maker.MakePack(Plan(request));
     EXPECT_OK(blocks);
     std::vector<std::string> bytes;
-    for (const kvcache::Block& block : *blocks) bytes.push_back(kvcache::EncodeBlock(block));
+    for (const kvcache::Block& block : *blocks)
+      bytes.push_back(kvcache::EncodeBlock(block, Codec()));
     return bytes;
   }
   // Waits by a question that the server answers: how many erasures it has applied.
@@ -193,8 +197,7 @@ TEST_F(KvServerTest, EachBlockSaysWhatItIs) {
   for (size_t i = 0; i < 3; ++i) {
     EXPECT_EQ(received.starts[i].n_tokens(), static_cast<int>(plan.blocks[i].tokens.size()));
     EXPECT_EQ(received.starts[i].n_bytes(), static_cast<int64_t>(received.blocks[i].size()));
-    EXPECT_OK(kvcache::DecodeBlock(received.blocks[i], plan.blocks[i].identity,
-                                   model_.model->kv_shape()));
+    EXPECT_OK(kvcache::DecodeBlock(received.blocks[i], plan.blocks[i].identity, Codec()));
   }
 }
 
@@ -259,7 +262,31 @@ TEST_F(KvServerTest, OperatorsSeeVerifyAndEvictTheirTenantsBlocks) {
   EXPECT_THAT(GetPack(Request(1), "other").tiers, Each(TIER_RAM)) << "another tenant's stay";
 }
 
+TEST_F(KvServerTest, AnotherBlockFormatIsRefusedAndNamed) {
+  v1::GetPackRequest request = Request(1);
+  request.set_block_format("int8");
+  EXPECT_OK(GetPack(request).status);
+  request.set_block_format("f32");
+  EXPECT_THAT(GetPack(request).status,
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("block_format: f32, this worker keeps blocks in int8")));
+}
+
+TEST_F(KvServerTest, BlocksOfAnotherFormatAreMisses) {
+  const v1::GetPackRequest request = Request(1);
+  ASSERT_OK(GetPack(request).status);
+  config_.mutable_runtime()->set_block_format("f16");
+  Restart();
+  EXPECT_THAT(GetPack(request).tiers, Each(TIER_RECOMPUTED));
+  EXPECT_EQ(process_->Stats().corrupt(), 0);
+  config_.mutable_runtime()->set_block_format("int8");
+  Restart();
+  EXPECT_THAT(GetPack(request).tiers, Each(TIER_DISK));
+}
+
 TEST_F(KvServerTest, LargeBlocksComeInPieces) {
+  config_.mutable_runtime()->set_block_format("f32");
+  Restart();
   v1::GetPackRequest request = Request(1);
   request.mutable_pack()->mutable_memories(0)->set_text(std::string(3500, 'x'));
   const Received received = GetPack(request);
@@ -419,6 +446,14 @@ TEST(KvConfigTest, ErrorsNameTheField) {
   config.set_ram_bytes(-1);
   EXPECT_THAT(ReadConfig(config),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("ram_bytes")));
+  config = DefaultConfig();
+  config.mutable_runtime()->set_block_format("int5");
+  EXPECT_THAT(ReadConfig(config),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("runtime.block_format")));
+  config = DefaultConfig();
+  config.set_drift_budget(-1);
+  EXPECT_THAT(ReadConfig(config),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("drift_budget")));
   config = DefaultConfig();
   config.mutable_runtime()->clear_model();
   EXPECT_THAT(ReadConfig(config),

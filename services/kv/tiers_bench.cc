@@ -23,6 +23,7 @@
 
 #include "libs/base/check.h"
 #include "libs/engine/loaded_model.h"
+#include "libs/injection/block_maker.h"
 #include "libs/injection/compute_pack.h"
 #include "libs/kvcache/cost_model.h"
 #include "libs/kvcache/in_memory_kv_tier.h"
@@ -67,7 +68,7 @@ void DropPageCache(const std::string& folder) {
 // A pack of one memory of exactly `n_tokens`, header at hand.
 struct Subject {
   injection::PackPlan plan;
-  std::vector<kvcache::Block> at_hand;  // the header
+  std::vector<injection::MadeBlock> at_hand;  // the header
   StoredBlock stored;
 };
 
@@ -81,6 +82,8 @@ class Bench {
         model_.model.get(), model_.format->RenderPrefix(model_.format->default_system_prompt()));
     DKI_CHECK(context.ok());
     context_ = std::make_unique<model::KvBuffer>(*std::move(context));
+    maker_ = std::make_unique<injection::BlockMaker>(model(), *model_.format,
+                                                     injection::DriftOptions());
   }
 
   model::Model* model() { return model_.model.get(); }
@@ -94,23 +97,25 @@ class Bench {
     }
     Subject subject{
         .plan = injection::PlanPack(*model_.format, "tenant", model()->config().kv_fingerprint,
-                                    model_.format->default_system_prompt(), {{"mem", text}})};
+                                    model_.format->default_system_prompt(), {{"mem", text}},
+                                    kernels::KvFormat::kInt8)};
     injection::PlannedBlock& block = subject.plan.blocks[1];
     block.tokens.resize(n_tokens);
     block.identity.content_hash = kvcache::ContentHash(block.tokens);
     subject.at_hand = Compute(subject, {{0}});
-    const std::vector<kvcache::Block> made = Compute(subject, {{1}});
+    const std::vector<injection::MadeBlock> made = Compute(subject, {{1}});
     subject.stored = {.identity = block.identity,
                       .chain_memory_ids = block.chain_memory_ids,
-                      .bytes = std::make_shared<const std::string>(kvcache::EncodeBlock(made[0])),
+                      .bytes = std::make_shared<const std::string>(
+                          kvcache::EncodeBlock(made[0].block, maker_->codec())),
                       .recompute_seconds = 1,
                       .n_tokens = n_tokens};
     return subject;
   }
-  std::vector<kvcache::Block> Compute(const Subject& subject, std::vector<int> wanted) {
+  std::vector<injection::MadeBlock> Compute(const Subject& subject, std::vector<int> wanted) {
     std::vector<const model::KvBuffer*> at_hand(subject.plan.blocks.size(), nullptr);
-    for (size_t i = 0; i < subject.at_hand.size(); ++i) at_hand[i] = &subject.at_hand[i].kv;
-    auto computed = injection::ComputeBlocks(model(), subject.plan, *context_, at_hand, wanted);
+    for (size_t i = 0; i < subject.at_hand.size(); ++i) at_hand[i] = &subject.at_hand[i].kept;
+    auto computed = maker_->Make(subject.plan, *context_, at_hand, wanted);
     DKI_CHECK(computed.ok());
     return *std::move(computed);
   }
@@ -125,7 +130,7 @@ class Bench {
     const auto hit = tier->Get(subject.stored.identity);
     DKI_CHECK(hit.has_value());
     const auto block =
-        kvcache::DecodeBlock(*hit->block.bytes, subject.stored.identity, model()->kv_shape());
+        kvcache::DecodeBlock(*hit->block.bytes, subject.stored.identity, maker_->codec());
     DKI_CHECK(block.ok());
     return SecondsSince(start);
   }
@@ -156,6 +161,7 @@ class Bench {
   const std::string folder_;
   engine::LoadedModel model_;
   std::unique_ptr<model::KvBuffer> context_;
+  std::unique_ptr<injection::BlockMaker> maker_;
 };
 
 void Restore(Bench* bench) {
@@ -288,7 +294,8 @@ void Reads(Bench* bench) {
       block.identity.content_hash = kvcache::ContentHash(block.tokens);
       StoredBlock stored{.identity = block.identity,
                          .chain_memory_ids = {"m"},
-                         .bytes = std::make_shared<const std::string>(kvcache::EncodeBlock(block)),
+                         .bytes = std::make_shared<const std::string>(kvcache::EncodeBlock(
+                             block, model::PlaneCodec(bench->model()->config()))),
                          .recompute_seconds = 1,
                          .n_tokens = n_tokens};
       bytes = stored.bytes->size();
