@@ -6,13 +6,13 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "libs/base/status.h"
 #include "libs/kvcache/block.h"
+#include "libs/kvcache/block_bytes.h"
 
 namespace dki::kvcache {
 
@@ -21,8 +21,8 @@ enum class TierName { kRam, kDisk };
 struct StoredBlock {
   BlockIdentity identity;
   std::vector<std::string> chain_memory_ids;
-  std::shared_ptr<const std::string> bytes;  // encoded; shared, so that a hit in RAM copies nothing
-  double recompute_seconds = 0;              // what losing it costs
+  BlockBytes bytes;              // encoded; shared, so that a hit in RAM copies nothing
+  double recompute_seconds = 0;  // what losing it costs
 };
 
 struct TierHit {

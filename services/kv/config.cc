@@ -2,6 +2,7 @@
 #include "services/kv/config.h"
 
 #include "libs/rpc/run_service.h"
+#include "libs/transfer/message_socket.h"
 
 namespace dki::kv {
 namespace {
@@ -31,6 +32,7 @@ config::v1::KvServer DefaultConfig() {
   config.set_eviction("greedy_dual");
   config.set_ram_bytes_per_tenant(0);
   config.set_disk_bytes_per_tenant(0);
+  config.set_handoff_socket("");
   return config;
 }
 
@@ -46,6 +48,10 @@ absl::StatusOr<Settings> ReadConfig(const config::v1::KvServer& config) {
       CheckRange("ram_bytes_per_tenant", config.ram_bytes_per_tenant(), 0, int64_t{1} << 50));
   DKI_RETURN_IF_ERROR(
       CheckRange("disk_bytes_per_tenant", config.disk_bytes_per_tenant(), 0, int64_t{1} << 50));
+  if (config.handoff_socket().size() > transfer::kMaxSocketPath) {
+    return InvalidArgument("handoff_socket: has %d bytes, at most %d",
+                           config.handoff_socket().size(), transfer::kMaxSocketPath);
+  }
   const auto policy = kvcache::ParseEvictionPolicy(config.eviction());
   if (!policy.ok()) return Annotate(policy.status(), "eviction");
   return Settings{.model_path = config.runtime().model(),
@@ -56,6 +62,7 @@ absl::StatusOr<Settings> ReadConfig(const config::v1::KvServer& config) {
                   .ram = {.bytes = config.ram_bytes(),
                           .bytes_per_tenant = config.ram_bytes_per_tenant(),
                           .policy = *policy},
+                  .handoff_socket = config.handoff_socket(),
                   .disk_path = config.disk_path(),
                   .disk = {.bytes = config.disk_bytes(),
                            .bytes_per_tenant = config.disk_bytes_per_tenant(),

@@ -16,7 +16,8 @@ struct Settings {
   model::ModelOptions model;
   std::string memory_store_address;
   kvcache::TierBudget::Options ram;
-  std::string disk_path;  // empty: no disk tier
+  std::string handoff_socket;  // empty: none
+  std::string disk_path;       // empty: no disk tier
   kvcache::TierBudget::Options disk;
 };
 

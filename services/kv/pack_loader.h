@@ -27,7 +27,7 @@ enum class BlockOrigin { kRam, kDisk, kComputed };
 
 struct LoadedBlock {
   BlockOrigin origin = BlockOrigin::kComputed;
-  std::shared_ptr<const std::string> bytes;  // encoded; null: not there yet
+  kvcache::BlockBytes bytes;  // encoded; null: not there yet
   absl::Duration load_time;
 };
 

@@ -83,7 +83,7 @@ class PackLoaderTest : public ::testing::Test {
   static PackLoader::Sink Into(Loaded* loaded) {
     return [loaded](const injection::PlannedBlock&, const LoadedBlock& block) {
       loaded->origins.push_back(block.origin);
-      loaded->bytes.push_back(*block.bytes);
+      loaded->bytes.emplace_back(*block.bytes);
       return absl::OkStatus();
     };
   }
@@ -145,7 +145,7 @@ TEST_F(PackLoaderTest, ADamagedBlockInTheMiddleIsComputedAgain) {
                                         "Be brief.", Request(3).memories);
   auto hit = ram_->Get(plan.blocks[2].identity);
   ASSERT_TRUE(hit);
-  const_cast<std::string&>(*hit->block.bytes).back() ^= 1;
+  const_cast<char&>(hit->block.bytes->back()) ^= 1;
   const Loaded again = Load(Request(3));
   EXPECT_EQ(again.bytes, Fresh(Request(3)));
   EXPECT_EQ(again.origins[1], BlockOrigin::kRam);
