@@ -45,7 +45,6 @@ absl::StatusOr<std::vector<LoadedBlock>> PackCache::Load(const PackRequest& requ
     n_erasures = n_erasures_;
   }
   DKI_ASSIGN_OR_RETURN(blocks, source_->Load(request, plan));
-  for (LoadedBlock& block : blocks) block.block.kv.OverwriteWhenFreed();
   const MutexLock lock(&mutex_);
   DKI_RETURN_IF_ERROR(CheckDeleted(request));
   if (n_erasures_ == n_erasures) {

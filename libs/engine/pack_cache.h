@@ -7,7 +7,7 @@
 //   stay until the budget needs their room. Otherwise they live for `lifetime` after they were
 //   loaded, or after it was last told, and are then dropped, also while nothing happens.
 //   A request whose memory has been deleted gets no pack, wherever its blocks lie. One that has its
-//   pack keeps it to its end. Memory of blocks is overwritten when the last of these lets go.
+//   pack keeps it to its end.
 // Thread-safety: thread-safe. Ownership: the source must outlive it. Owns a thread.
 #pragma once
 

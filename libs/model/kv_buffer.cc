@@ -18,11 +18,12 @@ KvPage::KvPage(const KvShape& shape, int capacity, std::shared_ptr<KvMeter> mete
   if (meter_) *meter_ += static_cast<int64_t>(size_bytes());
 }
 
+// All of it, whatever it is of: notes stand in prompts, too, and turns have attended to them. What
+// was deleted is not to be found in freed memory.
 KvPage::~KvPage() {
+  DropCodes();
   if (meter_) *meter_ -= static_cast<int64_t>(size_bytes());
-  if (!overwritten_) return;
   explicit_bzero(data_.get(), shape_.bytes_per_token() * capacity_);
-  if (codes_) codes_->Overwrite();
 }
 
 size_t KvPage::size_bytes() const {
@@ -38,13 +39,15 @@ void KvPage::MakeCodes() {
 
 void KvPage::DropCodes() {
   if (meter_ && codes_) *meter_ -= static_cast<int64_t>(codes_->size_bytes());
-  if (codes_ && overwritten_) codes_->Overwrite();
+  if (codes_) {
+    const void* const data = codes_->keys(0) != nullptr ? codes_->keys(0) : codes_->values(0);
+    explicit_bzero(const_cast<void*>(data), codes_->size_bytes());
+  }
   codes_ = nullptr;
 }
 
 std::shared_ptr<KvPage> KvPage::Clone(int n_tokens, int capacity) const {
   auto clone = std::make_shared<KvPage>(shape_, capacity, meter_);
-  clone->overwritten_ = overwritten_;
   const size_t n = static_cast<size_t>(n_tokens) * shape_.row_size();
   for (int plane = 0; plane < 2 * shape_.n_layers; ++plane) {
     std::copy_n(Plane(plane), n, clone->Plane(plane));
@@ -64,10 +67,6 @@ KvBuffer::KvBuffer(const KvShape& shape, std::vector<std::shared_ptr<KvPage>> pa
                    std::shared_ptr<KvMeter> meter)
     : shape_(shape), meter_(std::move(meter)), pages_(std::move(pages)) {
   Resize(n_tokens);
-}
-
-void KvBuffer::OverwriteWhenFreed() {
-  for (const std::shared_ptr<KvPage>& page : pages_) page->OverwriteWhenFreed();
 }
 
 KvBuffer KvBuffer::Share(int n_tokens) const {

@@ -54,9 +54,6 @@ class KvPage {
   void MakeCodes();
   void DropCodes();
 
-  // Its memory, and that of copies of it, is overwritten before it is given back.
-  void OverwriteWhenFreed() { overwritten_ = true; }
-
  private:
   float* Plane(int plane) const {
     return data_.get() + static_cast<size_t>(plane) * shape_.row_size() * capacity_;
@@ -67,7 +64,6 @@ class KvPage {
   const std::shared_ptr<KvMeter> meter_;
   const std::unique_ptr<float[]> data_;  // [n_layers, 2, capacity, n_kv_heads, head_dim]
   std::unique_ptr<KvCodes> codes_;
-  bool overwritten_ = false;
 };
 
 // Purpose: a sequence of pages, all of them whole but the last.
@@ -89,8 +85,6 @@ class KvBuffer {
   int size() const { return size_; }  // tokens held
   int capacity() const;
   size_t size_bytes() const;  // of its pages, shared or not
-  // What it holds belongs to a memory, which somebody may delete.
-  void OverwriteWhenFreed();
   std::span<const std::shared_ptr<KvPage>> pages() const { return pages_; }
 
   // The row of one token, [n_kv_heads, head_dim]; those of the tokens behind it in its page follow.

@@ -5,8 +5,6 @@
 // memory.
 #pragma once
 
-#include <string.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -29,7 +27,6 @@ class KvCodes {
   // What a kernels::KvSegment points at; null for a plane that stays in f32.
   const void* keys(int layer) const;
   const void* values(int layer) const;
-  void Overwrite() { explicit_bzero(data_.data(), size_bytes()); }
   size_t size_bytes() const { return data_.size() * sizeof(Line); }
 
  private:

@@ -94,13 +94,11 @@ class PackLoader::Job {
     DKI_ASSIGN_OR_RETURN(decoded_[i],
                          kvcache::DecodeBlock(*blocks_[i].bytes, plan_.blocks[i].identity,
                                               loader_.model_->kv_shape()));
-    decoded_[i]->kv.OverwriteWhenFreed();
     return absl::OkStatus();
   }
 
   void Keep(int i, kvcache::Block block, absl::Duration time) {
     kvcache::BlockBytes bytes = kvcache::EncodeBlock(block);
-    block.kv.OverwriteWhenFreed();
     loader_.computed_->Increment();
     loader_.computed_tokens_->Increment(block.kv.size());
     loader_.tier_->Put({.identity = block.identity,
