@@ -8,7 +8,6 @@
 #include "libs/base/ids.h"
 #include "services/orchestrator/assemble_step.h"
 #include "services/orchestrator/gate_step.h"
-#include "services/orchestrator/generate_step.h"
 #include "services/orchestrator/probe_step.h"
 #include "services/orchestrator/weigh_step.h"
 
@@ -225,6 +224,7 @@ absl::StatusOr<ChatPipeline::Plan> ChatPipeline::MakePlan(
       AssembleRequest(*parts_.config, task, model.default_system_prompt(), plan.decided.chosen);
   prefetcher_.Prefetch(call.caller().tenant_id, call.request_id(), model.fingerprint(),
                        PackToPrefetch(plan.request.prompt()));
+  plan.stream = std::make_unique<GenerationStream>(*parts_.upstreams, call, plan.request);
   if (!recorded) DKI_RETURN_IF_ERROR(Commit(call, task, &plan));
   timer->decide_us = timer->EndStep("decide");
   return plan;
@@ -248,7 +248,7 @@ absl::Status ChatPipeline::Commit(const rpc::Call& call, const ChatTask& task, P
 Answered ChatPipeline::Answer(const rpc::Call& call, const Plan& plan, const EventSink& sink,
                               Timer* timer) {
   int64_t first_token_us = 0;
-  Answered answered = Generate(*parts_.upstreams, call, plan.request, [&](std::string_view text) {
+  Answered answered = plan.stream->Read([&](std::string_view text) {
     if (first_token_us == 0) first_token_us = timer->TotalMicros();
     return SendText(text, sink);
   });
