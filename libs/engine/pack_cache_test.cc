@@ -109,7 +109,7 @@ TEST_F(PackCacheTest, StaysWithinItsBudget) {
 TEST_F(PackCacheTest, WhatIsErasedWhileItIsLoadedIsNotKept) {
   PackCache cache({}, &source_);
   cache.SetFollowing(true);
-  const PackRequest request{.tenant_id = "a", .memories = {{"m", "x"}}};
+  const PackRequest request{.tenant_id = "a", .request_id = "", .memories = {{"m", "x"}}};
   source_.meanwhile = [&] { cache.Erase("a", "m"); };
   ASSERT_OK(cache.Load(request, Plan("a", "x")));
   EXPECT_EQ(cache.size_bytes(), 0) << "changed: this request may have had its old text";
@@ -124,8 +124,11 @@ TEST_F(PackCacheTest, WhatIsErasedWhileItIsLoadedIsNotKept) {
 TEST_F(PackCacheTest, OfDeletionsTheNewestAreRemembered) {
   PackCache cache({.max_tombstones = 2}, &source_);
   for (const char* id : {"m", "n", "o"}) cache.EraseForGood("a", id);
-  EXPECT_OK(cache.Load({.tenant_id = "a", .memories = {{"m", "x"}}}, Plan("a", "x")));
-  EXPECT_FALSE(cache.Load({.tenant_id = "a", .memories = {{"o", "x"}}}, Plan("a", "x")).ok());
+  EXPECT_OK(
+      cache.Load({.tenant_id = "a", .request_id = "", .memories = {{"m", "x"}}}, Plan("a", "x")));
+  EXPECT_FALSE(
+      cache.Load({.tenant_id = "a", .request_id = "", .memories = {{"o", "x"}}}, Plan("a", "x"))
+          .ok());
 }
 
 TEST_F(PackCacheTest, ARequestThatHasItsPackKeepsItToItsEnd) {

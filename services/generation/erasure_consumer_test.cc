@@ -21,8 +21,8 @@ class ErasureConsumerTest : public ::testing::Test {
       : loaded_(*engine::LoadedModel::Load(testing::WriteTinyModel(folder_.path()), {})) {}
 
   absl::Status Load(const std::string& tenant, const std::string& memory_id) {
-    const engine::PackRequest request{.tenant_id = tenant,
-                                      .memories = {{memory_id, "Jack is a baker."}}};
+    const engine::PackRequest request{
+        .tenant_id = tenant, .request_id = "", .memories = {{memory_id, "Jack is a baker."}}};
     return packs_
         .Load(request,
               injection::PlanPack(*loaded_.format, tenant, loaded_.model->config().fingerprint, "",
