@@ -44,7 +44,7 @@ std::optional<TierHit> InMemoryKvTier::Get(const BlockIdentity& identity) {
 
 void InMemoryKvTier::Put(const StoredBlock& block) {
   const int64_t size = SizeOf(block);
-  const StoredBlock kept = ToKeep(block);  // outside the lock: it may copy the whole block
+  const StoredBlock kept = ToKeep(block, size);  // outside the lock: it may copy the whole block
   const std::string key = BlockKey(block.identity);
   const std::string& tenant = block.identity.tenant_id;
   MutexLock lock(&mutex_);
@@ -61,11 +61,11 @@ void InMemoryKvTier::Put(const StoredBlock& block) {
   for (const std::string& id : block.chain_memory_ids) keys_of_[{tenant, id}].insert(key);
 }
 
-StoredBlock InMemoryKvTier::ToKeep(const StoredBlock& block) const {
+StoredBlock InMemoryKvTier::ToKeep(const StoredBlock& block, int64_t size) const {
   StoredBlock kept = block;
   {
     MutexLock lock(&mutex_);
-    if (n_sealed_ >= max_sealed_) return kept;
+    if (n_sealed_ >= max_sealed_ || !budget_.Admits(size)) return kept;
   }
   if (absl::StatusOr<BlockBytes> sealed = Seal(block.bytes); sealed.ok()) {
     kept.bytes = *std::move(sealed);

@@ -33,8 +33,8 @@ class InMemoryKvTier : public KvTier {
   // Tenant and memory; with an empty memory, all of the tenant's blocks.
   using Owner = std::pair<std::string, std::string>;
 
-  // The block as it is kept: sealed if it can be.
-  StoredBlock ToKeep(const StoredBlock& block) const;
+  // The block as it is kept: sealed if it can be. `size`: as the budget counts it.
+  StoredBlock ToKeep(const StoredBlock& block, int64_t size) const;
   void Drop(const std::string& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const model::KvShape shape_;

@@ -76,7 +76,7 @@ bool HandoffGiver::Accept() {
   const std::string token = RandomBytes(kTokenBytes);
   const MutexLock lock(mutex_.get());
   if (connections_.size() >= kMaxConnections) return true;
-  if (Send(connection->socket.get(), std::string(kHello) + token, -1).ok()) {
+  if (Send(connection->socket.get(), std::string(kHello) + token, -1, Deadline::min()).ok()) {
     connections_.emplace(token, std::move(connection));
   }
   return true;
@@ -100,7 +100,9 @@ HandoffGiver::Lease::~Lease() {
 absl::StatusOr<std::string> HandoffGiver::Lease::Give(const SealedMemory& block) {
   if (failed_) return Unavailable("the connection has failed before");
   std::string tag = RandomBytes(kTagBytes);
-  if (absl::Status sent = Send(connection_->socket.get(), tag, block.descriptor()); !sent.ok()) {
+  if (absl::Status sent = Send(connection_->socket.get(), tag, block.descriptor(),
+                               std::chrono::steady_clock::now() + kPatience);
+      !sent.ok()) {
     failed_ = true;
     return sent;
   }

@@ -4,6 +4,7 @@
 //   socket's file. Leases may outlive it.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <string>
@@ -26,6 +27,8 @@ class HandoffGiver {
 
  public:
   static constexpr size_t kMaxConnections = 256;
+  // For a taker that is behind with reading.
+  static constexpr std::chrono::milliseconds kPatience{500};
 
   // INVALID_ARGUMENT, ALREADY_EXISTS, UNAVAILABLE: see Listen.
   static absl::StatusOr<std::unique_ptr<HandoffGiver>> Start(const std::string& path);

@@ -21,7 +21,7 @@ class HandoffTaker {
     std::string path;
     // How long a giver may be silent: for its first message, and for a block that it says it has
     // sent.
-    std::chrono::milliseconds patience{500};
+    std::chrono::milliseconds patience{2000};
     // After a failure nobody tries to connect for so long.
     std::chrono::milliseconds pause{1000};
     size_t max_idle = 32;

@@ -51,15 +51,15 @@ std::vector<FileDescriptor> TakeDescriptors(msghdr* header) {
   return taken;
 }
 
-absl::Status WaitForInput(int socket, Deadline deadline) {
+absl::Status WaitFor(short events, int socket, Deadline deadline) {
   while (true) {
     const auto left =
         std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-    pollfd wait = {.fd = socket, .events = POLLIN, .revents = 0};
+    pollfd wait = {.fd = socket, .events = events, .revents = 0};
     const int n = poll(&wait, 1, static_cast<int>(std::clamp<int64_t>(left.count(), 0, 60'000)));
     if (n > 0) return absl::OkStatus();
     if (n < 0 && errno != EINTR) return SystemError("poll");
-    if (left.count() <= 0) return DeadlineExceeded("nothing came over the socket");
+    if (left.count() <= 0) return DeadlineExceeded("the peer at the socket is silent");
   }
 }
 
@@ -106,7 +106,7 @@ absl::Status CheckPeer(int socket) {
   return absl::OkStatus();
 }
 
-absl::Status Send(int socket, std::string_view bytes, int descriptor) {
+absl::Status Send(int socket, std::string_view bytes, int descriptor, Deadline deadline) {
   iovec data = {.iov_base = const_cast<char*>(bytes.data()), .iov_len = bytes.size()};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control = {};
   msghdr header = {};
@@ -122,9 +122,13 @@ absl::Status Send(int socket, std::string_view bytes, int descriptor) {
     std::memcpy(CMSG_DATA(part), &descriptor, sizeof(int));
   }
   ssize_t sent = 0;
-  do {
-    sent = sendmsg(socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
-  } while (sent < 0 && errno == EINTR);
+  while ((sent = sendmsg(socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT)) < 0) {
+    if (errno == EAGAIN) {
+      DKI_RETURN_IF_ERROR(WaitFor(POLLOUT, socket, deadline));
+    } else if (errno != EINTR) {
+      break;
+    }
+  }
   if (sent != static_cast<ssize_t>(bytes.size())) return SystemError("sending over the socket");
   return absl::OkStatus();
 }
@@ -137,7 +141,7 @@ absl::StatusOr<Message> Receive(int socket, Deadline deadline) {
   msghdr header = {};
   ssize_t n = 0;
   do {
-    DKI_RETURN_IF_ERROR(WaitForInput(socket, deadline));
+    DKI_RETURN_IF_ERROR(WaitFor(POLLIN, socket, deadline));
     header = {};
     header.msg_iov = &data;
     header.msg_iovlen = 1;

@@ -34,9 +34,9 @@ absl::StatusOr<FileDescriptor> Listen(const std::string& path);
 // Whether the process at the other end runs as this one's user. PERMISSION_DENIED if not.
 absl::Status CheckPeer(int socket);
 
-// At once or not at all: UNAVAILABLE when the peer is gone or does not read what it was sent
-// before. `descriptor` -1: none.
-absl::Status Send(int socket, std::string_view bytes, int descriptor);
+// DEADLINE_EXCEEDED: the peer does not read what it was sent before. UNAVAILABLE: it is gone.
+// `descriptor` -1: none.
+absl::Status Send(int socket, std::string_view bytes, int descriptor, Deadline deadline);
 // DEADLINE_EXCEEDED: nothing came. UNAVAILABLE: the peer is gone. DATA_LOSS: a message that is too
 // long or brings more than one descriptor (they are closed).
 absl::StatusOr<Message> Receive(int socket, Deadline deadline);
