@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <chrono>
 #include <utility>
@@ -12,6 +13,16 @@
 #include "libs/transfer/handoff.h"
 
 namespace dki::transfer {
+namespace {
+
+// Device and number of the file; zeros: there is none.
+std::pair<uint64_t, uint64_t> FileId(const std::string& path) {
+  struct stat status = {};
+  if (lstat(path.c_str(), &status) != 0) return {0, 0};
+  return {status.st_dev, status.st_ino};
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<HandoffGiver>> HandoffGiver::Start(const std::string& path) {
   DKI_ASSIGN_OR_RETURN(FileDescriptor listener, Listen(path));
@@ -22,14 +33,18 @@ absl::StatusOr<std::unique_ptr<HandoffGiver>> HandoffGiver::Start(const std::str
 }
 
 HandoffGiver::HandoffGiver(std::string path, FileDescriptor listener, FileDescriptor stop)
-    : path_(std::move(path)), listener_(std::move(listener)), stop_(std::move(stop)) {
+    : path_(std::move(path)),
+      file_(FileId(path_)),
+      listener_(std::move(listener)),
+      stop_(std::move(stop)) {
   thread_ = std::thread([this] { Run(); });
 }
 
 HandoffGiver::~HandoffGiver() {
   eventfd_write(stop_.get(), 1);
   thread_.join();
-  unlink(path_.c_str());
+  // Another process may listen there by now.
+  if (FileId(path_) == file_) unlink(path_.c_str());
 }
 
 void HandoffGiver::Run() {

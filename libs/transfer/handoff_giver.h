@@ -5,10 +5,12 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "libs/base/mutex.h"
@@ -66,6 +68,7 @@ class HandoffGiver {
   std::vector<std::pair<int, std::string>> Watched() const;
 
   const std::string path_;
+  const std::pair<uint64_t, uint64_t> file_;  // of the socket's name
   const FileDescriptor listener_;
   const FileDescriptor stop_;  // an eventfd
   const std::shared_ptr<Mutex> mutex_ = std::make_shared<Mutex>();

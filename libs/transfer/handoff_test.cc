@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <future>
 #include <thread>
 
@@ -236,6 +237,13 @@ TEST_F(HandoffTest, ASocketThatADeadProcessLeftIsReplacedAndOneInUseIsNot) {
   struct stat status = {};
   ASSERT_EQ(stat(Path().c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777, 0600U);
+  // Somebody else's by now.
+  ASSERT_TRUE(std::filesystem::remove(Path()));
+  { std::ofstream(Path()) << "other"; }
+  giver_ = nullptr;
+  EXPECT_TRUE(std::filesystem::exists(Path()));
+  ASSERT_TRUE(std::filesystem::remove(Path()));
+  StartGiver();
   giver_ = nullptr;
   EXPECT_FALSE(std::filesystem::exists(Path()));
 }
