@@ -93,7 +93,7 @@ absl::Status ChatPipeline::Run(const rpc::Call& call, const v1::ChatRequest& req
   DKI_ASSIGN_OR_RETURN(const Plan plan, MakePlan(call, task, recorded, &timer));
 
   SendDecided(plan.record, sink);
-  const Answered answered = Answer(call, plan, sink, &timer);
+  const Answered answered = Answer(plan, sink, &timer);
   const audit::v1::AppendOutcomeRequest outcome =
       MakeOutcome(task.decision_id, answered, RandomBytes(kSaltBytes), parts_.clock->Now());
   parts_.audit->AppendOutcome(tenant_id, outcome, plan.place);
@@ -245,8 +245,7 @@ absl::Status ChatPipeline::Commit(const rpc::Call& call, const ChatTask& task, P
   return absl::OkStatus();
 }
 
-Answered ChatPipeline::Answer(const rpc::Call& call, const Plan& plan, const EventSink& sink,
-                              Timer* timer) {
+Answered ChatPipeline::Answer(const Plan& plan, const EventSink& sink, Timer* timer) {
   int64_t first_token_us = 0;
   Answered answered = plan.stream->Read([&](std::string_view text) {
     if (first_token_us == 0) first_token_us = timer->TotalMicros();

@@ -69,7 +69,7 @@ class ChatPipeline {
   absl::StatusOr<Plan> MakePlan(const rpc::Call& call, const ChatTask& task,
                                 const std::optional<audit::v1::Decision>& recorded, Timer* timer);
   absl::Status Commit(const rpc::Call& call, const ChatTask& task, Plan* plan) const;
-  Answered Answer(const rpc::Call& call, const Plan& plan, const EventSink& sink, Timer* timer);
+  Answered Answer(const Plan& plan, const EventSink& sink, Timer* timer);
   absl::Status AppendTurn(const rpc::Call& call, const ChatTask& task,
                           const std::string& answer) const;
   void Count(const Decided& decided) const;
