@@ -58,6 +58,7 @@ std::optional<TierPlace> InMemoryKvTier::Find(const BlockIdentity& identity) con
 
 void InMemoryKvTier::Put(const StoredBlock& block) {
   const int64_t size = SizeOf(block);
+  const StoredBlock kept = ToKeep(block, size);  // outside the lock: it may copy the whole block
   const std::string key = BlockKey(block.identity);
   const std::string& tenant = block.identity.tenant_id;
   MutexLock lock(&mutex_);
@@ -72,9 +73,22 @@ void InMemoryKvTier::Put(const StoredBlock& block) {
                .recompute_seconds = block.recompute_seconds,
                .priority = block.attributes.priority},
               {.pinned = block.attributes.pinned, .expire_time = block.attributes.expire_time});
-  blocks_[key] = block;
+  blocks_[key] = kept;
+  if (kept.bytes.sealed() != nullptr) ++n_sealed_;
   keys_of_[{tenant, ""}].insert(key);
   for (const std::string& id : block.chain_memory_ids) keys_of_[{tenant, id}].insert(key);
+}
+
+StoredBlock InMemoryKvTier::ToKeep(const StoredBlock& block, int64_t size) const {
+  StoredBlock kept = block;
+  {
+    MutexLock lock(&mutex_);
+    if (n_sealed_ >= max_sealed_ || !budget_.Admits(size)) return kept;
+  }
+  if (absl::StatusOr<BlockBytes> sealed = Seal(block.bytes); sealed.ok()) {
+    kept.bytes = *std::move(sealed);
+  }
+  return kept;
 }
 
 void InMemoryKvTier::Drop(const std::string& key) {
@@ -90,6 +104,7 @@ void InMemoryKvTier::Drop(const std::string& key) {
   forget("");
   for (const std::string& id : block.chain_memory_ids) forget(id);
   budget_.Remove(key);
+  if (block.bytes.sealed() != nullptr) --n_sealed_;
   blocks_.erase(found);
 }
 

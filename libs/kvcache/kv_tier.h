@@ -6,7 +6,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,6 +13,7 @@
 #include "absl/time/time.h"
 #include "libs/base/status.h"
 #include "libs/kvcache/block.h"
+#include "libs/kvcache/block_bytes.h"
 
 namespace dki::kvcache {
 
@@ -32,8 +32,8 @@ struct BlockAttributes {
 struct StoredBlock {
   BlockIdentity identity;
   std::vector<std::string> chain_memory_ids;
-  std::shared_ptr<const std::string> bytes;  // encoded; shared, so that a hit in RAM copies nothing
-  double recompute_seconds = 0;              // what losing it costs
+  BlockBytes bytes;              // encoded; shared, so that a hit in RAM copies nothing
+  double recompute_seconds = 0;  // what losing it costs
   int n_tokens = 0;
   BlockAttributes attributes = {};
 };

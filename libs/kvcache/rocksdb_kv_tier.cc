@@ -133,13 +133,13 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
   std::optional<TierHit> Get(const BlockIdentity& identity) override {
     const std::string key = BlockKey(identity);
     if (DropIfExpired(key)) return std::nullopt;
-    auto bytes = std::make_shared<std::string>();
+    std::string bytes;
     std::string row_bytes;
-    rocksdb::Status read = db_->Get({}, "b/" + key, bytes.get());
+    rocksdb::Status read = db_->Get({}, "b/" + key, &bytes);
     if (read.ok()) read = db_->Get({}, "i/" + key, &row_bytes);
     if (read.ok()) {
       std::optional<Row> row = DecodeRow(row_bytes);
-      if (row && VerifyBlock(*bytes, identity, options_.shape).ok()) {
+      if (row && VerifyBlock(bytes, identity, options_.shape).ok()) {
         MutexLock lock(&mutex_);
         ++stats_.hits;
         budget_.Touch(key);
@@ -349,7 +349,7 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
     for (const auto& [key, row] : change.dropped) Hold(key, row);
   }
 
-  static void Add(const std::string& key, const Row& row, const std::string& bytes,
+  static void Add(const std::string& key, const Row& row, std::string_view bytes,
                   rocksdb::WriteBatch* batch) {
     batch->Put("b/" + key, bytes);
     batch->Put("i/" + key, EncodeRow(row));

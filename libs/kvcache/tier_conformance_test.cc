@@ -32,6 +32,10 @@ struct Stack {
   KvTier* Ram(TierBudget::Options budget) {
     return Add(std::make_unique<InMemoryKvTier>(std::move(budget), kTestShape));
   }
+  KvTier* Sealed(int64_t budget) {
+    return Add(std::make_unique<InMemoryKvTier>(TierBudget::Options{.bytes = budget}, kTestShape,
+                                                /*max_sealed=*/1000));
+  }
   KvTier* Lru(int64_t budget) { return Ram({.bytes = budget, .policy = MakeLruPolicy}); }
   KvTier* RocksDb(int64_t budget) { return RocksDb({.bytes = budget}); }
   KvTier* RocksDb(TierBudget::Options budget) {
@@ -216,6 +220,7 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         TierCase{"RamGreedyDual", 1, [](Stack* s, int64_t budget) { return s->Ram(budget); }},
         TierCase{"RamLru", 1, [](Stack* s, int64_t budget) { return s->Lru(budget); }},
+        TierCase{"RamSealed", 1, [](Stack* s, int64_t budget) { return s->Sealed(budget); }},
         TierCase{"RocksDb", 1, [](Stack* s, int64_t budget) { return s->RocksDb(budget); }},
         TierCase{"ReadThroughMetered", 2,
                  [](Stack* s, int64_t budget) {
@@ -306,6 +311,25 @@ TEST(InMemoryKvTierTest, AHitCopiesNothing) {
   const auto bytes = std::make_shared<const std::string>(Encoded(block));
   ram->Put({block.identity, {"m1"}, bytes, 1});
   EXPECT_EQ(ram->Get(block.identity)->block.bytes, bytes);
+}
+
+TEST(InMemoryKvTierTest, BlocksAreSealedUpToTheLimitAndAHitCopiesNothing) {
+  InMemoryKvTier ram({.bytes = kAmple}, kTestShape, /*max_sealed=*/2);
+  const auto put = [&](int variant) {
+    const Block block = TestBlock({.variant = variant});
+    ram.Put({block.identity, {"m1"}, EncodeBlock(block), 1});
+    return block.identity;
+  };
+  const auto sealed = [&](const BlockIdentity& identity) {
+    return ram.Get(identity)->block.bytes.sealed();
+  };
+  const BlockIdentity first = put(1), second = put(2), third = put(3);
+  EXPECT_NE(sealed(first), nullptr);
+  EXPECT_EQ(sealed(first), sealed(first));
+  EXPECT_NE(sealed(second), nullptr);
+  EXPECT_EQ(sealed(third), nullptr);
+  ASSERT_OK(ram.Erase(first.tenant_id, "m1"));
+  EXPECT_NE(sealed(put(4)), nullptr) << "what went made room";
 }
 
 TEST(MetricsKvTierTest, CountsWhatTheTierCounts) {

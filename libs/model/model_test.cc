@@ -2,7 +2,9 @@
 // The runtime on a tiny model, on every path.
 #include "libs/model/model.h"
 
+#include <algorithm>
 #include <cstring>
+#include <fstream>
 
 #include "kernels/isa.h"
 #include "libs/base/check.h"
@@ -307,6 +309,26 @@ TEST(ForwardTest, BadChunksAreRefusedAndNothingIsTouched) {
   Chunk twice[2] = {good, good};
   EXPECT_THAT(model->Forward(twice), StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(model->Forward({}), ::testing::Property(&absl::StatusOr<Logits>::ok, true));
+}
+
+// Looked at from outside: the kernel still has the page of the heap.
+TEST(KvBufferTest, IsOverwrittenWhenFreed) {
+  const KvShape shape{.n_layers = 1, .n_kv_heads = 2, .head_dim = 16};
+  const int n_tokens = 8;
+  auto kv = std::make_unique<KvBuffer>(shape, n_tokens);
+  kv->Resize(n_tokens);
+  const size_t n = static_cast<size_t>(n_tokens) * shape.row_size();
+  std::fill_n(kv->values(0, 0), n, 3.25f);
+  const float* const values = kv->values(0, 0);
+  std::vector<float> seen(n);
+  std::ifstream memory;
+  memory.rdbuf()->pubsetbuf(nullptr, 0);
+  memory.open("/proc/self/mem", std::ios::binary);
+  kv = nullptr;
+  memory.seekg(reinterpret_cast<std::streamoff>(values));
+  memory.read(reinterpret_cast<char*>(seen.data()), n * sizeof(float));
+  ASSERT_TRUE(memory.good());
+  EXPECT_EQ(std::ranges::count(seen, 3.25f), 0);
 }
 
 TEST(KvBufferTest, SharesPagesUntilOneIsWritten) {

@@ -18,6 +18,7 @@
 #include "libs/injection/block_maker.h"
 #include "libs/injection/pack_plan.h"
 #include "libs/kvcache/block.h"
+#include "libs/transfer/handoff_giver.h"
 
 namespace dki::generation {
 
@@ -46,6 +47,13 @@ class TestKvService final : public kv::v1::KvService::Service {
 
   // What is done to the encoded bytes of block `index` before they are sent.
   std::function<void(size_t index, std::string* bytes)> damage;
+  // Blocks are handed over here when the caller can take them. Null: streamed.
+  transfer::HandoffGiver* handoff = nullptr;
+  // What is said of a handed-over block.
+  std::function<void(kv::v1::GetPackResponse::BlockStart*)> misreport;
+  std::atomic<int> n_calls = 0;
+  // Says that a block was handed over to who cannot take any.
+  std::atomic<bool> tag_anyway = false;
   // Sends nothing until the caller gives up.
   std::atomic<bool> hang = false;
   // Of the last call.
@@ -64,6 +72,7 @@ class TestKvService final : public kv::v1::KvService::Service {
       MutexLock lock(&mutex_);
       last_request_ = *request;
     }
+    ++n_calls;
     while (hang && !context->IsCancelled()) std::this_thread::yield();
     std::vector<injection::PackMemoryText> memories;
     for (const kv::v1::PackMemory& memory : request->pack().memories()) {
@@ -76,6 +85,7 @@ class TestKvService final : public kv::v1::KvService::Service {
     injection::BlockMaker maker(model_->model.get(), *model_->format, {});
     const auto blocks = maker.MakePack(plan);
     DKI_CHECK(blocks.ok());
+    const auto lease = handoff == nullptr ? nullptr : handoff->Take(request->handoff_token());
     for (size_t i = 0; i + (stop_early ? 1 : 0) < blocks->size(); ++i) {
       std::string bytes = kvcache::EncodeBlock((*blocks)[i].block, maker.codec());
       if (damage) damage(i, &bytes);
@@ -85,6 +95,15 @@ class TestKvService final : public kv::v1::KvService::Service {
       start.mutable_start()->mutable_choice()->set_path(common::v1::LoadChoice::PATH_LOAD);
       start.mutable_start()->mutable_choice()->set_load_estimate_us(5);
       start.mutable_start()->mutable_choice()->set_recompute_estimate_us(5000);
+      if (lease != nullptr) {
+        start.mutable_start()->set_n_bytes(static_cast<int64_t>(bytes.size()));
+        start.mutable_start()->set_handoff_tag(
+            *lease->Give(**transfer::SealedMemory::Create(bytes)));
+        if (misreport) misreport(start.mutable_start());
+        writer->Write(start);
+        continue;
+      }
+      if (tag_anyway) start.mutable_start()->set_handoff_tag(std::string(16, 't'));
       writer->Write(start);
       for (size_t at = 0; at < bytes.size(); at += kChunkBytes) {
         kv::v1::GetPackResponse chunk;

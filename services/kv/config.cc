@@ -2,6 +2,7 @@
 #include "services/kv/config.h"
 
 #include "libs/rpc/run_service.h"
+#include "libs/transfer/message_socket.h"
 
 namespace dki::kv {
 namespace {
@@ -34,6 +35,7 @@ config::v1::KvServer DefaultConfig() {
   config.set_disk_bytes_per_tenant(0);
   config.set_always_load(false);
   config.set_drift_budget(injection::DriftOptions().budget);
+  config.set_handoff_socket("");
   return config;
 }
 
@@ -54,6 +56,10 @@ absl::StatusOr<Settings> ReadConfig(const config::v1::KvServer& config) {
   if (!(config.drift_budget() >= 0 && config.drift_budget() <= 1000)) {
     return InvalidArgument("drift_budget: %g, must be 0 to 1000", config.drift_budget());
   }
+  if (config.handoff_socket().size() > transfer::kMaxSocketPath) {
+    return InvalidArgument("handoff_socket: has %d bytes, at most %d",
+                           config.handoff_socket().size(), transfer::kMaxSocketPath);
+  }
   const auto policy = kvcache::ParseEvictionPolicy(config.eviction());
   if (!policy.ok()) return Annotate(policy.status(), "eviction");
   return Settings{.model_path = config.runtime().model(),
@@ -66,6 +72,7 @@ absl::StatusOr<Settings> ReadConfig(const config::v1::KvServer& config) {
                   .ram = {.bytes = config.ram_bytes(),
                           .bytes_per_tenant = config.ram_bytes_per_tenant(),
                           .policy = *policy},
+                  .handoff_socket = config.handoff_socket(),
                   .disk_path = config.disk_path(),
                   .disk = {.bytes = config.disk_bytes(),
                            .bytes_per_tenant = config.disk_bytes_per_tenant(),

@@ -19,7 +19,8 @@ struct Settings {
   injection::DriftOptions drift = {};
   std::string memory_store_address;
   kvcache::TierBudget::Options ram;
-  std::string disk_path;  // empty: no disk tier
+  std::string handoff_socket;  // empty: none
+  std::string disk_path;       // empty: no disk tier
   kvcache::TierBudget::Options disk;
   bool always_load = false;  // no choice between load and recompute
 };

@@ -76,9 +76,23 @@ absl::Status CheckFormat(const std::string& wanted, kernels::KvFormat kept) {
       wanted.substr(0, 16), kernels::Name(kept));
 }
 
+telemetry::Counter* BlocksSent(telemetry::Metrics* metrics, const char* way) {
+  return metrics->GetCounter("dki_kv_blocks_sent_total",
+                             "Blocks sent, by way: handoff (side socket) or stream.",
+                             {{"way", way}});
+}
+
+// The tag of a block that went over the side socket; empty: it must be streamed.
+std::string HandOver(const kvcache::BlockBytes& bytes, transfer::HandoffGiver::Lease* handoff) {
+  if (handoff == nullptr) return "";
+  const absl::StatusOr<kvcache::BlockBytes> sealed = kvcache::Seal(bytes);
+  if (!sealed.ok()) return "";
+  return handoff->Give(*sealed->sealed()).value_or("");
+}
+
 absl::Status Send(const injection::PlannedBlock& planned, const LoadedBlock& block,
-                  grpc::ServerWriter<v1::GetPackResponse>* writer) {
-  const std::string& bytes = *block.bytes;
+                  const std::string& handoff_tag, grpc::ServerWriter<v1::GetPackResponse>* writer) {
+  const std::string_view bytes = *block.bytes;
   v1::GetPackResponse response;
   v1::GetPackResponse::BlockStart* start = response.mutable_start();
   start->set_kind(ToProto(planned.kind));
@@ -88,8 +102,9 @@ absl::Status Send(const injection::PlannedBlock& planned, const LoadedBlock& blo
   start->set_load_us(absl::ToInt64Microseconds(block.load_time));
   start->set_n_bytes(static_cast<int64_t>(bytes.size()));
   SetChoice(block, start);
+  start->set_handoff_tag(handoff_tag);
   bool open = writer->Write(response);
-  for (size_t at = 0; open && at < bytes.size(); at += kChunkBytes) {
+  for (size_t at = 0; handoff_tag.empty() && open && at < bytes.size(); at += kChunkBytes) {
     response.set_chunk(bytes.data() + at, std::min(kChunkBytes, bytes.size() - at));
     open = writer->Write(response);
   }
@@ -97,6 +112,11 @@ absl::Status Send(const injection::PlannedBlock& planned, const LoadedBlock& blo
 }
 
 }  // namespace
+
+KvService::KvService(rpc::ServiceRuntime* runtime)
+    : runtime_(runtime),
+      handed_over_(BlocksSent(&runtime->metrics(), "handoff")),
+      streamed_(BlocksSent(&runtime->metrics(), "stream")) {}
 
 void KvService::Serve(Parts parts) {
   parts_ = std::move(parts);
@@ -136,10 +156,14 @@ grpc::Status KvService::GetPack(grpc::ServerContext* context, const v1::GetPackR
         DKI_ASSIGN_OR_RETURN(const PackRequest pack,
                              ReadRequest(call, request->pack(), request->model_fingerprint()));
         DKI_RETURN_IF_ERROR(CheckFormat(request->block_format(), parts_.loader->block_format()));
+        const auto handoff =
+            parts_.handoff == nullptr ? nullptr : parts_.handoff->Take(request->handoff_token());
         return parts_.loader->Load(
             pack, Urgency::kRequest, [&] { return StillWanted(call); },
             [&](const injection::PlannedBlock& planned, const LoadedBlock& block) {
-              return Send(planned, block, writer);
+              const std::string tag = HandOver(block.bytes, handoff.get());
+              (tag.empty() ? streamed_ : handed_over_)->Increment();
+              return Send(planned, block, tag, writer);
             });
       });
 }

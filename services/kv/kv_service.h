@@ -11,6 +11,7 @@
 #include "libs/kvcache/kv_tier.h"
 #include "libs/rpc/call.h"
 #include "libs/rpc/service_runtime.h"
+#include "libs/transfer/handoff_giver.h"
 #include "services/kv/operator_api.h"
 #include "services/kv/pack_loader.h"
 #include "services/kv/prefetcher.h"
@@ -26,8 +27,9 @@ class KvService final : public v1::KvService::Service {
     const kvcache::KvTier* ram = nullptr;
     const kvcache::KvTier* disk = nullptr;  // null: none
     const OperatorApi* operators = nullptr;
+    transfer::HandoffGiver* handoff = nullptr;  // null: none
   };
-  explicit KvService(rpc::ServiceRuntime* runtime) : runtime_(runtime) {}
+  explicit KvService(rpc::ServiceRuntime* runtime);
 
   // Once.
   void Serve(Parts parts);
@@ -57,6 +59,8 @@ class KvService final : public v1::KvService::Service {
                                           const std::string& model_fingerprint) const;
 
   rpc::ServiceRuntime* const runtime_;
+  telemetry::Counter* const handed_over_;
+  telemetry::Counter* const streamed_;
   Parts parts_;
   std::atomic<bool> serving_ = false;
 };

@@ -155,8 +155,7 @@ class PackLoader::Job {
 
   void Keep(int i, injection::MadeBlock made, absl::Duration time) {
     kvcache::Block& block = made.block;
-    auto bytes =
-        std::make_shared<const std::string>(kvcache::EncodeBlock(block, loader_.maker_.codec()));
+    kvcache::BlockBytes bytes = kvcache::EncodeBlock(block, loader_.maker_.codec());
     loader_.Count(made);
     loader_.tier_->Put({.identity = block.identity,
                         .chain_memory_ids = block.chain_memory_ids,

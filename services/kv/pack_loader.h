@@ -31,8 +31,8 @@ enum class BlockOrigin { kRam, kDisk, kComputed };
 
 struct LoadedBlock {
   BlockOrigin origin = BlockOrigin::kComputed;
-  std::shared_ptr<const std::string> bytes;  // encoded; null: not there yet
-  absl::Duration load_time;                  // measured, whichever way it came
+  kvcache::BlockBytes bytes;  // encoded; null: not there yet
+  absl::Duration load_time;   // measured, whichever way it came
   // What the cost model made of the block when the pack was asked for.
   kvcache::PathChoice choice = {};
   bool had_choice = false;  // a tier was known to have it

@@ -118,7 +118,7 @@ class PackLoaderTest : public ::testing::TestWithParam<kernels::KvFormat> {
   static PackLoader::Sink Into(Loaded* loaded) {
     return [loaded](const injection::PlannedBlock&, const LoadedBlock& block) {
       loaded->origins.push_back(block.origin);
-      loaded->bytes.push_back(*block.bytes);
+      loaded->bytes.emplace_back(*block.bytes);
       loaded->choices.push_back(block.choice);
       loaded->times.push_back(block.load_time);
       return absl::OkStatus();
@@ -239,7 +239,7 @@ TEST_P(PackLoaderTest, ADamagedBlockInTheMiddleIsComputedAgain) {
                                         "Be brief.", Request(3).memories, GetParam());
   auto hit = ram_->Get(plan.blocks[2].identity);
   ASSERT_TRUE(hit);
-  const_cast<std::string&>(*hit->block.bytes).back() ^= 1;
+  const_cast<char&>(hit->block.bytes->back()) ^= 1;
   const Loaded again = Load(Request(3));
   EXPECT_EQ(again.bytes, Fresh(Request(3)));
   EXPECT_EQ(again.origins[1], BlockOrigin::kRam);

@@ -12,6 +12,7 @@
 #include "libs/kvcache/rocksdb_kv_tier.h"
 #include "libs/rpc/client.h"
 #include "libs/telemetry/log.h"
+#include "libs/transfer/handoff_giver.h"
 #include "services/kv/erasure_consumer.h"
 #include "services/kv/kv_service.h"
 #include "services/kv/operator_api.h"
@@ -35,7 +36,8 @@ class Graph {
   Graph(const Settings& settings, engine::LoadedModel model,
         std::unique_ptr<kvcache::RocksDbKvTier> disk, rpc::ServiceRuntime* runtime)
       : model_(std::move(model)),
-        ram_(settings.ram, model_.model->kv_shape()),
+        ram_(settings.ram, model_.model->kv_shape(),
+             settings.handoff_socket.empty() ? 0 : transfer::MostSealedMemories()),
         metered_ram_(&ram_, "ram", &runtime->metrics()),
         disk_(std::move(disk)),
         metered_disk_(disk_ == nullptr ? nullptr
@@ -123,6 +125,15 @@ absl::StatusOr<std::unique_ptr<kvcache::RocksDbKvTier>> OpenDisk(const Settings&
   return opened;
 }
 
+// Null: none is configured, or it cannot be had: then blocks are streamed.
+std::unique_ptr<transfer::HandoffGiver> StartHandoff(const std::string& path) {
+  if (path.empty()) return nullptr;
+  auto giver = transfer::HandoffGiver::Start(path);
+  if (giver.ok()) return *std::move(giver);
+  log::Error("no side socket", {{"path", path}, {"error", ToString(giver.status())}});
+  return nullptr;
+}
+
 class KvServer : public rpc::ServiceInstance {
  public:
   KvServer(Settings settings, rpc::ServiceRuntime* runtime)
@@ -145,7 +156,10 @@ class KvServer : public rpc::ServiceInstance {
                          OpenDisk(settings_, model->model->kv_shape(), &runtime_->metrics()));
     graph_ = std::make_unique<Graph>(settings_, *std::move(model), std::move(disk), runtime_);
     DKI_RETURN_IF_ERROR(graph_->Start());
-    service_.Serve(graph_->parts());
+    handoff_ = StartHandoff(settings_.handoff_socket);
+    KvService::Parts parts = graph_->parts();
+    parts.handoff = handoff_.get();
+    service_.Serve(std::move(parts));
     runtime_->SetReady(true);
     return absl::OkStatus();
   }
@@ -158,6 +172,7 @@ class KvServer : public rpc::ServiceInstance {
   const Settings settings_;
   rpc::ServiceRuntime* const runtime_;
   std::unique_ptr<Graph> graph_;
+  std::unique_ptr<transfer::HandoffGiver> handoff_;
   KvService service_;
 };
 

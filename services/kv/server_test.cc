@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <rocksdb/db.h>
+#include <sys/stat.h>
 
 #include <cstdio>
 #include <set>
@@ -17,6 +18,7 @@
 #include "libs/testing/status_matchers.h"
 #include "libs/testing/temp_dir.h"
 #include "libs/testing/tiny_model.h"
+#include "libs/transfer/handoff_taker.h"
 #include "services/kv/test_feed.h"
 
 namespace dki::kv {
@@ -458,6 +460,50 @@ TEST(KvConfigTest, ErrorsNameTheField) {
   config.mutable_runtime()->clear_model();
   EXPECT_THAT(ReadConfig(config),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("runtime.model")));
+}
+
+TEST_F(KvServerTest, OnOneHostBlocksOfTheRamTierAreHandedOverWithoutACopy) {
+  v1::GetPackRequest request = Request(2);
+  const std::vector<std::string> fresh = Fresh(request);
+  config_.set_handoff_socket(folder_.File("kv.sock"));
+  Restart();
+  transfer::HandoffTaker taker({.path = config_.handoff_socket()});
+  std::vector<ino_t> files_before;
+  for (const common::v1::Tier tier : {TIER_RECOMPUTED, TIER_RAM, TIER_RAM}) {
+    ASSERT_OK_AND_ASSIGN(const auto lease, taker.Take());
+    request.set_handoff_token(lease->token());
+    const Received received = GetPack(request);
+    ASSERT_OK(received.status);
+    ASSERT_EQ(received.starts.size(), fresh.size());
+    std::vector<ino_t> files;
+    for (size_t i = 0; i < fresh.size(); ++i) {
+      EXPECT_EQ(received.blocks[i], "") << "no chunks";
+      EXPECT_EQ(received.tiers[i], tier);
+      ASSERT_OK_AND_ASSIGN(const auto block, lease->Take(received.starts[i].handoff_tag(),
+                                                         received.starts[i].n_bytes()));
+      EXPECT_EQ(block->bytes(), fresh[i]);
+      struct stat status = {};
+      ASSERT_EQ(fstat(block->descriptor(), &status), 0);
+      files.push_back(status.st_ino);
+    }
+    lease->Done();
+    if (tier == TIER_RAM && !files_before.empty()) {
+      EXPECT_EQ(files, files_before) << "the very memory of the tier";
+    }
+    files_before = tier == TIER_RAM ? files : std::vector<ino_t>();
+  }
+  // Whoever has no connection, or made up a token, is served all the same.
+  request.set_handoff_token(std::string(32, 'x'));
+  EXPECT_EQ(GetPack(request).blocks, fresh);
+}
+
+TEST_F(KvServerTest, ASideSocketThatCannotBeHadIsDoneWithout) {
+  config_.set_handoff_socket(folder_.File("no/such/folder/kv.sock"));
+  Restart();
+  ASSERT_OK(GetPack(Request(1)).status);
+  config_.set_handoff_socket(std::string(108, 'x'));
+  EXPECT_THAT(ReadConfig(config_),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("handoff_socket")));
 }
 
 }  // namespace

@@ -10,7 +10,6 @@
 #include "libs/base/ids.h"
 #include "services/orchestrator/assemble_step.h"
 #include "services/orchestrator/gate_step.h"
-#include "services/orchestrator/generate_step.h"
 #include "services/orchestrator/probe_step.h"
 #include "services/orchestrator/weigh_step.h"
 
@@ -101,7 +100,7 @@ absl::Status ChatPipeline::Run(const rpc::Call& call, const v1::ChatRequest& req
   DKI_ASSIGN_OR_RETURN(const Plan plan, MakePlan(call, task, recorded, &timer));
 
   SendDecided(plan.record, sink);
-  const Answered answered = Answer(call, plan, sink, &timer);
+  const Answered answered = Answer(plan, sink, &timer);
   const audit::v1::AppendOutcomeRequest outcome =
       MakeOutcome(task.decision_id, answered, RandomBytes(kSaltBytes), parts_.clock->Now());
   parts_.audit->AppendOutcome(tenant_id, outcome, plan.place);
@@ -240,6 +239,7 @@ absl::StatusOr<ChatPipeline::Plan> ChatPipeline::MakePlan(
   plan.request =
       AssembleRequest(*parts_.config, task, model.default_system_prompt(), plan.decided.chosen);
   PrefetchChosen(call, task, model.kv_fingerprint(), plan);
+  plan.stream = std::make_unique<GenerationStream>(*parts_.upstreams, call, plan.request);
   if (!recorded) DKI_RETURN_IF_ERROR(Commit(call, task, &plan));
   timer->decide_us = timer->EndStep("decide");
   return plan;
@@ -275,10 +275,9 @@ absl::Status ChatPipeline::Commit(const rpc::Call& call, const ChatTask& task, P
   return absl::OkStatus();
 }
 
-Answered ChatPipeline::Answer(const rpc::Call& call, const Plan& plan, const EventSink& sink,
-                              Timer* timer) {
+Answered ChatPipeline::Answer(const Plan& plan, const EventSink& sink, Timer* timer) {
   int64_t first_token_us = 0;
-  Answered answered = Generate(*parts_.upstreams, call, plan.request, [&](std::string_view text) {
+  Answered answered = plan.stream->Read([&](std::string_view text) {
     if (first_token_us == 0) first_token_us = timer->TotalMicros();
     return SendText(text, sink);
   });

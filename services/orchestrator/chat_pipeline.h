@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Purpose: the pipeline: retrieve, gate, weigh, assemble, commit the decision, generate, commit the
-//   outcome. The shell around the pure steps; it owns the order of things, the deadlines and what
-//   is done without when a part is away.
+// Purpose: the pipeline: retrieve, gate, weigh, assemble, commit the decision (while generation
+// reads
+//   the prompt; the first token waits for it), pass on the answer, commit the outcome. The shell
+//   around the pure steps; it owns the order of things, the deadlines and what is done without when
+//   a part is away.
 //
 // A repeated request (same client-chosen id) never gets a second decision. If its answer is in the
 // log, that answer is given again; else it is written again from the recorded decision, so that the
@@ -10,6 +12,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -18,6 +21,7 @@
 #include "libs/telemetry/metrics.h"
 #include "services/orchestrator/audit_writer.h"
 #include "services/orchestrator/chat_task.h"
+#include "services/orchestrator/generate_step.h"
 #include "services/orchestrator/model_info.h"
 #include "services/orchestrator/prefetcher.h"
 #include "services/orchestrator/records.h"
@@ -50,6 +54,8 @@ class ChatPipeline {
     Decided decided;
     audit::v1::DecisionRecord record;
     generation::v1::GenerateRequest request;
+    // The answer, begun before the decision is committed; nothing of it is passed on until then.
+    std::unique_ptr<GenerationStream> stream;
     AuditWriter::Place place = AuditWriter::Place::kStore;
   };
 
@@ -65,7 +71,7 @@ class ChatPipeline {
   void PrefetchChosen(const rpc::Call& call, const ChatTask& task,
                       const std::string& model_fingerprint, const Plan& plan) const;
   absl::Status Commit(const rpc::Call& call, const ChatTask& task, Plan* plan) const;
-  Answered Answer(const rpc::Call& call, const Plan& plan, const EventSink& sink, Timer* timer);
+  Answered Answer(const Plan& plan, const EventSink& sink, Timer* timer);
   absl::Status AppendTurn(const rpc::Call& call, const ChatTask& task,
                           const std::string& answer) const;
   void Count(const Decided& decided) const;

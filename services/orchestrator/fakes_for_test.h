@@ -162,6 +162,9 @@ class FakeMemories final : public memory::v1::MemoryStoreService::Service {
 class FakeAudit final : public audit::v1::AuditService::Service {
  public:
   std::atomic<bool> away{false};
+  // Asked before a decision is taken or refused.
+  std::function<void()> before_decision;
+  std::atomic<int> n_refused{0};
 
   // Everything recorded, in the order it came: "decision ID", "outcome ID STATUS".
   std::vector<std::string> Log() {
@@ -185,7 +188,11 @@ class FakeAudit final : public audit::v1::AuditService::Service {
   grpc::Status AppendDecision(grpc::ServerContext* context,
                               const audit::v1::AppendDecisionRequest* request,
                               audit::v1::AppendDecisionResponse*) override {
-    if (away) return Away();
+    if (before_decision) before_decision();
+    if (away) {
+      ++n_refused;
+      return Away();
+    }
     MutexLock lock(&mutex_);
     const std::string& id = request->decision().decision_id();
     if (decisions_.count(id) > 0) return grpc::Status::OK;

@@ -362,15 +362,37 @@ TEST_F(OrchestratorTest, RequiredAuditFailsTheRequest) {
   audit_.away = true;
   const Answer answer = Chat(Question());
   EXPECT_THAT(answer.status, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("audit")));
-  EXPECT_THAT(generation_.requests(), IsEmpty());
+  EXPECT_THAT(answer.deltas, IsEmpty());
+  EXPECT_EQ(answer.decision.decision_id(), "");
   memories_.away = true;
   EXPECT_THAT(Chat(Question()).status,
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("memory_store")));
 }
 
+// The prompt is read meanwhile, but not a word of the answer passes.
+TEST_F(OrchestratorTest, TheFirstTokenWaitsForTheDecision) {
+  std::promise<void> writing;
+  generation_.middle = [&](grpc::ServerContext* context) {
+    writing.set_value();
+    while (!context->IsCancelled()) std::this_thread::yield();
+    return grpc::Status(grpc::StatusCode::CANCELLED, "cancelled");
+  };
+  audit_.before_decision = [&, begun = writing.get_future().share()] {
+    begun.wait();
+    audit_.away = true;
+  };
+  StartOrchestrator();
+  const Answer answer = Chat(Question());
+  EXPECT_THAT(answer.status, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("audit")));
+  EXPECT_THAT(answer.deltas, IsEmpty());
+  EXPECT_EQ(answer.decision.decision_id(), "");
+  EXPECT_THAT(audit_.Log(), IsEmpty());
+}
+
 TEST_F(OrchestratorTest, AnOutcomeWaitsForTheStore) {
   StartOrchestrator();
   generation_.middle = [this](grpc::ServerContext*) {
+    audit_.WaitForLog(1);
     audit_.away = true;
     return grpc::Status::OK;
   };
@@ -425,6 +447,7 @@ TEST_F(OrchestratorTest, AnOutcomeFollowsItsSpooledDecision) {
   StartOrchestrator();
   audit_.away = true;
   generation_.middle = [this](grpc::ServerContext*) {
+    while (audit_.n_refused == 0) std::this_thread::yield();
     audit_.away = false;  // the outcome could go straight to the store, which knows no decision yet
     return grpc::Status::OK;
   };

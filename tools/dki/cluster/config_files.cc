@@ -30,6 +30,10 @@ std::string Runtime(const ClusterSettings& settings) {
   return "runtime:\n  model: " + Quoted(settings.models + "/" + settings.model) + "\n";
 }
 
+std::string HandoffSocket(const Layout& layout) {
+  return "handoff_socket: " + Quoted(layout.handoff_socket()) + "\n";
+}
+
 std::string ServiceConfig(const Layout& layout, const ClusterSettings& settings,
                           const std::string& service) {
   const int port = ServicePort(settings.port_base, service);
@@ -44,9 +48,10 @@ std::string ServiceConfig(const Layout& layout, const ClusterSettings& settings,
             "embedding_model: " + Quoted(settings.models + "/all-MiniLM-L6-v2") + "\n";
   } else if (service == "kv") {
     text += Upstream(settings, "memory_store") + Runtime(settings) +
-            "disk_path: " + Quoted(layout.data + "/kv") + "\n";
+            "disk_path: " + Quoted(layout.data + "/kv") + "\n" + HandoffSocket(layout);
   } else if (service == "generation") {
-    text += Upstream(settings, "kv") + Runtime(settings);
+    text += Upstream(settings, "memory_store") + Upstream(settings, "kv") + Runtime(settings) +
+            HandoffSocket(layout);
   } else {
     for (const char* upstream : {"memory_store", "retrieval", "kv", "generation"})
       text += Upstream(settings, upstream);

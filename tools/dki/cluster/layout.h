@@ -32,6 +32,9 @@ struct Layout {
   // Folder of PostgreSQL's socket: run()/postgres, or a short one elsewhere when the path would not
   // fit a socket's name.
   std::string postgres_socket() const;
+  // kv's side socket: below run(), or in /run when that path would not fit a socket's name; empty:
+  // there is no place for one.
+  std::string handoff_socket() const;
 };
 
 // `data` as an absolute path.
