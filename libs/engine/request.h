@@ -57,7 +57,7 @@ struct RequestContext {
   std::function<bool()> cancelled;
 };
 
-enum class Tier { kUnknown, kDevice, kRam, kDisk, kRecomputed };
+enum class Tier { kUnknown, kDevice, kRam, kDisk, kRemote, kRecomputed };
 
 // What became of a memory of the request; in the request's order.
 struct MemoryOutcome {

@@ -6,23 +6,40 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "libs/base/status.h"
 #include "libs/kvcache/block.h"
 
 namespace dki::kvcache {
 
-enum class TierName { kRam, kDisk };
+enum class TierName { kRam, kDisk, kRemote };
+
+// What must hold of stored bytes before they may be served as that block; DATA_LOSS otherwise.
+using BlockVerifier = std::function<absl::Status(std::string_view bytes, const BlockIdentity&)>;
+
+// What the memories of a block's chain ask of those who keep it. No part of its identity: the same
+// K/V may be asked for with other attributes later.
+struct BlockAttributes {
+  std::string user_id;  // whose memories are in the chain; empty: no user's
+  bool pinned = false;  // its own memory is
+  int priority = 0;     // of its own memory, [-100, 100]
+  absl::Time expire_time = absl::InfiniteFuture();  // the earliest of the chain
+  bool operator==(const BlockAttributes&) const = default;
+};
 
 struct StoredBlock {
   BlockIdentity identity;
   std::vector<std::string> chain_memory_ids;
   std::shared_ptr<const std::string> bytes;  // encoded; shared, so that a hit in RAM copies nothing
   double recompute_seconds = 0;              // what losing it costs
+  BlockAttributes attributes = {};
 };
 
 struct TierHit {

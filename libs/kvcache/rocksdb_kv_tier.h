@@ -10,8 +10,10 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "libs/kvcache/disk_scrubber.h"
 #include "libs/kvcache/kv_tier.h"
 #include "libs/kvcache/tier_budget.h"
 
@@ -27,8 +29,15 @@ class RocksDbKvTier : public KvTier {
     std::string path;  // a folder of its own
     // Of live blocks. The files may take more, for a while, until RocksDB has collected garbage.
     TierBudget::Options budget;
-    model::KvShape shape;
+    // What is checked of a block's bytes on read; where it is empty, VerifyBlock with `shape`.
+    BlockVerifier verify = {};
+    model::KvShape shape = {};
+    bool is_sealed = false;  // the blocks are encrypted: a database of the other kind is another
+                             // format
     rocksdb::Env* env = nullptr;  // tests inject faults
+    DiskScrubber::Options scrub = {};
+    // What a crash may lose of the newest blocks.
+    size_t write_buffer_bytes = size_t{32} << 20;
   };
   // FAILED_PRECONDITION when another process has it open, UNAVAILABLE when even an empty database
   // cannot be made there.
@@ -38,6 +47,11 @@ class RocksDbKvTier : public KvTier {
   virtual absl::StatusOr<std::map<std::string, int64_t>> ReadMarks() = 0;
   virtual absl::Status WriteMarks(const std::map<std::string, int64_t>& marks) = 0;
   virtual absl::Status ClearMarks() = 0;
+  // When what was erased at `time` had left the files, too, which are rewritten in the background
+  // once the tier is quiet; nothing: it may still be there.
+  virtual std::optional<absl::Time> GoneTime(absl::Time time) const = 0;
+  // The files hold bytes that were erased.
+  virtual bool scrub_is_pending() const = 0;
   // A damaged database, or one of another format, was found at Open.
   virtual bool was_recreated() const = 0;
 };

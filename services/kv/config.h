@@ -2,10 +2,14 @@
 // Purpose: the service's configuration: defaults, and what is taken from it, checked.
 #pragma once
 
+#include <chrono>
+#include <optional>
 #include <string>
 
+#include "absl/time/time.h"
 #include "dki/config/v1/kv.pb.h"
 #include "libs/base/status.h"
+#include "libs/kvcache/redis_pool.h"
 #include "libs/kvcache/tier_budget.h"
 #include "libs/model/model.h"
 
@@ -18,6 +22,14 @@ struct Settings {
   kvcache::TierBudget::Options ram;
   std::string disk_path;  // empty: no disk tier
   kvcache::TierBudget::Options disk;
+  struct Remote {
+    kvcache::RedisPool::Options pool;
+    std::string prefix;
+    absl::Duration ttl;
+  };
+  std::optional<Remote> remote;
+  std::string encryption_key_file;  // empty: the disk tier is not encrypted
+  std::chrono::milliseconds data_key_lifetime{30'000};
 };
 
 config::v1::KvServer DefaultConfig();

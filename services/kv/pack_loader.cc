@@ -15,7 +15,31 @@ telemetry::Counter* BlocksFrom(telemetry::Metrics* metrics, const std::string& t
                              {{"tier", tier}});
 }
 
+BlockOrigin OriginOf(kvcache::TierName tier) {
+  switch (tier) {
+    case kvcache::TierName::kRam:
+      return BlockOrigin::kRam;
+    case kvcache::TierName::kDisk:
+      return BlockOrigin::kDisk;
+    case kvcache::TierName::kRemote:
+      break;
+  }
+  return BlockOrigin::kRemote;
+}
+
 }  // namespace
+
+telemetry::Counter* PackLoader::CounterOf(kvcache::TierName tier) const {
+  switch (tier) {
+    case kvcache::TierName::kRam:
+      return ram_hits_;
+    case kvcache::TierName::kDisk:
+      return disk_hits_;
+    case kvcache::TierName::kRemote:
+      break;
+  }
+  return remote_hits_;
+}
 
 // One pack on its way.
 class PackLoader::Job {
@@ -31,9 +55,8 @@ class PackLoader::Job {
     const absl::Time start = absl::Now();
     std::optional<kvcache::TierHit> hit = loader_.tier_->Get(plan_.blocks[i].identity);
     if (!hit) return;
-    const bool ram = hit->tier == kvcache::TierName::kRam;
-    (ram ? loader_.ram_hits_ : loader_.disk_hits_)->Increment();
-    blocks_[i] = {.origin = ram ? BlockOrigin::kRam : BlockOrigin::kDisk,
+    loader_.CounterOf(hit->tier)->Increment();
+    blocks_[i] = {.origin = OriginOf(hit->tier),
                   .bytes = std::move(hit->block.bytes),
                   .load_time = absl::Now() - start};
   }
@@ -123,6 +146,7 @@ PackLoader::PackLoader(model::Model* model, const model::ChatFormat* format, kvc
       options_(options),
       ram_hits_(BlocksFrom(metrics, "ram")),
       disk_hits_(BlocksFrom(metrics, "disk")),
+      remote_hits_(BlocksFrom(metrics, "remote")),
       computed_(BlocksFrom(metrics, "recomputed")),
       computed_tokens_(
           metrics->GetCounter("dki_kv_computed_tokens_total", "Tokens of blocks computed.")),

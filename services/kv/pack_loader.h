@@ -23,7 +23,7 @@
 
 namespace dki::kv {
 
-enum class BlockOrigin { kRam, kDisk, kComputed };
+enum class BlockOrigin { kRam, kDisk, kRemote, kComputed };
 
 struct LoadedBlock {
   BlockOrigin origin = BlockOrigin::kComputed;
@@ -54,12 +54,15 @@ class PackLoader {
  private:
   class Job;
 
+  telemetry::Counter* CounterOf(kvcache::TierName tier) const;
+
   model::Model* const model_;
   const model::ChatFormat* const format_;
   kvcache::KvTier* const tier_;
   const Options options_;
   telemetry::Counter* const ram_hits_;
   telemetry::Counter* const disk_hits_;
+  telemetry::Counter* const remote_hits_;
   telemetry::Counter* const computed_;
   telemetry::Counter* const computed_tokens_;
   telemetry::Histogram* const compute_seconds_;

@@ -45,7 +45,8 @@ std::string ServiceConfig(const Layout& layout, const ClusterSettings& settings,
             "embedding_model: " + Quoted(settings.models + "/all-MiniLM-L6-v2") + "\n";
   } else if (service == "kv") {
     text += Upstream(settings, "memory_store") + Runtime(settings) +
-            "disk_path: " + Quoted(layout.data + "/kv") + "\n";
+            "disk_path: " + Quoted(layout.data + "/kv") + "\n" +
+            "encryption_key_file: " + Quoted(layout.encryption_key()) + "\n";
   } else if (service == "generation") {
     text += Upstream(settings, "kv") + Runtime(settings);
   } else {
@@ -72,6 +73,8 @@ absl::Status WriteConfigFiles(const Layout& layout, const ClusterSettings& setti
   }
   DKI_RETURN_IF_ERROR(
       WriteIfMissing(layout.cluster_key(), HexEncode(RandomBytes(32)) + "\n", 0600));
+  DKI_RETURN_IF_ERROR(
+      WriteIfMissing(layout.encryption_key(), HexEncode(RandomBytes(32)) + "\n", 0600));
   const nlohmann::json json = {{"port_base", settings.port_base}, {"models", settings.models}};
   DKI_RETURN_IF_ERROR(WriteIfMissing(SettingsPath(layout), json.dump(1) + "\n", 0644));
   DKI_ASSIGN_OR_RETURN(const ClusterSettings kept, ReadSettings(layout));
