@@ -8,9 +8,14 @@
 
 namespace dki::kvcache {
 
-DiskScrubber::DiskScrubber(std::function<absl::Status()> rewrite, bool is_pending, Options options)
-    : rewrite_(std::move(rewrite)), options_(options), written_(Clock::now()) {
-  if (is_pending) pending_since_ = Clock::now();
+DiskScrubber::DiskScrubber(std::function<absl::Status()> rewrite, bool is_pending, Options options,
+                           telemetry::Gauge* pending)
+    : rewrite_(std::move(rewrite)), options_(options), pending_(pending), written_(Clock::now()) {
+  {
+    MutexLock lock(&mutex_);
+    if (is_pending) pending_since_ = Clock::now();
+    Tell();
+  }
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -34,6 +39,7 @@ void DiskScrubber::OnErasure() {
   written_ = Clock::now();
   if (!is_dirty_ || pending_since_) return;
   pending_since_ = Clock::now();
+  Tell();
   changed_.NotifyAll();
 }
 
@@ -46,7 +52,11 @@ std::optional<absl::Time> DiskScrubber::GoneTime(absl::Time time) const {
 
 bool DiskScrubber::IsPending() const {
   MutexLock lock(&mutex_);
-  return pending_since_.has_value();
+  return pending_since_.has_value() || is_rewriting_;
+}
+
+void DiskScrubber::Tell() {
+  if (pending_ != nullptr) pending_->Set(pending_since_ || is_rewriting_ ? 1 : 0);
 }
 
 bool DiskScrubber::WaitUntilDue() {
@@ -79,6 +89,7 @@ void DiskScrubber::Run() {
     if (rewritten.ok()) {
       began_ = began;
       ended_ = absl::Now();
+      Tell();
       continue;
     }
     is_dirty_ = true;

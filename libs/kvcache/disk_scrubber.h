@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "libs/base/mutex.h"
 #include "libs/base/status.h"
+#include "libs/telemetry/metrics.h"
 
 namespace dki::kvcache {
 
@@ -25,8 +26,10 @@ class DiskScrubber {
     std::chrono::milliseconds retry{10'000};
   };
   // `rewrite` leaves nothing in the files but what is alive when it is called. `is_pending`: an
-  // erasure of an earlier life waits for it.
-  DiskScrubber(std::function<absl::Status()> rewrite, bool is_pending, Options options);
+  // erasure of an earlier life waits for it. `pending`: 1 while erased bytes may be in the files;
+  // null: not told.
+  DiskScrubber(std::function<absl::Status()> rewrite, bool is_pending, Options options,
+               telemetry::Gauge* pending = nullptr);
   // Waits for a rewrite that is under way.
   ~DiskScrubber();
 
@@ -42,12 +45,14 @@ class DiskScrubber {
  private:
   using Clock = std::chrono::steady_clock;
 
+  void Tell() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Run();
   // Until it is time; false: it is over.
   bool WaitUntilDue();
 
   const std::function<absl::Status()> rewrite_;
   const Options options_;
+  telemetry::Gauge* const pending_;
   mutable Mutex mutex_;
   CondVar changed_;
   bool is_stopping_ ABSL_GUARDED_BY(mutex_) = false;

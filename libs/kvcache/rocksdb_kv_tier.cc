@@ -70,6 +70,10 @@ constexpr std::chrono::seconds kRestAfterFailure{2};
 constexpr int kBusyAttempts = 50;
 constexpr std::chrono::milliseconds kBusyPause{20};
 
+std::string AsideOf(const std::string& path) {
+  return path + ".damaged";
+}
+
 std::string OwnerPrefix(const std::string& tenant_id, const std::string& memory_id) {
   std::string prefix = "m/";
   ByteWriter out(&prefix);
@@ -114,11 +118,18 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
     std::string pending;
     scrubber_ = std::make_unique<DiskScrubber>([this] { return Rewrite(); },
                                                !db_->Get({}, kPending, &pending).IsNotFound(),
-                                               options.scrub);
+                                               options.scrub, options.scrub_pending);
+    if (recreated) {
+      removing_ = std::thread([aside = AsideOf(options.path)] {
+        std::error_code ignored;  // else at the next start
+        fs::remove_all(aside, ignored);
+      });
+    }
   }
   ~OpenRocksDbKvTier() override {
     rocksdb::CancelAllBackgroundWork(db_.get(), false);  // a rewrite under way is done again
     scrubber_ = nullptr;
+    if (removing_.joinable()) removing_.join();
   }
 
   std::optional<TierHit> Get(const BlockIdentity& identity) override {
@@ -361,6 +372,7 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
   bool has_failed_ ABSL_GUARDED_BY(mutex_) = false;
   int64_t n_erasures_ ABSL_GUARDED_BY(mutex_) = 0;
   std::unique_ptr<DiskScrubber> scrubber_;
+  std::thread removing_;  // of a damaged database
 };
 
 rocksdb::Options DatabaseOptions(const RocksDbKvTier::Options& options) {
@@ -413,7 +425,7 @@ absl::StatusOr<std::unique_ptr<RocksDbKvTier>> RocksDbKvTier::Open(const Options
   std::error_code error;
   fs::create_directories(options.path, error);
   if (error) return Unavailable("disk tier: cannot make %s: %s", options.path, error.message());
-  const std::string aside = options.path + ".damaged";
+  const std::string aside = AsideOf(options.path);
   fs::remove_all(aside, error);  // of a start that ended here
   std::unique_ptr<rocksdb::DB> db;
   rocksdb::Status opened = OpenDatabase(options, &db);
@@ -428,7 +440,6 @@ absl::StatusOr<std::unique_ptr<RocksDbKvTier>> RocksDbKvTier::Open(const Options
     fs::create_directories(options.path, error);
     opened = OpenDatabase(options, &db);
     recreated = true;
-    fs::remove_all(aside, error);
   }
   if (!opened.ok()) return Unavailable("disk tier: %s: %s", options.path, opened.ToString());
   Options complete = options;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Purpose: the disk tier: encoded blocks in RocksDB under a byte budget.
-//   A database that is damaged, or of another format, is thrown away and begun anew (K/V can be
-//   recomputed; a copy set aside would keep memories that are deleted later). A full or failing
+//   A database that is damaged, or of another format, is moved aside and begun anew (K/V can be
+//   recomputed); what was moved is deleted in the background, for it would keep memories that are
+//   deleted later. Erased bytes leave the files in the background, too. A full or failing
 //   disk makes Put a no-op that is counted; serving goes on, and admission resumes when RocksDB
 //   recovers. Blocks are written without a log (a crash may lose the newest ones), erasures with
 //   one, synced.
@@ -36,6 +37,7 @@ class RocksDbKvTier : public KvTier {
                              // format
     rocksdb::Env* env = nullptr;  // tests inject faults
     DiskScrubber::Options scrub = {};
+    telemetry::Gauge* scrub_pending = nullptr;  // 1 while files may hold what was erased
     // What a crash may lose of the newest blocks.
     size_t write_buffer_bytes = size_t{32} << 20;
   };

@@ -241,12 +241,13 @@ TEST_F(RocksDbKvTierTest, ADamagedDatabaseIsThrownAwayAndBegunAnew) {
         std::ofstream(file.path(), std::ios::trunc) << "not a manifest, long enough to be read";
       }
     }
-    const auto tier = Open();
+    auto tier = Open();
     ASSERT_TRUE(tier) << damage;
     EXPECT_TRUE(tier->was_recreated()) << damage;
     EXPECT_FALSE(tier->Get(block.identity));
     tier->Put(block);
     EXPECT_TRUE(tier->Get(block.identity));
+    tier = nullptr;
     EXPECT_FALSE(std::filesystem::exists(folder_.File("db.damaged")))
         << "a copy would keep what is deleted later";
   }

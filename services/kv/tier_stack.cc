@@ -57,10 +57,13 @@ absl::StatusOr<std::unique_ptr<TierStack>> TierStack::Open(const Settings& setti
 
 absl::Status TierStack::AddDisk(const Settings& settings) {
   if (settings.disk_path.empty()) return absl::OkStatus();
-  auto opened = kvcache::RocksDbKvTier::Open({.path = settings.disk_path,
-                                              .budget = settings.disk,
-                                              .verify = Verifier(),
-                                              .is_sealed = keys_ != nullptr});
+  auto opened = kvcache::RocksDbKvTier::Open(
+      {.path = settings.disk_path,
+       .budget = settings.disk,
+       .verify = Verifier(),
+       .is_sealed = keys_ != nullptr,
+       .scrub_pending = metrics_->GetGauge("dki_kv_disk_scrub_pending",
+                                           "1 while erased bytes may be in its files.")});
   if (absl::IsUnavailable(opened.status())) {
     log::Error("no disk tier", {{"error", ToString(opened.status())}});
     metrics_->GetCounter("dki_kv_disk_unusable_total", "Starts without the disk tier.")
