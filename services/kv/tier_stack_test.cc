@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "libs/kvcache/test_blocks.h"
+#include "libs/kvcache/test_data_keys.h"
 #include "libs/testing/redis.h"
 #include "libs/testing/status_matchers.h"
 #include "libs/testing/temp_dir.h"
@@ -57,7 +58,7 @@ struct Worker {
     while (!tiers->remote()->Get(block.identity)) std::this_thread::yield();
   }
 
-  kvcache::DataKeys* const keys;
+  kvcache::DataKeys* keys;
   testing::TempDir folder;
   telemetry::Metrics metrics;
   Settings settings;
@@ -107,6 +108,48 @@ TEST(TierStackTest, AServerThatIsNotSetUpForItIsRefused) {
   worker.settings.remote = {.pool = {.address = server.address()}};
   EXPECT_THAT(TierStack::Open(worker.settings, kTestShape, nullptr, &worker.metrics).status(),
               StatusIs(absl::StatusCode::kFailedPrecondition, ::testing::HasSubstr("remote")));
+}
+
+TEST(TierStackTest, WithKeysBothLowerTiersAreEncrypted) {
+  testing::TestRedis server;
+  kvcache::TestDataKeys keys;
+  Worker a(server.address(), &keys), b(server.address(), &keys);
+  StoredBlock block = Stored({});
+  block.attributes.user_id = "ann";
+  a.tiers->serving()->Put(block);
+  a.WaitForRemote(block);
+  EXPECT_EQ(b.Get(block), TierName::kRemote);
+  b.Start();
+  EXPECT_EQ(b.Get(block), TierName::kDisk) << "promoted, sealed again";
+  kvcache::RedisPool pool({.address = server.address()});
+  const std::string key = pool.Run({{"KEYS", "*:b:*"}})->front().elements.at(0).text;
+  const std::string stored = pool.Run({{"GET", key}})->front().text;
+  EXPECT_EQ(stored.find(block.bytes->substr(block.bytes->size() - 32)), std::string::npos);
+  b.Start();
+  keys.SetUp(false);
+  EXPECT_FALSE(b.Get(block)) << "a miss, not an error";
+  b.tiers->serving()->Put(block);
+  EXPECT_EQ(b.Get(block), TierName::kRam);
+  keys.SetUp(true);
+  b.Start();
+  EXPECT_EQ(b.Get(block), TierName::kDisk);
+  // The user is erased: what is left anywhere cannot be read.
+  keys.Destroy("tenant", "ann");
+  b.Start();
+  EXPECT_FALSE(b.Get(block));
+}
+
+TEST(TierStackTest, ADiskThatWasNotEncryptedIsBegunAnew) {
+  kvcache::TestDataKeys keys;
+  Worker worker("");
+  const StoredBlock block = Stored({});
+  worker.tiers->serving()->Put(block);
+  worker.Start();
+  EXPECT_EQ(worker.Get(block), TierName::kDisk);
+  worker.keys = &keys;
+  worker.Start();
+  EXPECT_TRUE(worker.tiers->disk()->was_recreated());
+  EXPECT_FALSE(worker.Get(block));
 }
 
 class RemoteErasureTest : public ::testing::Test {
