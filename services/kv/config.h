@@ -24,8 +24,8 @@ struct Settings {
   kvcache::TierBudget::Options disk;
   struct Remote {
     kvcache::RedisPool::Options pool;
-    std::string prefix;
-    absl::Duration ttl;
+    std::string prefix = "dki:";
+    absl::Duration ttl = absl::Hours(24);
   };
   std::optional<Remote> remote;
   std::string encryption_key_file;  // empty: the disk tier is not encrypted
