@@ -63,7 +63,7 @@ struct RequestContext {
   std::function<bool()> cancelled;
 };
 
-enum class Tier { kUnknown, kDevice, kRam, kDisk, kRecomputed };
+enum class Tier { kUnknown, kDevice, kRam, kDisk, kRemote, kRecomputed };
 
 // Why a block was loaded, or computed again (libs/kvcache/cost_model.h).
 struct LoadChoice {

@@ -6,8 +6,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -17,7 +20,10 @@
 
 namespace dki::kvcache {
 
-enum class TierName { kRam, kDisk };
+enum class TierName { kRam, kDisk, kRemote };
+
+// What must hold of stored bytes before they may be served as that block; DATA_LOSS otherwise.
+using BlockVerifier = std::function<absl::Status(std::string_view bytes, const BlockIdentity&)>;
 
 // What the memories of a block's chain ask of those who keep it. No part of its identity: the same
 // K/V may be asked for with other attributes later.

@@ -8,9 +8,11 @@
 //   m/<tenant><memory><block key>    empty: the blocks that have the memory in their chain; memory
 //                                    empty: all. Strings with their length in front.
 //   p/<name>                         a mark
+//   s                                present: files may hold what was erased
 // The order of eviction lives in memory; after a start it begins with the order of insertion.
 #include "libs/kvcache/rocksdb_kv_tier.h"
 
+#include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
 #include <rocksdb/write_batch.h>
 
@@ -18,6 +20,7 @@
 #include <bit>
 #include <chrono>
 #include <filesystem>
+#include <thread>
 #include <utility>
 
 #include "libs/base/mutex.h"
@@ -85,8 +88,19 @@ std::optional<Row> DecodeRow(std::string_view bytes) {
   return row;
 }
 
-constexpr std::string_view kFormat = "5";
-constexpr std::chrono::seconds kRestAfterFailure{10};
+std::string Format(const RocksDbKvTier::Options& options) {
+  return options.is_sealed ? "6 sealed" : "6";
+}
+
+constexpr const char* kPending = "s";
+constexpr std::chrono::seconds kRestAfterFailure{2};
+// A second in all.
+constexpr int kBusyAttempts = 50;
+constexpr std::chrono::milliseconds kBusyPause{20};
+
+std::string AsideOf(const std::string& path) {
+  return path + ".damaged";
+}
 
 std::string OwnerPrefix(const std::string& tenant_id, const std::string& memory_id) {
   std::string prefix = "m/";
@@ -99,6 +113,7 @@ std::string OwnerPrefix(const std::string& tenant_id, const std::string& memory_
 rocksdb::WriteOptions Disposable() {
   rocksdb::WriteOptions options;
   options.disableWAL = true;
+  options.no_slowdown = true;  // fails (Incomplete) where it would have to wait
   return options;
 }
 rocksdb::WriteOptions Durable() {
@@ -128,6 +143,21 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
       Hold(entry.first, entry.second);
       next_place_ = place + 1;
     }
+    std::string pending;
+    scrubber_ = std::make_unique<DiskScrubber>([this] { return Rewrite(); },
+                                               !db_->Get({}, kPending, &pending).IsNotFound(),
+                                               options.scrub, options.scrub_pending);
+    if (recreated) {
+      removing_ = std::thread([aside = AsideOf(options.path)] {
+        std::error_code ignored;  // else at the next start
+        fs::remove_all(aside, ignored);
+      });
+    }
+  }
+  ~OpenRocksDbKvTier() override {
+    rocksdb::CancelAllBackgroundWork(db_.get(), false);  // a rewrite under way is done again
+    scrubber_ = nullptr;
+    if (removing_.joinable()) removing_.join();
   }
 
   std::optional<TierHit> Get(const BlockIdentity& identity) override {
@@ -139,7 +169,7 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
     if (read.ok()) read = db_->Get({}, "i/" + key, &row_bytes);
     if (read.ok()) {
       std::optional<Row> row = DecodeRow(row_bytes);
-      if (row && VerifyBlock(bytes, identity, options_.shape).ok()) {
+      if (row && options_.verify(bytes, identity).ok()) {
         MutexLock lock(&mutex_);
         ++stats_.hits;
         budget_.Touch(key);
@@ -183,23 +213,12 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
             .identity = block.identity,
             .attributes = block.attributes,
             .chain_memory_ids = block.chain_memory_ids};
+    for (int attempt = 0; attempt < kBusyAttempts; ++attempt) {
+      if (!TryPut(key, &row, *block.bytes).IsIncomplete()) return;
+      std::this_thread::sleep_for(kBusyPause);  // not under the lock: readers go on
+    }
     MutexLock lock(&mutex_);
-    if (!budget_.Admits(row.size_bytes) || !MediumWorks()) return;
-    Change change;
-    Drop(key, &change);
-    int64_t evicted = 0;
-    while (const auto victim = budget_.Victim(row.identity.tenant_id, row.size_bytes)) {
-      Drop(*victim, &change);
-      ++evicted;
-    }
-    row.place = next_place_++;
-    Add(key, row, *block.bytes, &change.batch);
-    if (Write(Disposable(), &change).ok()) {
-      Hold(key, row);
-      stats_.evicted += evicted;
-    } else {
-      CountFailure();
-    }
+    ++stats_.failures;
   }
 
   absl::Status Erase(const std::string& tenant_id, const std::string& memory_id) override {
@@ -216,9 +235,16 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
       HoldAgain(change);
       return read;
     }
-    if (change.batch.Count() == 0) return absl::OkStatus();
+    if (change.batch.Count() == 0) {
+      scrubber_->OnErasure();  // of blocks that were evicted before, if any
+      return absl::OkStatus();
+    }
+    ++n_erasures_;
+    change.batch.Put(kPending, "");
     const absl::Status written = ToStatus(Write(Durable(), &change));
     if (!written.ok()) CountFailure();
+    scrubber_->OnWrite(true);
+    scrubber_->OnErasure();
     return written;
   }
 
@@ -288,6 +314,10 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
     return ToStatus(db_->DeleteRange({}, db_->DefaultColumnFamily(), "p/", "p0"));
   }
 
+  std::optional<absl::Time> GoneTime(absl::Time time) const override {
+    return scrubber_->GoneTime(time);
+  }
+  bool scrub_is_pending() const override { return scrubber_->IsPending(); }
   bool was_recreated() const override { return was_recreated_; }
 
  private:
@@ -297,17 +327,70 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
     std::vector<std::pair<std::string, Row>> dropped;
   };
 
+  // Writes all that is alive anew: RocksDB drops files, blob files included, only as a whole.
+  absl::Status Rewrite() {
+    int64_t n_erasures = 0;
+    {
+      MutexLock lock(&mutex_);
+      n_erasures = n_erasures_;
+    }
+    DKI_RETURN_IF_ERROR(ToStatus(db_->Flush({})));
+    rocksdb::CompactRangeOptions options;
+    options.exclusive_manual_compaction = false;
+    options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForce;
+    options.blob_garbage_collection_policy = rocksdb::BlobGarbageCollectionPolicy::kForce;
+    options.blob_garbage_collection_age_cutoff = 1.0;
+    DKI_RETURN_IF_ERROR(ToStatus(db_->CompactRange(options, nullptr, nullptr)));
+    MutexLock lock(&mutex_);
+    if (n_erasures != n_erasures_) return absl::OkStatus();  // the next rewrite follows
+    return ToStatus(db_->Delete({}, kPending));
+  }
+
+  // Incomplete: RocksDB cannot take it at the moment.
+  rocksdb::Status TryPut(const std::string& key, Row* row, const std::string& bytes) {
+    MutexLock lock(&mutex_);
+    if (!budget_.Admits(row->size_bytes) || !MediumWorks()) return {};
+    Change change;
+    Drop(key, &change);
+    int64_t evicted = 0;
+    while (const auto victim = budget_.Victim(row->identity.tenant_id, row->size_bytes)) {
+      Drop(*victim, &change);
+      ++evicted;
+    }
+    row->place = next_place_++;
+    Add(key, *row, bytes, &change.batch);
+    const bool made_garbage = !change.dropped.empty();
+    const rocksdb::Status written = Write(Disposable(), &change);
+    if (written.ok()) {
+      scrubber_->OnWrite(made_garbage);
+      Hold(key, *row);
+      stats_.evicted += evicted;
+    } else if (!written.IsIncomplete()) {
+      CountFailure();
+    }
+    return written;
+  }
+
   void CountFailure() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     ++stats_.failures;
+    has_failed_ = true;
     refuse_until_ = std::chrono::steady_clock::now() + kRestAfterFailure;
   }
 
   // After a failed write nothing is admitted for a while: a block would be taken into memory, and
-  // pile up there, while the disk is full. RocksDB recovers by itself meanwhile.
+  // pile up there, while the disk is full. Then RocksDB is told to go on, if it can.
   bool MediumWorks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (std::chrono::steady_clock::now() >= refuse_until_) return true;
-    ++stats_.failures;
-    return false;
+    if (std::chrono::steady_clock::now() < refuse_until_) {
+      ++stats_.failures;
+      return false;
+    }
+    if (!has_failed_) return true;
+    if (!db_->Resume().ok()) {
+      CountFailure();
+      return false;
+    }
+    has_failed_ = false;
+    return true;
   }
 
   bool DropIfExpired(const std::string& key) {
@@ -383,6 +466,10 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
   uint64_t next_place_ ABSL_GUARDED_BY(mutex_) = 0;
   std::chrono::steady_clock::time_point refuse_until_ ABSL_GUARDED_BY(mutex_);
   TierStats stats_ ABSL_GUARDED_BY(mutex_);
+  bool has_failed_ ABSL_GUARDED_BY(mutex_) = false;
+  int64_t n_erasures_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::unique_ptr<DiskScrubber> scrubber_;
+  std::thread removing_;  // of a damaged database
 };
 
 rocksdb::Options DatabaseOptions(const RocksDbKvTier::Options& options) {
@@ -396,7 +483,7 @@ rocksdb::Options DatabaseOptions(const RocksDbKvTier::Options& options) {
   database.enable_blob_garbage_collection = true;
   database.blob_garbage_collection_age_cutoff = 0.5;
   database.blob_garbage_collection_force_threshold = 0.5;
-  database.write_buffer_size = 32 << 20;
+  database.write_buffer_size = options.write_buffer_bytes;
   database.max_background_jobs = 2;
   database.keep_log_file_num = 2;
   if (options.env != nullptr) database.env = options.env;
@@ -411,11 +498,12 @@ rocksdb::Status OpenDatabase(const RocksDbKvTier::Options& options,
   if (!status.ok()) return status;
   std::string format;
   status = opened->Get({}, "f", &format);
-  if (status.ok() && format == kFormat) return status;
+  const std::string wanted = Format(options);
+  if (status.ok() && format == wanted) return status;
   const std::unique_ptr<rocksdb::Iterator> it(opened->NewIterator({}));
   it->SeekToFirst();
   if (status.IsNotFound() && !it->Valid() && it->status().ok()) {
-    return opened->Put(Durable(), "f", rocksdb::Slice(kFormat.data(), kFormat.size()));
+    return opened->Put(Durable(), "f", wanted);
   }
   if (status.ok() || status.IsNotFound()) status = it->status();
   if (status.ok()) status = rocksdb::Status::Corruption("another format", format);
@@ -434,7 +522,7 @@ absl::StatusOr<std::unique_ptr<RocksDbKvTier>> RocksDbKvTier::Open(const Options
   std::error_code error;
   fs::create_directories(options.path, error);
   if (error) return Unavailable("disk tier: cannot make %s: %s", options.path, error.message());
-  const std::string aside = options.path + ".damaged";
+  const std::string aside = AsideOf(options.path);
   fs::remove_all(aside, error);  // of a start that ended here
   std::unique_ptr<rocksdb::DB> db;
   rocksdb::Status opened = OpenDatabase(options, &db);
@@ -449,10 +537,16 @@ absl::StatusOr<std::unique_ptr<RocksDbKvTier>> RocksDbKvTier::Open(const Options
     fs::create_directories(options.path, error);
     opened = OpenDatabase(options, &db);
     recreated = true;
-    fs::remove_all(aside, error);
   }
   if (!opened.ok()) return Unavailable("disk tier: %s: %s", options.path, opened.ToString());
-  return std::make_unique<OpenRocksDbKvTier>(std::move(db), options, recreated);
+  Options complete = options;
+  if (!complete.verify) {
+    complete.verify = [shape = options.shape](std::string_view bytes,
+                                              const BlockIdentity& identity) {
+      return VerifyBlock(bytes, identity, shape);
+    };
+  }
+  return std::make_unique<OpenRocksDbKvTier>(std::move(db), complete, recreated);
 }
 
 }  // namespace dki::kvcache

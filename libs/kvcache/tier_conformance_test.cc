@@ -7,8 +7,10 @@
 #include "libs/kvcache/in_memory_kv_tier.h"
 #include "libs/kvcache/metrics_kv_tier.h"
 #include "libs/kvcache/read_through_kv_tier.h"
+#include "libs/kvcache/redis_kv_tier.h"
 #include "libs/kvcache/rocksdb_kv_tier.h"
 #include "libs/kvcache/test_blocks.h"
+#include "libs/testing/redis.h"
 #include "libs/testing/status_matchers.h"
 #include "libs/testing/temp_dir.h"
 
@@ -21,6 +23,8 @@ constexpr int64_t kAmple = 1 << 20;
 struct Stack {
   testing::TempDir folder;
   telemetry::Metrics metrics;
+  std::unique_ptr<testing::TestRedis> redis;
+  std::unique_ptr<RedisPool> pool;
   std::vector<std::unique_ptr<KvTier>> tiers;
   KvTier* top = nullptr;
 
@@ -44,6 +48,16 @@ struct Stack {
     DKI_CHECK(tier.ok());
     return Add(*std::move(tier));
   }
+  KvTier* Redis() {
+    redis = std::make_unique<testing::TestRedis>();
+    pool = std::make_unique<RedisPool>(RedisPool::Options{
+        .address = redis->address(), .timeout = std::chrono::milliseconds(10000)});
+    return Add(std::make_unique<RedisKvTier>(
+        pool.get(),
+        RedisKvTier::Options{.verify = [](std::string_view bytes, const BlockIdentity& identity) {
+          return VerifyBlock(bytes, identity, kTestShape);
+        }}));
+  }
   KvTier* Metered(KvTier* tier, const std::string& name) {
     return Add(std::make_unique<MetricsKvTier>(tier, name, &metrics));
   }
@@ -54,7 +68,7 @@ struct Stack {
 
 struct TierCase {
   std::string name;
-  int n_levels;
+  int n_levels;  // that have the budget; 0: none has one
   std::function<KvTier*(Stack*, int64_t budget)> build;
 };
 
@@ -185,6 +199,7 @@ TEST_P(TierConformanceTest, ErasingATenantLeavesTheOthers) {
 }
 
 TEST_P(TierConformanceTest, StaysWithinItsBudget) {
+  if (GetParam().n_levels == 0) GTEST_SKIP() << "its server has the budget";
   const auto size = static_cast<int64_t>(Stored({}).bytes->size());
   const int64_t budget = 20 * size;
   KvTier* tier = Build(budget);
@@ -200,6 +215,7 @@ TEST_P(TierConformanceTest, StaysWithinItsBudget) {
 }
 
 TEST_P(TierConformanceTest, WhatIsLargerThanTheBudgetIsNotKept) {
+  if (GetParam().n_levels == 0) GTEST_SKIP() << "its server has the budget";
   KvTier* tier = Build(100);
   tier->Put(Stored({}));
   EXPECT_FALSE(tier->Get(Stored({}).identity));
@@ -222,6 +238,12 @@ INSTANTIATE_TEST_SUITE_P(
         TierCase{"RamLru", 1, [](Stack* s, int64_t budget) { return s->Lru(budget); }},
         TierCase{"RamSealed", 1, [](Stack* s, int64_t budget) { return s->Sealed(budget); }},
         TierCase{"RocksDb", 1, [](Stack* s, int64_t budget) { return s->RocksDb(budget); }},
+        TierCase{"Redis", 0, [](Stack* s, int64_t) { return s->Redis(); }},
+        TierCase{"ThreeLevels", 3,
+                 [](Stack* s, int64_t budget) {
+                   return s->ReadThrough(s->Ram(budget),
+                                         s->ReadThrough(s->RocksDb(budget), s->Lru(budget)));
+                 }},
         TierCase{"ReadThroughMetered", 2,
                  [](Stack* s, int64_t budget) {
                    return s->ReadThrough(s->Metered(s->Ram(budget), "ram"),

@@ -47,6 +47,8 @@ common::v1::Tier ToProtoTier(engine::Tier tier) {
       return common::v1::TIER_RAM;
     case engine::Tier::kDisk:
       return common::v1::TIER_DISK;
+    case engine::Tier::kRemote:
+      return common::v1::TIER_REMOTE;
     case engine::Tier::kRecomputed:
       return common::v1::TIER_RECOMPUTED;
     case engine::Tier::kUnknown:
@@ -214,6 +216,8 @@ engine::Tier ToTier(common::v1::Tier tier) {
       return engine::Tier::kRam;
     case common::v1::TIER_DISK:
       return engine::Tier::kDisk;
+    case common::v1::TIER_REMOTE:
+      return engine::Tier::kRemote;
     case common::v1::TIER_RECOMPUTED:
       return engine::Tier::kRecomputed;
     default:

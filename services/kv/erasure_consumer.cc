@@ -10,12 +10,26 @@ namespace dki::kv {
 using memory::v1::FeedEntry;
 using memory::v1::FollowFeedResponse;
 
-ErasureConsumer::ErasureConsumer(TombstoneKvTier* tier, kvcache::RocksDbKvTier* disk,
-                                 telemetry::Metrics* metrics)
-    : tier_(tier),
-      disk_(disk),
-      erasures_(metrics->GetCounter("dki_kv_erasures_total",
-                                    "Memories and tenants whose blocks were erased.")) {}
+namespace {
+
+// No tenant's name begins like this.
+constexpr std::string_view kRemoteMarks = "@remote/";
+
+}  // namespace
+
+ErasureConsumer ErasureConsumer::Local(TombstoneKvTier* tier, kvcache::RocksDbKvTier* disk,
+                                       telemetry::Metrics* metrics) {
+  return {tier, disk, "",
+          metrics->GetCounter("dki_kv_erasures_total",
+                              "Memories and tenants whose blocks were erased.")};
+}
+
+ErasureConsumer ErasureConsumer::Remote(TombstoneKvTier* tier, kvcache::RocksDbKvTier* disk,
+                                        telemetry::Metrics* metrics) {
+  return {tier, disk, std::string(kRemoteMarks),
+          metrics->GetCounter("dki_kv_remote_erasures_total",
+                              "Memories and tenants whose blocks were erased in the remote tier.")};
+}
 
 clients::FeedFollower::Options ErasureConsumer::FollowerOptions(telemetry::Metrics* metrics) {
   clients::FeedFollower::Options options;
@@ -27,8 +41,20 @@ clients::FeedFollower::Options ErasureConsumer::FollowerOptions(telemetry::Metri
 
 absl::Status ErasureConsumer::ReadPositions() {
   if (disk_ == nullptr) return absl::OkStatus();
-  DKI_ASSIGN_OR_RETURN(positions_, disk_->ReadMarks());
+  DKI_ASSIGN_OR_RETURN(const auto marks, disk_->ReadMarks());
+  for (const auto& [name, position] : marks) {
+    const bool is_remote = name.starts_with(kRemoteMarks);
+    if (is_remote == mark_prefix_.empty()) continue;
+    positions_[name.substr(mark_prefix_.size())] = position;
+  }
   return absl::OkStatus();
+}
+
+absl::Status ErasureConsumer::WriteMarks(const std::map<std::string, int64_t>& reached) {
+  if (disk_ == nullptr) return absl::OkStatus();
+  std::map<std::string, int64_t> marks;
+  for (const auto& [tenant_id, position] : reached) marks[mark_prefix_ + tenant_id] = position;
+  return disk_->WriteMarks(marks);
 }
 
 absl::Status ErasureConsumer::Apply(const FollowFeedResponse& response) {
@@ -45,7 +71,7 @@ absl::Status ErasureConsumer::ApplyAll(const FollowFeedResponse& response) {
     position = std::max<int64_t>(position, entry.position());
   }
   // After the erasures, which are durable by now.
-  if (disk_ != nullptr) DKI_RETURN_IF_ERROR(disk_->WriteMarks(reached));
+  DKI_RETURN_IF_ERROR(WriteMarks(reached));
   for (const auto& [tenant_id, position] : reached) positions_[tenant_id] = position;
   return absl::OkStatus();
 }
@@ -58,8 +84,10 @@ absl::Status ErasureConsumer::ApplyEntry(const FeedEntry& entry) {
       if (entry.version() == 1) return absl::OkStatus();
       return Erased(tier_->Erase(entry.tenant_id(), entry.memory_id()));
     case FeedEntry::KIND_DELETE:
+      on_erasure_(entry.tenant_id());
       return Erased(tier_->EraseForGood(entry.tenant_id(), entry.memory_id()));
     case FeedEntry::KIND_ERASE_TENANT:
+      on_erasure_(entry.tenant_id());
       return Erased(tier_->EraseForGood(entry.tenant_id(), ""));
     default:
       return absl::OkStatus();
@@ -76,6 +104,7 @@ absl::Status ErasureConsumer::StartOver(const absl::Status& reason) {
   for (const auto& [tenant_id, position] : positions_) {
     DKI_RETURN_IF_ERROR(tier_->Erase(tenant_id, ""));
   }
+  // All marks, the other consumer's too: after a restart that one erases again from the beginning.
   if (disk_ != nullptr) DKI_RETURN_IF_ERROR(disk_->ClearMarks());
   positions_.clear();
   return absl::OkStatus();

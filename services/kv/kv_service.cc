@@ -35,6 +35,8 @@ common::v1::Tier ToProto(BlockOrigin origin) {
       return common::v1::TIER_RAM;
     case BlockOrigin::kDisk:
       return common::v1::TIER_DISK;
+    case BlockOrigin::kRemote:
+      return common::v1::TIER_REMOTE;
     case BlockOrigin::kComputed:
       return common::v1::TIER_RECOMPUTED;
   }
@@ -202,13 +204,16 @@ grpc::Status KvService::GetStats(grpc::ServerContext* context, const v1::GetStat
                        const kvcache::TierStats ram = parts->ram->Stats();
                        const kvcache::TierStats disk =
                            parts->disk != nullptr ? parts->disk->Stats() : kvcache::TierStats();
+                       const kvcache::TierStats remote =
+                           parts->remote != nullptr ? parts->remote->Stats() : kvcache::TierStats();
                        response->set_ram_bytes(ram.bytes);
                        response->set_ram_blocks(ram.blocks);
                        response->set_disk_bytes(disk.bytes);
                        response->set_ram_hits(ram.hits);
                        response->set_disk_hits(disk.hits);
                        response->set_computed(parts->loader->n_computed());
-                       response->set_corrupt(ram.corrupt + disk.corrupt);
+                       response->set_corrupt(ram.corrupt + disk.corrupt + remote.corrupt);
+                       response->set_remote_hits(remote.hits);
                        response->set_model_fingerprint(parts->model_fingerprint);
                        parts->operators->AddStats(call.caller().tenant_id, response);
                        return absl::OkStatus();

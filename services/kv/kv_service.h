@@ -25,7 +25,8 @@ class KvService final : public v1::KvService::Service {
     PackLoader* loader = nullptr;
     Prefetcher* prefetcher = nullptr;
     const kvcache::KvTier* ram = nullptr;
-    const kvcache::KvTier* disk = nullptr;  // null: none
+    const kvcache::KvTier* disk = nullptr;    // null: none
+    const kvcache::KvTier* remote = nullptr;  // null: none
     const OperatorApi* operators = nullptr;
     transfer::HandoffGiver* handoff = nullptr;  // null: none
   };

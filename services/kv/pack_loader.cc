@@ -21,7 +21,31 @@ telemetry::Counter* Choices(telemetry::Metrics* metrics, const std::string& path
       {{"path", path}});
 }
 
+BlockOrigin OriginOf(kvcache::TierName tier) {
+  switch (tier) {
+    case kvcache::TierName::kRam:
+      return BlockOrigin::kRam;
+    case kvcache::TierName::kDisk:
+      return BlockOrigin::kDisk;
+    case kvcache::TierName::kRemote:
+      break;
+  }
+  return BlockOrigin::kRemote;
+}
+
 }  // namespace
+
+telemetry::Counter* PackLoader::CounterOf(kvcache::TierName tier) const {
+  switch (tier) {
+    case kvcache::TierName::kRam:
+      return ram_hits_;
+    case kvcache::TierName::kDisk:
+      return disk_hits_;
+    case kvcache::TierName::kRemote:
+      break;
+  }
+  return remote_hits_;
+}
 
 // One pack on its way.
 class PackLoader::Job {
@@ -72,9 +96,8 @@ class PackLoader::Job {
       loader_.options_.costs->ObserveLoad(hit->tier, static_cast<int64_t>(hit->block.bytes->size()),
                                           time);
     }
-    const bool ram = hit->tier == kvcache::TierName::kRam;
-    (ram ? loader_.ram_hits_ : loader_.disk_hits_)->Increment();
-    blocks_[i] = {.origin = ram ? BlockOrigin::kRam : BlockOrigin::kDisk,
+    loader_.CounterOf(hit->tier)->Increment();
+    blocks_[i] = {.origin = OriginOf(hit->tier),
                   .bytes = std::move(hit->block.bytes),
                   .load_time = time,
                   .choice = blocks_[i].choice,
@@ -191,6 +214,7 @@ PackLoader::PackLoader(model::Model* model, const model::ChatFormat* format, kvc
       options_(options),
       ram_hits_(BlocksFrom(metrics, "ram")),
       disk_hits_(BlocksFrom(metrics, "disk")),
+      remote_hits_(BlocksFrom(metrics, "remote")),
       computed_(BlocksFrom(metrics, "recomputed")),
       computed_tokens_(
           metrics->GetCounter("dki_kv_computed_tokens_total", "Tokens of blocks computed.")),

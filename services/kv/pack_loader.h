@@ -27,7 +27,7 @@
 
 namespace dki::kv {
 
-enum class BlockOrigin { kRam, kDisk, kComputed };
+enum class BlockOrigin { kRam, kDisk, kRemote, kComputed };
 
 struct LoadedBlock {
   BlockOrigin origin = BlockOrigin::kComputed;
@@ -75,6 +75,7 @@ class PackLoader {
   void CountChoice(const kvcache::PathChoice& choice) const;
   void CountOutcome(absl::Duration estimate, absl::Duration measured) const;
   void Count(const injection::MadeBlock& made);
+  telemetry::Counter* CounterOf(kvcache::TierName tier) const;
 
   model::Model* const model_;
   const model::ChatFormat* const format_;
@@ -82,6 +83,7 @@ class PackLoader {
   const Options options_;
   telemetry::Counter* const ram_hits_;
   telemetry::Counter* const disk_hits_;
+  telemetry::Counter* const remote_hits_;
   telemetry::Counter* const computed_;
   telemetry::Counter* const computed_tokens_;
   telemetry::Histogram* const compute_seconds_;

@@ -7,10 +7,12 @@
 #include <sys/stat.h>
 
 #include <cstdio>
+#include <functional>
 #include <set>
 #include <thread>
 
 #include "dki/kv/v1/kv_service.grpc.pb.h"
+#include "libs/base/file.h"
 #include "libs/engine/loaded_model.h"
 #include "libs/injection/block_maker.h"
 #include "libs/rpc/client.h"
@@ -392,6 +394,52 @@ TEST_F(KvServerTest, AnotherDatabaseMeansStartingOver) {
 TEST_F(KvServerTest, TenantsDoNotShareBlocks) {
   GetPack(Request(2), "tenant");
   EXPECT_THAT(GetPack(Request(2), "other").tiers, Each(TIER_RECOMPUTED));
+}
+
+// Behind a key of the GGUF: its value, of a known type, as the format has it.
+size_t ValueAt(const std::string& gguf, const std::string& key) {
+  const size_t at = gguf.find(key);
+  EXPECT_NE(at, std::string::npos) << key;
+  return at + key.size() + 4;
+}
+
+TEST_F(KvServerTest, AnotherModelUnderTheSameNameFindsNoneOfTheOldOnesBlocks) {
+  const std::string path = config_.runtime().model();
+  ASSERT_OK_AND_ASSIGN(const std::string sound, ReadFile(path));
+  GetPack(Request(2));
+  const std::function<void(std::string*)> changes[] = {
+      [](std::string* gguf) { gguf->back() ^= 1; },  // a weight
+      [](std::string* gguf) {
+        const float base = 500000.0f;
+        gguf->replace(ValueAt(*gguf, "rope.freq_base"), 4,
+                      std::string(reinterpret_cast<const char*>(&base), 4));
+      },
+      [](std::string* gguf) {  // the tokenizer: its first two merges in the other order
+        const size_t first = ValueAt(*gguf, "tokenizer.ggml.merges") + 4 + 8;
+        const auto size = [&](size_t at) { return 8 + static_cast<uint8_t>((*gguf)[at]); };
+        const size_t second = first + size(first), end = second + size(second);
+        *gguf = gguf->substr(0, first) + gguf->substr(second, end - second) +
+                gguf->substr(first, second - first) + gguf->substr(end);
+      },
+  };
+  for (const auto& change : changes) {
+    process_ = nullptr;
+    std::string other = sound;
+    change(&other);
+    ASSERT_NE(other, sound);
+    ASSERT_OK(WriteFileAtomically(path, other));
+    ASSERT_OK_AND_ASSIGN(model_, engine::LoadedModel::Load(path, {}));
+    Start();
+    const Received received = GetPack(Request(2));
+    ASSERT_OK(received.status);
+    EXPECT_THAT(received.tiers, Each(TIER_RECOMPUTED));
+    EXPECT_EQ(received.blocks, Fresh(Request(2)));
+  }
+  process_ = nullptr;
+  ASSERT_OK(WriteFileAtomically(path, sound));
+  ASSERT_OK_AND_ASSIGN(model_, engine::LoadedModel::Load(path, {}));
+  Start();
+  EXPECT_THAT(GetPack(Request(2)).tiers, Each(TIER_DISK)) << "the old ones are still there";
 }
 
 TEST_F(KvServerTest, RefusesWhatItCannotServe) {

@@ -19,6 +19,7 @@ constexpr Statement kEraseMemories{"erase_memories", "DELETE FROM memories WHERE
 constexpr Statement kEraseConversations{"erase_conversations",
                                         "DELETE FROM conversations WHERE tenant_id = $1"};
 constexpr Statement kEraseRequests{"erase_requests", "DELETE FROM requests WHERE tenant_id = $1"};
+constexpr Statement kEraseDataKeys{"erase_data_keys", "DELETE FROM data_keys WHERE tenant_id = $1"};
 constexpr Statement kEraseFeed{"erase_feed", "DELETE FROM feed WHERE tenant_id = $1"};
 constexpr Statement kAppendErasure{
     "append_erasure",
@@ -32,6 +33,7 @@ void EraseTenantMemories(pqxx::work& work, const std::string& tenant_id) {
   Exec(work, kEraseMemories, tenant_id);
   Exec(work, kEraseConversations, tenant_id);
   Exec(work, kEraseRequests, tenant_id);
+  Exec(work, kEraseDataKeys, tenant_id);
   Exec(work, kEraseFeed, tenant_id);
   Exec(work, kAppendErasure, tenant_id, position,
        static_cast<int>(memory::v1::FeedEntry::KIND_ERASE_TENANT));

@@ -8,7 +8,7 @@
 
 namespace dki::memory_store {
 
-// Deletes all memories, conversations, request results and feed entries of the tenant and leaves
+// Deletes all memories, conversations, request results, data keys and feed entries of the tenant and leaves
 // one ERASE_TENANT entry for the followers. Later writes of the tenant fail with NOT_FOUND.
 void EraseTenantMemories(pqxx::work& work, const std::string& tenant_id);
 

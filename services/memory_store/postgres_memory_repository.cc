@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "libs/base/ids.h"
+#include "services/memory_store/data_keys.h"
 #include "services/memory_store/memory_rules.h"
 #include "services/memory_store/memory_statements.h"
 #include "services/memory_store/postgres_rows.h"
@@ -316,6 +317,10 @@ absl::StatusOr<v1::EraseScopeResponse> PostgresMemoryRepository::EraseScope(
                                scope.user_id(), scope.session_id(), scope.agent_id());
     const auto conversations = Exec(work, kEraseScopeConversations, access.tenant_id,
                                     scope.user_id(), scope.session_id(), scope.agent_id());
+    // Of the user as a whole, not of a session or agent.
+    if (!scope.user_id().empty() && scope.session_id().empty() && scope.agent_id().empty()) {
+      response.set_data_keys(DestroyUserDataKeys(work, access.tenant_id, scope.user_id()));
+    }
     feed->Advance(static_cast<int64_t>(memories.affected_rows()));
     response.set_memories(static_cast<int64_t>(memories.affected_rows()));
     response.set_conversations(static_cast<int64_t>(conversations.affected_rows()));

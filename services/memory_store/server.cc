@@ -4,6 +4,7 @@
 #include "libs/base/clock.h"
 #include "services/memory_store/audit_service.h"
 #include "services/memory_store/background.h"
+#include "services/memory_store/data_key_service.h"
 #include "services/memory_store/database.h"
 #include "services/memory_store/key_verifier.h"
 #include "services/memory_store/memory_store_service.h"
@@ -41,6 +42,7 @@ class MemoryStoreServer : public rpc::ServiceInstance {
         feed_(&database_),
         follower_(&feed_, &signal_, FeedFollower::Options()),
         audit_(&database_, RealClock()),
+        data_keys_(&database_, RealClock()),
         tenants_(&database_, &signal_, RealClock()),
         service_({.runtime = runtime,
                   .memories = &memories_,
@@ -48,6 +50,7 @@ class MemoryStoreServer : public rpc::ServiceInstance {
                   .follower = &follower_,
                   .clock = RealClock()}),
         audit_service_(runtime, &audit_),
+        data_key_service_(runtime, &data_keys_),
         tenant_service_(runtime, &tenants_, RealClock()),
         background_(
             {.prepare =
@@ -65,7 +68,7 @@ class MemoryStoreServer : public rpc::ServiceInstance {
   }
 
   std::vector<grpc::Service*> services() override {
-    return {&service_, &audit_service_, &tenant_service_};
+    return {&service_, &audit_service_, &data_key_service_, &tenant_service_};
   }
   absl::Status Start() override { return background_.Start(); }
   void Drain() override {
@@ -81,9 +84,11 @@ class MemoryStoreServer : public rpc::ServiceInstance {
   PostgresFeedSource feed_;
   FeedFollower follower_;
   PostgresAuditRepository audit_;
+  DataKeyStore data_keys_;
   PostgresTenantRepository tenants_;
   MemoryStoreService service_;
   AuditService audit_service_;
+  DataKeyService data_key_service_;
   TenantService tenant_service_;
   Background background_;
 };

@@ -48,7 +48,8 @@ std::string ServiceConfig(const Layout& layout, const ClusterSettings& settings,
             "embedding_model: " + Quoted(settings.models + "/all-MiniLM-L6-v2") + "\n";
   } else if (service == "kv") {
     text += Upstream(settings, "memory_store") + Runtime(settings) +
-            "disk_path: " + Quoted(layout.data + "/kv") + "\n" + HandoffSocket(layout);
+            "disk_path: " + Quoted(layout.data + "/kv") + "\n" +
+            "encryption_key_file: " + Quoted(layout.encryption_key()) + "\n" + HandoffSocket(layout);
   } else if (service == "generation") {
     text += Upstream(settings, "memory_store") + Upstream(settings, "kv") + Runtime(settings) +
             HandoffSocket(layout);
@@ -76,6 +77,8 @@ absl::Status WriteConfigFiles(const Layout& layout, const ClusterSettings& setti
   }
   DKI_RETURN_IF_ERROR(
       WriteIfMissing(layout.cluster_key(), HexEncode(RandomBytes(32)) + "\n", 0600));
+  DKI_RETURN_IF_ERROR(
+      WriteIfMissing(layout.encryption_key(), HexEncode(RandomBytes(32)) + "\n", 0600));
   const nlohmann::json json = {
       {"port_base", settings.port_base}, {"models", settings.models}, {"model", settings.model}};
   DKI_RETURN_IF_ERROR(WriteIfMissing(SettingsPath(layout), json.dump(1) + "\n", 0644));

@@ -25,6 +25,8 @@ struct Layout {
   std::string log(const std::string& part) const { return data + "/log/" + part + ".log"; }
   std::string run() const { return data + "/run"; }
   std::string cluster_key() const { return data + "/cluster.key"; }
+  // Blocks that leave kv's memory are encrypted under it.
+  std::string encryption_key() const { return data + "/encryption.key"; }
   std::string client_settings() const { return data + "/client.json"; }
   std::string up_lock() const { return run() + "/up.lock"; }
   std::string supervisor_pid() const { return run() + "/supervisor.pid"; }
