@@ -17,9 +17,15 @@ ErasureConsumer::ErasureConsumer(TombstoneKvTier* tier, kvcache::RocksDbKvTier* 
       erasures_(metrics->GetCounter("dki_kv_erasures_total",
                                     "Memories and tenants whose blocks were erased.")) {}
 
+void ErasureConsumer::SetLedger(clients::ErasureLedger* ledger, std::vector<Reported> stores) {
+  ledger_ = ledger;
+  reported_ = std::move(stores);
+}
+
 clients::FeedFollower::Options ErasureConsumer::FollowerOptions(telemetry::Metrics* metrics) {
   clients::FeedFollower::Options options;
   options.without_vectors = true;
+  options.reports_erasures = true;
   options.connected =
       metrics->GetGauge("dki_kv_feed_connected", "1 while the change feed is being followed.");
   return options;
@@ -28,6 +34,9 @@ clients::FeedFollower::Options ErasureConsumer::FollowerOptions(telemetry::Metri
 absl::Status ErasureConsumer::ReadPositions() {
   if (disk_ == nullptr) return absl::OkStatus();
   DKI_ASSIGN_OR_RETURN(positions_, disk_->ReadMarks());
+  if (ledger_ != nullptr) {
+    for (const auto& [tenant_id, position] : positions_) ledger_->Applied(tenant_id, position);
+  }
   return absl::OkStatus();
 }
 
@@ -46,7 +55,10 @@ absl::Status ErasureConsumer::ApplyAll(const FollowFeedResponse& response) {
   }
   // After the erasures, which are durable by now.
   if (disk_ != nullptr) DKI_RETURN_IF_ERROR(disk_->WriteMarks(reached));
-  for (const auto& [tenant_id, position] : reached) positions_[tenant_id] = position;
+  for (const auto& [tenant_id, position] : reached) {
+    positions_[tenant_id] = position;
+    if (ledger_ != nullptr) ledger_->Applied(tenant_id, position);
+  }
   return absl::OkStatus();
 }
 
@@ -58,12 +70,26 @@ absl::Status ErasureConsumer::ApplyEntry(const FeedEntry& entry) {
       if (entry.version() == 1) return absl::OkStatus();
       return Erased(tier_->Erase(entry.tenant_id(), entry.memory_id()));
     case FeedEntry::KIND_DELETE:
-      return Erased(tier_->EraseForGood(entry.tenant_id(), entry.memory_id()));
+      return EraseForGood(entry);
     case FeedEntry::KIND_ERASE_TENANT:
-      return Erased(tier_->EraseForGood(entry.tenant_id(), ""));
+      return EraseForGood(entry);
     default:
       return absl::OkStatus();
   }
+}
+
+absl::Status ErasureConsumer::EraseForGood(const FeedEntry& entry) {
+  // (A tenant's erasure names no memory.) Nobody else erases, so the counters tell what went.
+  std::vector<int64_t> before;
+  for (const Reported& reported : reported_) before.push_back(reported.tier->Stats().erased);
+  DKI_RETURN_IF_ERROR(Erased(tier_->EraseForGood(entry.tenant_id(), entry.memory_id())));
+  for (size_t i = 0; i < reported_.size(); ++i) {
+    const int64_t n_erased = reported_[i].tier->Stats().erased - before[i];
+    if (n_erased > 0) {
+      ledger_->Removed(entry.tenant_id(), entry.position(), reported_[i].store, n_erased);
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status ErasureConsumer::Erased(absl::Status status) {
@@ -78,6 +104,7 @@ absl::Status ErasureConsumer::StartOver(const absl::Status& reason) {
   }
   if (disk_ != nullptr) DKI_RETURN_IF_ERROR(disk_->ClearMarks());
   positions_.clear();
+  if (ledger_ != nullptr) ledger_->Clear();
   return absl::OkStatus();
 }
 

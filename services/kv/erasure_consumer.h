@@ -10,7 +10,9 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
+#include "libs/clients/erasure_ledger.h"
 #include "libs/clients/feed_follower.h"
 #include "libs/kvcache/rocksdb_kv_tier.h"
 #include "services/kv/tombstone_kv_tier.h"
@@ -21,6 +23,14 @@ class ErasureConsumer final : public clients::FeedConsumer {
  public:
   // `disk` keeps the positions; null: none is kept (there are no blocks after a restart either).
   ErasureConsumer(TombstoneKvTier* tier, kvcache::RocksDbKvTier* disk, telemetry::Metrics* metrics);
+
+  // What is erased is written down as items of these stores: their names for it, and the tiers that
+  // count it.
+  struct Reported {
+    std::string store;
+    const kvcache::KvTier* tier;
+  };
+  void SetLedger(clients::ErasureLedger* ledger, std::vector<Reported> stores);
 
   // How the feed is followed for it.
   static clients::FeedFollower::Options FollowerOptions(telemetry::Metrics* metrics);
@@ -36,12 +46,16 @@ class ErasureConsumer final : public clients::FeedConsumer {
  private:
   absl::Status ApplyAll(const memory::v1::FollowFeedResponse& response);
   absl::Status ApplyEntry(const memory::v1::FeedEntry& entry);
+  // Erases for good and writes down what went.
+  absl::Status EraseForGood(const memory::v1::FeedEntry& entry);
   // Counts it when it has been done.
   absl::Status Erased(absl::Status status);
 
   TombstoneKvTier* const tier_;
   kvcache::RocksDbKvTier* const disk_;
   telemetry::Counter* const erasures_;
+  clients::ErasureLedger* ledger_ = nullptr;
+  std::vector<Reported> reported_;
   std::map<std::string, int64_t> positions_;
 };
 

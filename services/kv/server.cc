@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/kv/server.h"
 
+#include <optional>
 #include <utility>
+#include <vector>
 
+#include "libs/base/clock.h"
+#include "libs/clients/erasure_reporter.h"
 #include "libs/clients/feed_follower.h"
 #include "libs/engine/loaded_model.h"
 #include "libs/kvcache/in_memory_kv_tier.h"
@@ -22,6 +26,9 @@ namespace {
 
 constexpr size_t kMaxTombstones = 65536;
 constexpr size_t kMaxWaitingPrefetches = 16;
+// As in erasure.proto.
+constexpr char kRamStore[] = "kv_ram";
+constexpr char kDiskStore[] = "kv_disk";
 
 using memory::v1::MemoryStoreService;
 
@@ -46,17 +53,28 @@ class Graph {
                 PackLoader::Options()),
         prefetcher_(&loader_, &runtime->metrics(), kMaxWaitingPrefetches),
         erasures_(&tier_, disk_.get(), &runtime->metrics()),
+        ledger_(RealClock()),
         follower_(MemoryStoreService::NewStub(rpc::CreateChannel(settings.memory_store_address)),
-                  &erasures_, runtime, ErasureConsumer::FollowerOptions(&runtime->metrics())) {}
+                  &erasures_, runtime, ErasureConsumer::FollowerOptions(&runtime->metrics())),
+        reporter_(
+            erasure::v1::ErasureService::NewStub(rpc::CreateChannel(settings.memory_store_address)),
+            runtime, &ledger_, [this](const clients::DueErasure& due) { return Describe(due); },
+            clients::ErasureReporter::Options()) {
+    std::vector<ErasureConsumer::Reported> stores = {{kRamStore, &ram_}};
+    if (disk_ != nullptr) stores.push_back({kDiskStore, disk_.get()});
+    erasures_.SetLedger(&ledger_, std::move(stores));
+  }
 
   absl::Status Start() {
     prefetcher_.Start();
     DKI_RETURN_IF_ERROR(erasures_.ReadPositions());
     follower_.Start();
+    reporter_.Start();
     return absl::OkStatus();
   }
   void Stop() {
     prefetcher_.Stop();
+    reporter_.Stop();
     follower_.Stop();
   }
   KvService::Parts parts() {
@@ -68,6 +86,18 @@ class Graph {
   }
 
  private:
+  // What an erasure took from the tiers; nullopt: bytes of it are still there.
+  std::optional<std::vector<erasure::v1::ErasedItems>> Describe(
+      const clients::DueErasure& due) const {
+    std::vector<erasure::v1::ErasedItems> stores = {ledger_.Items(due, kRamStore)};
+    if (disk_ != nullptr) {
+      stores.push_back(ledger_.Items(due, kDiskStore));
+      // Its files keep the bytes until RocksDB rewrites them.
+      if (stores.back().items() > 0) stores.back().clear_gone_time();
+    }
+    return stores;
+  }
+
   engine::LoadedModel model_;
   kvcache::InMemoryKvTier ram_;
   kvcache::MetricsKvTier metered_ram_;
@@ -78,7 +108,9 @@ class Graph {
   PackLoader loader_;
   Prefetcher prefetcher_;
   ErasureConsumer erasures_;
+  clients::ErasureLedger ledger_;
   clients::FeedFollower follower_;
+  clients::ErasureReporter reporter_;
 };
 
 // Null: none is configured, or the disk does not work: then blocks are kept in RAM alone.

@@ -25,6 +25,12 @@ struct Layout {
   std::string log(const std::string& part) const { return data + "/log/" + part + ".log"; }
   std::string run() const { return data + "/run"; }
   std::string cluster_key() const { return data + "/cluster.key"; }
+  // Signs what a service erased.
+  std::string signing_key(const std::string& service) const {
+    return data + "/signing/" + service + ".key";
+  }
+  // The public halves of all of them.
+  std::string keyring() const { return data + "/signing/keyring.json"; }
   std::string client_settings() const { return data + "/client.json"; }
   std::string up_lock() const { return run() + "/up.lock"; }
   std::string supervisor_pid() const { return run() + "/supervisor.pid"; }
