@@ -25,14 +25,14 @@ inline constexpr Statement kFindLink{
     "SELECT sequence, payload FROM audit_links WHERE tenant_id = $1 AND decision_id = $2 AND kind "
     "= $3"};
 
-// A decision that is open, with what erasures look for; $9 and $10: ids and versions of the
+// A decision that is open, with what erasures look for; $8 and $9: ids and versions of the
 // memories handed to the model. Gives how many of them are there in that version.
 inline constexpr Statement kInsertOpen{
     "insert_open",
     "WITH o AS (INSERT INTO audit_open (tenant_id, decision_id, open_us) VALUES ($1, $2, $3)), "
     "d AS (INSERT INTO audit_decisions (tenant_id, decision_id, conversation_id, user_id, "
-    "  session_id, agent_id, as_text) VALUES ($1, $2, $4, $5, $6, $7, $8)), "
-    "c AS (SELECT DISTINCT id, version FROM unnest($9::text[], $10::bigint[]) AS u(id, version)), "
+    "  session_id, agent_id) VALUES ($1, $2, $4, $5, $6, $7)), "
+    "c AS (SELECT DISTINCT id, version FROM unnest($8::text[], $9::bigint[]) AS u(id, version)), "
     "a AS (INSERT INTO audit_attended (tenant_id, memory_id, decision_id) "
     "  SELECT DISTINCT $1, id, $2 FROM c) "
     "SELECT (SELECT count(*) FROM c), (SELECT count(*) FROM c JOIN memories m ON m.tenant_id = $1 "

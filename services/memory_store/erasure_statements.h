@@ -26,12 +26,11 @@ inline constexpr Statement kConversationDecisions{"conversation_decisions",
 
 // Decisions that attended to the memories $2, with their conversation where it is still there.
 inline constexpr Statement kAttending{"attending_decisions", R"(
-    SELECT d.decision_id, c.id, bool_or(d.as_text)
+    SELECT DISTINCT d.decision_id, c.id
       FROM audit_attended a
       JOIN audit_decisions d ON d.tenant_id = a.tenant_id AND d.decision_id = a.decision_id
       LEFT JOIN conversations c ON c.tenant_id = d.tenant_id AND c.id = d.conversation_id
-     WHERE a.tenant_id = $1 AND a.memory_id = ANY($2::text[])
-     GROUP BY d.decision_id, c.id)"};
+     WHERE a.tenant_id = $1 AND a.memory_id = ANY($2::text[]))"};
 
 inline constexpr Statement kCountParts{"count_memory_parts", R"(
     SELECT (SELECT count(*) FROM memory_versions

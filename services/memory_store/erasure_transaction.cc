@@ -61,10 +61,9 @@ void Store(pqxx::work& work, const ErasureStatement& statement, int64_t after_po
 // What an erasure takes with it.
 struct Extent {
   Ids memories;
-  Ids conversations;     // of the scope
-  Ids attended;          // other conversations
-  Ids decisions;         // whose texts go
-  bool as_text = false;  // a memory was text in a prompt
+  Ids conversations;  // of the scope
+  Ids attended;       // other conversations
+  Ids decisions;      // whose texts go
 };
 
 Extent Find(pqxx::work& work, const std::string& tenant_id, const ErasureTarget& target) {
@@ -80,7 +79,6 @@ Extent Find(pqxx::work& work, const std::string& tenant_id, const ErasureTarget&
     extent.memories.insert(target.memory_id());
   }
   for (const pqxx::row& row : Exec(work, kAttending, tenant_id, ToTextArray(extent.memories))) {
-    extent.as_text |= row[2].as<bool>();
     if (target.with_conversations()) extent.decisions.insert(row[0].c_str());
     if (row[1].is_null() || extent.conversations.count(row[1].c_str()) > 0) continue;
     extent.attended.insert(row[1].c_str());
@@ -140,7 +138,7 @@ ErasureResult Erase(pqxx::work& work, const std::string& tenant_id, const Erasur
   AddItems("messages", n_messages, &statement);
   AddItems("audit_texts", n_texts, &statement);
   AddItems("requests", n_requests, &statement);
-  const bool drop_contexts = target.has_scope() || target.with_conversations() || extent.as_text;
+  const bool drop_contexts = target.has_scope() || target.with_conversations();
   Store(work, statement, after_position, drop_contexts);
   return {.id = statement.erasure_id(),
           .memories = n_memories,

@@ -152,10 +152,10 @@ absl::StatusOr<int64_t> PostgresAuditRepository::AppendDecision(
     }
     sequence =
         chain.Append(work, kDecisionKind, record.decision_id(), record.scope().user_id(), payload);
-    const pqxx::row there = Exec(
-        work, kInsertOpen, access.tenant_id, record.decision_id(), now_us, record.conversation_id(),
-        record.scope().user_id(), record.scope().session_id(), record.scope().agent_id(),
-        record.mode() == common::v1::MODE_PROMPT, ChosenIds(record), ChosenVersions(record))[0];
+    const pqxx::row there =
+        Exec(work, kInsertOpen, access.tenant_id, record.decision_id(), now_us,
+             record.conversation_id(), record.scope().user_id(), record.scope().session_id(),
+             record.scope().agent_id(), ChosenIds(record), ChosenVersions(record))[0];
     if (request.only_current() && there[0].as<int64_t>() != there[1].as<int64_t>()) {
       return MemoriesChanged(record.decision_id());
     }

@@ -10,8 +10,6 @@ CREATE TABLE audit_decisions (
   user_id         text NOT NULL,
   session_id      text NOT NULL,
   agent_id        text NOT NULL,
-  -- The memories were text in the prompt.
-  as_text         boolean NOT NULL,
   texts_erased    boolean NOT NULL DEFAULT false,
   PRIMARY KEY (tenant_id, decision_id)
 );
