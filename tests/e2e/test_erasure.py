@@ -9,6 +9,7 @@ import pathlib
 import random
 import secrets
 import string
+import tempfile
 import time
 import uuid
 
@@ -255,17 +256,15 @@ def everywhere(cluster, needles):
 
 
 @pytest.fixture
-def own_cluster(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("canary")
-    for folder in [directory, *directory.parents]:
-        if folder.owner() == directory.owner() and folder != folder.parent:
-            os.chmod(folder, folder.stat().st_mode | 0o055)
-    c = Cluster(directory)
-    try:
-        c.up()
-        yield c
-    finally:
-        c.down()
+def own_cluster():
+    with tempfile.TemporaryDirectory(prefix="dki-canary-") as directory:
+        os.chmod(directory, 0o755)  # PostgreSQL runs as a user of its own
+        c = Cluster(directory)
+        try:
+            c.up()
+            yield c
+        finally:
+            c.down()
 
 
 def test_no_byte_of_an_erased_memory_is_left(own_cluster):
