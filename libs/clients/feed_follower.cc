@@ -126,6 +126,10 @@ void FeedFollower::Run() {
 absl::Status FeedFollower::FollowOnce(bool* progressed) {
   FollowFeedRequest request;
   request.set_without_vectors(options_.without_vectors);
+  if (options_.reports_erasures) {
+    request.set_service(runtime_->instance());
+    request.set_public_key(runtime_->signing_key().public_key());
+  }
   for (const auto& [tenant_id, position] : consumer_->Positions()) {
     FollowFeedRequest::Start* start = request.add_starts();
     start->set_tenant_id(tenant_id);

@@ -41,6 +41,8 @@ class FeedFollower {
     std::chrono::milliseconds max_backoff{1000};
     // Entries come without their vectors.
     bool without_vectors = false;
+    // Erasures then wait for this service's report (ErasureReporter).
+    bool reports_erasures = false;
     // 1 while a stream delivers. Null: not kept.
     telemetry::Gauge* connected = nullptr;
     // Streams that were opened. Null: not counted.

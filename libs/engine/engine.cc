@@ -258,6 +258,17 @@ void Engine::StopBackground() {
   changed_.NotifyAll();
 }
 
+int64_t Engine::DropContexts(const std::string& tenant_id) {
+  std::future<int64_t> dropped;
+  {
+    MutexLock lock(&mutex_);
+    if (stopping_) return 0;
+    dropped = drops_.emplace_back(tenant_id, std::promise<int64_t>()).second.get_future();
+    changed_.NotifyAll();
+  }
+  return dropped.get();
+}
+
 void Engine::WaitUntilIdle() {
   MutexLock lock(&mutex_);
   while (!idle_ && !stopping_) changed_.Wait(&mutex_);

@@ -146,6 +146,36 @@ TEST_F(EngineTest, ACachedPrefixGivesTheSameBytes) {
   EXPECT_EQ(other.usage.cached_prompt_tokens, 0);
 }
 
+TEST_F(EngineTest, ContextsThatAreDroppedLeaveNothingNotEvenOfWhatIsBeingAnswered) {
+  const auto engine = model_.MakeEngine();
+  const Prompt prompt = WithHistory(Ask(kQuestion));
+  const auto cached = [&](const std::string& tenant) {
+    const auto answer = engine->Generate(For(tenant), prompt, Tokens(1), nullptr);
+    EXPECT_OK(answer);
+    return answer.ok() ? answer->usage.cached_prompt_tokens : -1;
+  };
+  EXPECT_EQ(cached("t"), 0);
+  EXPECT_EQ(cached("u"), 0);
+  engine->WaitUntilIdle();
+  EXPECT_GT(engine->DropContexts("t"), 0);
+  EXPECT_EQ(engine->DropContexts("t"), 0);
+  EXPECT_EQ(cached("t"), 0);
+  EXPECT_GT(cached("u"), 0);
+
+  struct Drops : AnswerSink {
+    bool OnStarted(const Started&) override {
+      engine->DropContexts("t");
+      return true;
+    }
+    bool OnText(std::string_view) override { return true; }
+    Engine* engine = nullptr;
+  } sink;
+  sink.engine = engine.get();
+  ASSERT_OK(engine->Generate(For("t"), prompt, Varied(40), &sink));
+  engine->WaitUntilIdle();
+  EXPECT_EQ(cached("t"), 0);
+}
+
 TEST_F(EngineTest, PromptedMemoryTextIsNeverCached) {
   const auto engine = model_.MakeEngine();
   for (const MemoryPlace place :

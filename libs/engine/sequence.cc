@@ -227,7 +227,7 @@ std::optional<model::Chunk> Sequence::NextChunk(int* prompt_budget) {
 std::string Sequence::Absorb(const model::Chunk& chunk, std::span<const float> logits,
                              PrefixCache* cache) {
   if (chunk.context == &history_) {
-    if (history_.size() == static_cast<int>(input_.plan.history.size())) {
+    if (!is_forgotten_ && history_.size() == static_cast<int>(input_.plan.history.size())) {
       cache->Insert(input_.tenant_id, input_.plan.history, history_);
     }
     return "";
@@ -276,6 +276,7 @@ std::string Sequence::Finish(const std::string& reason) {
 }
 
 void Sequence::Keep(PrefixCache* cache) const {
+  if (is_forgotten_) return;
   if (has_pack_) {  // what the turn and the answer hold, memory has touched
     const std::span<const int32_t> history(input_.plan.history);
     cache->Insert(input_.tenant_id, history.first(history_.size()), history_);

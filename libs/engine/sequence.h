@@ -92,6 +92,9 @@ class Sequence {
 
   // Leaves what no memory has touched to the conversation's next request.
   void Keep(PrefixCache* cache) const;
+  // From now on nothing of it is kept.
+  void Forget() { is_forgotten_ = true; }
+  bool is_forgotten() const { return is_forgotten_; }
 
   const SequenceInput& input() const { return input_; }
   int completion_tokens() const { return static_cast<int>(answer_.size()); }
@@ -121,6 +124,7 @@ class Sequence {
   const model::KvShape shape_;
   const std::shared_ptr<model::KvMeter> meter_;
   const bool has_pack_;
+  bool is_forgotten_ = false;
 
   // With a pack: K/V of prefix and history, frame 0.
   model::KvBuffer history_;

@@ -114,6 +114,7 @@ absl::Status InMemoryKvTier::Erase(const std::string& tenant_id, const std::stri
   if (found == keys_of_.end()) return absl::OkStatus();
   const std::set<std::string> keys = found->second;
   for (const std::string& key : keys) Drop(key);
+  stats_.erased += static_cast<int64_t>(keys.size());
   return absl::OkStatus();
 }
 

@@ -76,6 +76,7 @@ struct TierStats {
   int64_t misses = 0;
   int64_t corrupt = 0;  // found on read, dropped
   int64_t evicted = 0;
+  int64_t erased = 0;        // by Erase
   int64_t failures = 0;      // of the medium
   int64_t expired = 0;       // dropped because a memory of their chain has expired
   int64_t pinned_bytes = 0;  // now

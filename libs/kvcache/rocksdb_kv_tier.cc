@@ -225,10 +225,12 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
     MutexLock lock(&mutex_);
     Change change;
     const std::string prefix = OwnerPrefix(tenant_id, memory_id);
+    int64_t n_erased = 0;
     const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator({}));
     for (it->Seek(prefix); it->Valid() && it->key().starts_with(prefix); it->Next()) {
       Drop(it->key().ToString().substr(prefix.size()), &change);
       change.batch.Delete(it->key());
+      ++n_erased;
     }
     const absl::Status read = ToStatus(it->status());
     if (!read.ok()) {
@@ -243,6 +245,7 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
     change.batch.Put(kPending, "");
     const absl::Status written = ToStatus(Write(Durable(), &change));
     if (!written.ok()) CountFailure();
+    if (written.ok()) stats_.erased += n_erased;
     scrubber_->OnWrite(true);
     scrubber_->OnErasure();
     return written;

@@ -4,7 +4,10 @@
 #include <chrono>
 #include <optional>
 #include <utility>
+#include <vector>
 
+#include "libs/base/clock.h"
+#include "libs/clients/erasure_reporter.h"
 #include "libs/clients/feed_follower.h"
 #include "libs/engine/loaded_model.h"
 #include "libs/rpc/client.h"
@@ -24,6 +27,9 @@ namespace {
 
 constexpr size_t kMaxWaitingPrefetches = 16;
 constexpr std::chrono::seconds kSweepPeriod{10};
+// As in erasure.proto.
+constexpr char kRamStore[] = "kv_ram";
+constexpr char kDiskStore[] = "kv_disk";
 
 using memory::v1::MemoryStoreService;
 
@@ -43,8 +49,16 @@ class Graph {
         sweeper_(tiers_->serving(), kSweepPeriod),
         operators_(Operators()),
         erasures_(ErasureConsumer::Local(tiers_->serving(), tiers_->disk(), &runtime->metrics())),
+        ledger_(RealClock()),
         follower_(Feed(settings), &erasures_, runtime,
-                  ErasureConsumer::FollowerOptions(&runtime->metrics())) {
+                  ErasureConsumer::FollowerOptions(&runtime->metrics())),
+        reporter_(
+            erasure::v1::ErasureService::NewStub(rpc::CreateChannel(settings.memory_store_address)),
+            runtime, &ledger_, [this](const clients::DueErasure& due) { return Describe(due); },
+            clients::ErasureReporter::Options()) {
+    std::vector<ErasureConsumer::Reported> stores = {{kRamStore, tiers_->ram()}};
+    if (tiers_->disk() != nullptr) stores.push_back({kDiskStore, tiers_->disk()});
+    erasures_.SetLedger(&ledger_, std::move(stores));
     if (keys_ != nullptr) {
       erasures_.OnErasure([this](const std::string& tenant_id) { keys_->Forget(tenant_id); });
     }
@@ -63,10 +77,12 @@ class Graph {
     follower_.Start();
     sweeper_.Start();
     if (remote_follower_) remote_follower_->Start();
+    reporter_.Start();
     return absl::OkStatus();
   }
   void Stop() {
     prefetcher_.Stop();
+    reporter_.Stop();
     follower_.Stop();
     sweeper_.Stop();
     if (remote_follower_) remote_follower_->Stop();
@@ -93,6 +109,23 @@ class Graph {
   static std::unique_ptr<MemoryStoreService::Stub> Feed(const Settings& settings) {
     return MemoryStoreService::NewStub(rpc::CreateChannel(settings.memory_store_address));
   }
+  // What an erasure took from the tiers; nullopt: bytes of it are still there.
+  std::optional<std::vector<erasure::v1::ErasedItems>> Describe(const clients::DueErasure& due) {
+    std::vector<erasure::v1::ErasedItems> stores = {ledger_.Items(due, kRamStore)};
+    if (tiers_->disk() == nullptr) return stores;
+    erasure::v1::ErasedItems disk = ledger_.Items(due, kDiskStore);
+    if (disk.items() > 0) {
+      // Its files keep the bytes until RocksDB has rewritten them.
+      const auto& unreachable = disk.unreachable_time();
+      const std::optional<absl::Time> gone =
+          tiers_->disk()->GoneTime(absl::FromUnixSeconds(unreachable.seconds()) +
+                                   absl::Nanoseconds(unreachable.nanos()));
+      if (!gone) return std::nullopt;
+      *disk.mutable_gone_time() = clients::ToTimestamp(*gone);
+    }
+    stores.push_back(std::move(disk));
+    return stores;
+  }
 
   engine::LoadedModel model_;
   std::unique_ptr<StoreDataKeys> keys_;  // null: nothing is encrypted
@@ -103,7 +136,9 @@ class Graph {
   Sweeper sweeper_;
   OperatorApi operators_;
   ErasureConsumer erasures_;
+  clients::ErasureLedger ledger_;
   clients::FeedFollower follower_;
+  clients::ErasureReporter reporter_;
   // Of the remote tier, which may be away for long.
   std::optional<ErasureConsumer> remote_erasures_;
   std::optional<clients::FeedFollower> remote_follower_;

@@ -160,7 +160,12 @@ absl::StatusOr<Database::Connection> Database::Acquire(Deadline deadline) {
     ++n_open_;
   }
   absl::StatusOr<Connection> connection = Connect();
-  if (!connection.ok()) Discard(nullptr);
+  if (!connection.ok()) {
+    Discard(nullptr);
+    return connection;
+  }
+  MutexLock lock(&mutex_);
+  (*connection)->generation = generation_;
   return connection;
 }
 
@@ -177,8 +182,23 @@ absl::StatusOr<Database::Connection> Database::Connect() const {
 
 void Database::Release(Connection connection) {
   MutexLock lock(&mutex_);
-  idle_.push_back(std::move(connection));
+  if (connection->generation == generation_) {
+    idle_.push_back(std::move(connection));
+  } else {
+    connection.reset();
+    --n_open_;
+  }
   released_.NotifyOne();
+}
+
+void Database::RenewConnections() {
+  std::vector<Connection> closing;
+  MutexLock lock(&mutex_);
+  ++generation_;
+  closing.swap(idle_);
+  n_open_ -= static_cast<int>(closing.size());
+  closing.clear();
+  released_.NotifyAll();
 }
 
 void Database::Discard(Connection connection) {

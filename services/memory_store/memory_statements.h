@@ -82,14 +82,6 @@ inline constexpr Statement kDelete{"delete_memory",
     "INSERT INTO feed (tenant_id, position, kind, memory_id) "                              \
     "SELECT $1, $2 + row_number() OVER (ORDER BY create_position), 2, id FROM gone"
 
-inline constexpr Statement kEraseScopeMemories{"erase_scope_memories", DKI_DELETE_INTO_FEED(
-    "($3 = '' OR user_id = $3) AND ($4 = '' OR session_id = $4) AND ($5 = '' OR agent_id = $5)")};
-
-inline constexpr Statement kEraseScopeConversations{"erase_scope_conversations", R"(
-    DELETE FROM conversations
-     WHERE tenant_id = $1 AND ($2 = '' OR user_id = $2) AND ($3 = '' OR session_id = $3)
-       AND ($4 = '' OR agent_id = $4))"};
-
 inline constexpr Statement kDeleteExpired{"delete_expired",
     DKI_DELETE_INTO_FEED("expire_us <= $3")};
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 #include <utility>
 
 #include "libs/base/ids.h"
@@ -17,6 +18,8 @@ namespace dki::orchestrator {
 namespace {
 
 constexpr size_t kSaltBytes = 16;
+// Memories that keep changing while a request is decided.
+constexpr int kMaxDecisions = 4;
 
 bool SendFinished(const audit::v1::OutcomeRecord& outcome, const std::string& text,
                   const google::protobuf::RepeatedField<int32_t>& token_ids,
@@ -142,6 +145,16 @@ absl::Status ChatPipeline::Replay(const rpc::Call& call, const ChatTask& task,
     return AlreadyExists("request_id %s was answered (decision %s), and the answer was erased",
                          task.request_id, task.decision_id);
   }
+  // What was made with a memory is not given again after its deletion.
+  const std::vector<std::string> ids = ChosenIds(recorded.decision());
+  DKI_ASSIGN_OR_RETURN(const Memories current,
+                       parts_.retriever->CurrentMemories(call, ids, task.scope));
+  if (current.size() < static_cast<int>(std::set<std::string>(ids.begin(), ids.end()).size())) {
+    return Aborted(
+        "request_id %s was answered (decision %s) with a memory that has been deleted since; send "
+        "it with a new request_id",
+        task.request_id, task.decision_id);
+  }
   DKI_RETURN_IF_ERROR(AppendTurn(call, task, text));
   SendDecided(recorded.decision(), sink);
   if (!text.empty()) SendText(text, sink);
@@ -232,23 +245,41 @@ absl::StatusOr<ChatPipeline::Plan> ChatPipeline::MakePlan(
     DKI_ASSIGN_OR_RETURN(const Memories current, parts_.retriever->CurrentMemories(
                                                      call, ChosenIds(plan.record), task.scope));
     DKI_ASSIGN_OR_RETURN(plan.decided.chosen, RestoreChosen(plan.record, current));
+    Assemble(call, task, model, &plan);
   } else {
-    DKI_ASSIGN_OR_RETURN(plan.decided, Decide(call, task, model, timer));
+    auto made = MakeNewPlan(call, task, model, timer);
+    for (int n = 1; absl::IsAborted(made.status()) && n < kMaxDecisions; ++n) {
+      made = MakeNewPlan(call, task, model, timer);
+    }
+    DKI_ASSIGN_OR_RETURN(plan, std::move(made));
   }
-  plan.decided.model_fingerprint = model.fingerprint();
-  plan.request =
-      AssembleRequest(*parts_.config, task, model.default_system_prompt(), plan.decided.chosen);
-  PrefetchChosen(call, task, model.kv_fingerprint(), plan);
-  plan.stream = std::make_unique<GenerationStream>(*parts_.upstreams, call, plan.request);
-  if (!recorded) DKI_RETURN_IF_ERROR(Commit(call, task, &plan));
   timer->decide_us = timer->EndStep("decide");
   return plan;
+}
+
+absl::StatusOr<ChatPipeline::Plan> ChatPipeline::MakeNewPlan(
+    const rpc::Call& call, const ChatTask& task, const generation::v1::GetModelResponse& model,
+    Timer* timer) {
+  Plan plan;
+  DKI_ASSIGN_OR_RETURN(plan.decided, Decide(call, task, model, timer));
+  Assemble(call, task, model, &plan);
+  DKI_RETURN_IF_ERROR(Commit(call, task, &plan));
+  return plan;
+}
+
+void ChatPipeline::Assemble(const rpc::Call& call, const ChatTask& task,
+                            const generation::v1::GetModelResponse& model, Plan* plan) {
+  plan->decided.model_fingerprint = model.fingerprint();
+  plan->request =
+      AssembleRequest(*parts_.config, task, model.default_system_prompt(), plan->decided.chosen);
+  PrefetchChosen(call, task, model.kv_fingerprint(), *plan);
+  plan->stream = std::make_unique<GenerationStream>(*parts_.upstreams, call, plan->request);
 }
 
 // The pack that the answer needs, where it is another one than that of all candidates, whose blocks
 // behind the first difference nobody needs now.
 void ChatPipeline::PrefetchChosen(const rpc::Call& call, const ChatTask& task,
-                                  const std::string& model_fingerprint, const Plan& plan) const {
+                                  const std::string& kv_fingerprint, const Plan& plan) const {
   const std::string& tenant_id = call.caller().tenant_id;
   kv::v1::PackSpec pack = PackToPrefetch(plan.request.prompt());
   const kv::v1::PackSpec& before = plan.decided.prefetched;
@@ -256,7 +287,7 @@ void ChatPipeline::PrefetchChosen(const rpc::Call& call, const ChatTask& task,
   if (before.memories_size() > 0) {
     prefetcher_.Cancel(tenant_id, call.request_id(), CandidatesId(task));
   }
-  prefetcher_.Prefetch(tenant_id, call.request_id(), model_fingerprint, task.decision_id,
+  prefetcher_.Prefetch(tenant_id, call.request_id(), kv_fingerprint, task.decision_id,
                        std::move(pack));
 }
 
@@ -301,6 +332,7 @@ absl::Status ChatPipeline::AppendTurn(const rpc::Call& call, const ChatTask& tas
   // A repeated request appends nothing more.
   request.set_request_id(task.decision_id + ":messages");
   request.set_conversation_id(task.conversation_id);
+  request.set_decision_id(task.decision_id);
   *request.mutable_viewer() = task.scope;
   *request.add_messages() = task.turn;
   common::v1::Message* reply = request.add_messages();

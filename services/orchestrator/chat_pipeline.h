@@ -7,7 +7,7 @@
 //
 // A repeated request (same client-chosen id) never gets a second decision. If its answer is in the
 // log, that answer is given again; else it is written again from the recorded decision, so that the
-// record explains it.
+// record explains it. Neither happens when a memory of it has been deleted.
 // Thread-safety: thread-safe. Ownership: the dependencies must outlive it.
 #pragma once
 
@@ -69,7 +69,12 @@ class ChatPipeline {
   absl::StatusOr<Plan> MakePlan(const rpc::Call& call, const ChatTask& task,
                                 const std::optional<audit::v1::Decision>& recorded, Timer* timer);
   void PrefetchChosen(const rpc::Call& call, const ChatTask& task,
-                      const std::string& model_fingerprint, const Plan& plan) const;
+                      const std::string& kv_fingerprint, const Plan& plan) const;
+  // Decides, assembles and commits. ABORTED when a memory was changed or deleted meanwhile.
+  absl::StatusOr<Plan> MakeNewPlan(const rpc::Call& call, const ChatTask& task,
+                                   const generation::v1::GetModelResponse& model, Timer* timer);
+  void Assemble(const rpc::Call& call, const ChatTask& task,
+                const generation::v1::GetModelResponse& model, Plan* plan);
   absl::Status Commit(const rpc::Call& call, const ChatTask& task, Plan* plan) const;
   Answered Answer(const Plan& plan, const EventSink& sink, Timer* timer);
   absl::Status AppendTurn(const rpc::Call& call, const ChatTask& task,

@@ -69,6 +69,21 @@ grpc::Status DkiServiceRpc::EraseScope(grpc::ServerContext* context,
                 [&](const Call& call) { return parts_.memories->Erase(call, *request, response); });
 }
 
+grpc::Status DkiServiceRpc::GetErasure(grpc::ServerContext* context,
+                                       const v1::GetErasureRequest* request,
+                                       v1::GetErasureResponse* response) {
+  return Handle(
+      *parts_.runtime, context, "GetErasure", Permission::kMemoryWrite,
+      [&](const Call& call) { return parts_.memories->GetErasure(call, *request, response); });
+}
+
+grpc::Status DkiServiceRpc::ListErasureKeys(grpc::ServerContext* context,
+                                            const v1::ListErasureKeysRequest* /*request*/,
+                                            v1::ListErasureKeysResponse* response) {
+  return Handle(*parts_.runtime, context, "ListErasureKeys", rpc::Requirement::Authenticated(),
+                [&](const Call& call) { return parts_.memories->ListErasureKeys(call, response); });
+}
+
 grpc::Status DkiServiceRpc::SearchMemories(grpc::ServerContext* context,
                                            const v1::SearchMemoriesRequest* request,
                                            v1::SearchMemoriesResponse* response) {

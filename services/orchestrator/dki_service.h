@@ -45,6 +45,11 @@ class DkiServiceRpc final : public v1::DkiService::Service {
                             v1::DeleteMemoryResponse* response) override;
   grpc::Status EraseScope(grpc::ServerContext* context, const v1::EraseScopeRequest* request,
                           v1::EraseScopeResponse* response) override;
+  grpc::Status GetErasure(grpc::ServerContext* context, const v1::GetErasureRequest* request,
+                          v1::GetErasureResponse* response) override;
+  grpc::Status ListErasureKeys(grpc::ServerContext* context,
+                               const v1::ListErasureKeysRequest* request,
+                               v1::ListErasureKeysResponse* response) override;
   grpc::Status SearchMemories(grpc::ServerContext* context,
                               const v1::SearchMemoriesRequest* request,
                               v1::SearchMemoriesResponse* response) override;

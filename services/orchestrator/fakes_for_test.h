@@ -80,6 +80,10 @@ class FakeMemories final : public memory::v1::MemoryStoreService::Service {
     memory::v1::Memory& memory = memories_[tenant].at(id);
     memory.set_version(memory.version() + 1);
   }
+  void Delete(const std::string& tenant, const std::string& id) {
+    MutexLock lock(&mutex_);
+    memories_[tenant].erase(id);
+  }
   std::vector<common::v1::Message> Conversation(const std::string& id) {
     MutexLock lock(&mutex_);
     return conversations_[id];
@@ -165,6 +169,9 @@ class FakeAudit final : public audit::v1::AuditService::Service {
   // Asked before a decision is taken or refused.
   std::function<void()> before_decision;
   std::atomic<int> n_refused{0};
+  // Called before a decision is recorded; false: a memory of it has changed.
+  std::function<bool(const audit::v1::AppendDecisionRequest&)> is_current =
+      [](const audit::v1::AppendDecisionRequest&) { return true; };
 
   // Everything recorded, in the order it came: "decision ID", "outcome ID STATUS".
   std::vector<std::string> Log() {
@@ -196,6 +203,7 @@ class FakeAudit final : public audit::v1::AuditService::Service {
     MutexLock lock(&mutex_);
     const std::string& id = request->decision().decision_id();
     if (decisions_.count(id) > 0) return grpc::Status::OK;
+    if (!is_current(*request)) return grpc::Status(grpc::StatusCode::ABORTED, "changed");
     *decisions_[id].mutable_decision() = request->decision();
     decisions_[id].set_query_text(request->texts(0).text());
     tenants_[id] = TenantOf(*context);

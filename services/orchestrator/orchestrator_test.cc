@@ -518,6 +518,39 @@ TEST_F(OrchestratorTest, ARepeatedRequestGetsTheRecordedAnswer) {
               StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("erased")));
 }
 
+TEST_F(OrchestratorTest, AnAnswerIsNotGivenAgainAfterItsMemoryWasDeleted) {
+  StartOrchestrator();
+  v1::ChatRequest request = Question();
+  request.set_request_id("mine");
+  const Answer first = Chat(request);
+  ASSERT_OK(first.status);
+  ASSERT_GT(first.decision.chosen_size(), 0);
+  memories_.Delete("acme", first.decision.chosen(0).memory_id());
+  EXPECT_THAT(Chat(request).status,
+              StatusIs(absl::StatusCode::kAborted, HasSubstr("has been deleted")));
+}
+
+TEST_F(OrchestratorTest, AMemoryDeletedWhileTheRequestIsDecidedIsNotUsed) {
+  int n_asked = 0;
+  audit_.is_current = [&](const audit::v1::AppendDecisionRequest& request) {
+    EXPECT_TRUE(request.only_current());
+    // Between the candidates' step and the commit.
+    if (++n_asked > 1) return true;
+    memories_.Delete("acme", request.decision().chosen(0).memory_id());
+    return false;
+  };
+  StartOrchestrator();
+  const Answer answer = Chat(Question());
+  ASSERT_OK(answer.status);
+  EXPECT_EQ(n_asked, 2);
+  const auto requests = generation_.requests();
+  ASSERT_EQ(requests.size(), 1u);
+  EXPECT_THAT(Ids(answer.decision.chosen()), ElementsAre(ids_[2]));
+  // One that never comes to rest is given up.
+  audit_.is_current = [](const audit::v1::AppendDecisionRequest&) { return false; };
+  EXPECT_THAT(Chat(Question()).status, StatusIs(absl::StatusCode::kAborted));
+}
+
 TEST_F(OrchestratorTest, AFailedRequestIsWrittenAgainFromItsDecision) {
   std::atomic<bool> dies{true};
   generation_.middle = [&](grpc::ServerContext*) {

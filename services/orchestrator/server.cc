@@ -148,6 +148,7 @@ absl::StatusOr<std::unique_ptr<rpc::ServiceInstance>> BuildOrchestratorServer(
   upstreams.memory_store = memory::v1::MemoryStoreService::NewStub(store);
   upstreams.audit = audit::v1::AuditService::NewStub(store);
   upstreams.tenants = tenant::v1::TenantService::NewStub(store);
+  upstreams.erasures = erasure::v1::ErasureService::NewStub(store);
   upstreams.retrieval = retrieval::v1::RetrievalService::NewStub(retrieval);
   upstreams.kv = kv::v1::KvService::NewStub(kv);
   upstreams.generation = generation::v1::GenerationService::NewStub(generation);

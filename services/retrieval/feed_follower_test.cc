@@ -49,7 +49,8 @@ struct Reader {
   std::unique_ptr<rpc::ServiceRuntime> runtime = rpc::ServiceRuntime::ForTesting("retrieval");
   TenantIndexes indexes{[] { return std::make_unique<ScanVectorIndex>(FakeEmbedder::kDimension); },
                         kTestFingerprint, RealClock(), &runtime->metrics()};
-  IndexConsumer consumer{&indexes, runtime.get()};
+  clients::ErasureLedger ledger{RealClock()};
+  IndexConsumer consumer{&indexes, &ledger, runtime.get()};
   std::unique_ptr<clients::FeedFollower> follower;
 };
 

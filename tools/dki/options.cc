@@ -8,6 +8,7 @@
 #include "tools/dki/chat_command.h"
 #include "tools/dki/cluster/layout.h"
 #include "tools/dki/cluster_commands.h"
+#include "tools/dki/erase_commands.h"
 #include "tools/dki/eval_command.h"
 #include "tools/dki/eval_make_command.h"
 #include "tools/dki/eval_report_command.h"
@@ -34,6 +35,7 @@ class Declaration {
   void All() {
     Cluster();
     Memory();
+    Erasure();
     Chat();
     Audit();
     Kv();
@@ -145,6 +147,61 @@ class Declaration {
                            [o](Context& c) { return ImportMemories(c, *o); }));
     command->add_option("file", o->file, "The file; - for stdin")->required();
     command->add_option("--tag", o->tags, "A tag for all; may be repeated");
+  }
+
+  void Erasure() {
+    CLI::App* group =
+        Group(app_, "erase",
+              "Erase with a receipt: memory, user, session, agent, tenant; status, verify, scrub");
+    auto o = Own<EraseOptions>();
+    const auto target = [&](const char* name, const char* help, EraseTarget kind) {
+      CLI::App* command = Command(group, name, help, [o, kind](Context& c) {
+        o->kind = kind;
+        return cli::Erase(c, *o);
+      });
+      command->add_option("id", o->id, "Which one")->required();
+      command->add_option("--receipt", o->receipt, "Wait, and write the receipt there");
+      command->add_flag("--wait", o->wait, "Wait until every service has erased it");
+      command->add_option("--timeout", o->timeout_seconds, "Seconds to wait (default 120)")
+          ->check(CLI::Range(1, 86400));
+      return command;
+    };
+    const auto with_conversations = [&](CLI::App* command) {
+      command->add_flag("--with-conversations", o->with_conversations,
+                        "Also the messages of conversations that attended to it, and the texts of "
+                        "those decisions");
+      return command;
+    };
+    Scope(with_conversations(target("memory", "A memory", EraseTarget::kMemory)), &o->viewer);
+    with_conversations(target("user", "All of a user", EraseTarget::kUser));
+    with_conversations(target("session", "All of a session", EraseTarget::kSession));
+    with_conversations(target("agent", "All of an agent", EraseTarget::kAgent));
+    target("tenant", "A tenant (on the cluster's machine)", EraseTarget::kTenant);
+    Command(group, "status", "Who has erased it and who has not",
+            [o](Context& c) { return EraseStatus(c, *o); })
+        ->add_option("erasure", o->id, "era_...")
+        ->required();
+    CLI::App* command = Command(group, "receipt", "Wait for an erasure's receipt",
+                                [o](Context& c) { return EraseReceipt(c, *o); });
+    command->add_option("erasure", o->id, "era_...")->required();
+    command->add_option("file", o->receipt, "Where to write it")->required();
+    command->add_option("--timeout", o->timeout_seconds, "Seconds to wait (default 120)")
+        ->check(CLI::Range(1, 86400));
+    command = Command(group, "verify", "Check a receipt, offline",
+                      [o](Context& c) { return EraseVerify(c, *o); });
+    command->add_option("file", o->receipt, "The receipt")->required();
+    command->add_option("--keyring", o->keyring,
+                        "The services' public keys (default: the local cluster's)");
+    Command(group, "keys", "The services' public keys, as a keyring", EraseKeys);
+    Command(group, "scrub",
+            "Write the database anew, so that no deleted text is left in it (on the cluster's "
+            "machine)",
+            EraseScrub);
+    Command(group, "forget-service",
+            "Expect no report any more from a service that is gone (on the cluster's machine)",
+            [o](Context& c) { return EraseForgetService(c, *o); })
+        ->add_option("service", o->id, "Its name, as `dki erase status` shows it")
+        ->required();
   }
 
   void Chat() {
