@@ -68,8 +68,8 @@ void DropPageCache(const std::string& folder) {
 // A pack of one memory of exactly `n_tokens`, header at hand.
 struct Subject {
   injection::PackPlan plan;
-  std::vector<injection::MadeBlock> at_hand;  // the header
-  StoredBlock stored;
+  std::vector<injection::MadeBlock> at_hand = {};  // the header
+  StoredBlock stored = {};
 };
 
 class Bench {
@@ -275,6 +275,7 @@ void Reads(Bench* bench) {
     std::mt19937 random(1);
     kvcache::Block block{.identity = {.tenant_id = "tenant",
                                       .memory_id = "m",
+                                      .content_hash = "",
                                       .model_fingerprint = "model",
                                       .chain_hash = kvcache::ContentHash({})},
                          .chain_memory_ids = {"m"},
@@ -349,7 +350,10 @@ void Startup(Bench* bench) {
   };
   {
     const auto tier = open();
-    kvcache::Block block{.identity = {.model_fingerprint = std::string(64, 'f'),
+    kvcache::Block block{.identity = {.tenant_id = "",
+                                      .memory_id = "",
+                                      .content_hash = "",
+                                      .model_fingerprint = std::string(64, 'f'),
                                       .chain_hash = kvcache::ContentHash({})},
                          .chain_memory_ids = {},
                          .tokens = {0},
