@@ -85,8 +85,8 @@ class SlowDisk : public kvcache::KvTier {
 class PackLoaderTest : public ::testing::TestWithParam<kernels::KvFormat> {
  protected:
   void SetUp() override {
-    const std::string path = testing::WriteTinyModel(folder_.path(), {.context_length = 1024});
-    ASSERT_OK_AND_ASSIGN(loaded_, engine::LoadedModel::Load(path, {}));
+    path_ = testing::WriteTinyModel(folder_.path(), {.context_length = 1024});
+    ASSERT_OK_AND_ASSIGN(loaded_, engine::LoadedModel::Load(path_, {}));
     model_ = std::make_unique<CountingModel>(loaded_.model.get());
     ram_ = std::make_unique<kvcache::InMemoryKvTier>(
         kvcache::TierBudget::Options{.bytes = 64 << 20}, model_->kv_shape());
@@ -145,6 +145,7 @@ class PackLoaderTest : public ::testing::TestWithParam<kernels::KvFormat> {
   static absl::Status Ok() { return absl::OkStatus(); }
 
   testing::TempDir folder_;
+  std::string path_;
   telemetry::Metrics metrics_;
   engine::LoadedModel loaded_;
   std::unique_ptr<CountingModel> model_;
@@ -209,8 +210,8 @@ TEST_P(PackLoaderTest, BlocksAreKeptWithTheAttributesOfTheirMemories) {
 TEST_P(PackLoaderTest, BlocksOfAnotherPathAreMisses) {
   Load(Request(2));
   ASSERT_OK_AND_ASSIGN(const engine::LoadedModel other,
-                       engine::LoadedModel::Load(folder_.path() + "/tiny.gguf", {.isa = "plain"}));
-  ASSERT_EQ(other.model->config().kv_fingerprint, model_->config().fingerprint);
+                       engine::LoadedModel::Load(path_, {.isa = "plain"}));
+  ASSERT_EQ(other.model->config().fingerprint, model_->config().fingerprint);
   PackLoader moved(other.model.get(), other.format.get(), tier_.get(), &metrics_,
                    {.block_format = GetParam(), .drift = Unmeasured()});
   Loaded loaded;
