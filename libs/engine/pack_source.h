@@ -21,6 +21,7 @@ struct PackRequest {
   std::chrono::system_clock::time_point deadline = std::chrono::system_clock::time_point::max();
   std::string context_system_prompt = {};
   std::vector<injection::PackMemoryText> memories = {};
+  injection::Composition composition = {};
 };
 
 struct LoadedBlock {

@@ -62,7 +62,29 @@ injection::PackPlan PlanKept(const PromptLanguage& language, const std::string& 
   }
   return injection::PlanPack(*language.format, tenant_id, language.config->kv_fingerprint,
                              SystemPromptOrDefault(*language.format, prompt.context_system_prompt),
-                             texts, prompt.block_format.value_or(language.block_format));
+                             texts, prompt.block_format.value_or(language.block_format),
+                             prompt.composition);
+}
+
+std::vector<int32_t> TokensOf(const injection::PackPlan& pack) {
+  std::vector<int32_t> tokens;
+  for (const injection::PlannedBlock& block : pack.blocks) {
+    tokens.insert(tokens.end(), block.tokens.begin() + block.begin, block.tokens.end());
+  }
+  return tokens;
+}
+
+// Puts the pack between prefix and history.
+void InsertAttended(const PromptLanguage& language, const Prompt& prompt,
+                    const injection::PackPlan& pack, PromptPlan* plan) {
+  const std::vector<int32_t> tokens = TokensOf(pack);
+  const int begin = static_cast<int>(
+      language.format->RenderPrefix(SystemPromptOrDefault(*language.format, prompt.system_prompt))
+          .size());
+  plan->history.insert(plan->history.begin() + begin, tokens.begin(), tokens.end());
+  plan->attended = {begin, begin + pack.n_tokens};
+  plan->memory_free = begin;
+  plan->answers.clear();
 }
 
 // Fills `plan` for the memories `kept`; `plan` holds the vanilla rendering.
@@ -86,10 +108,13 @@ absl::Status AddMemories(const PromptLanguage& language, const std::string& tena
       }
       plan->placement =
           injection::PlacePack(static_cast<int>(plan->history.size()), pack.n_tokens, largest);
+      if (prompt.history_attends && !prompt.history.empty()) {
+        InsertAttended(language, prompt, pack, plan);
+      }
       break;
     }
     case MemoryPlace::kPromptLate:
-      for (const injection::PlannedBlock& block : pack.blocks) Append(block.tokens, &plan->notes);
+      plan->notes = TokensOf(pack);
       break;
     case MemoryPlace::kPromptSystem: {
       const std::string system = SystemPromptOrDefault(*language.format, prompt.system_prompt);
@@ -109,9 +134,9 @@ absl::Status AddMemories(const PromptLanguage& language, const std::string& tena
     }
   }
   plan->memory_prompt_tokens = plan->n_tokens() - vanilla_tokens;
-  size_t block = 1;  // behind the header
-  for (const int i : kept) {
-    plan->memories[i].n_tokens = static_cast<int>(pack.blocks[block++].tokens.size());
+  for (const int i : kept) plan->memories[i].n_tokens = 0;
+  for (const injection::PlannedBlock& block : pack.blocks) {
+    if (block.memory >= 0) plan->memories[kept[block.memory]].n_tokens += block.n_used();
   }
   plan->pack_tokens = pack.n_tokens;
   if (prompt.place == MemoryPlace::kInjected) plan->pack = std::move(pack);
@@ -122,7 +147,8 @@ absl::Status AddMemories(const PromptLanguage& language, const std::string& tena
 // Tokens that the window must hold in front of the answer.
 int Extent(const PromptPlan& plan) {
   if (!plan.pack) return plan.n_tokens();
-  const double shift = plan.placement.turn_offset - static_cast<double>(plan.history.size());
+  const double shift =
+      plan.placement.turn_offset - static_cast<double>(plan.history.size()) + plan.n_attended();
   return plan.n_tokens() + static_cast<int>(std::ceil(shift));
 }
 

@@ -13,8 +13,10 @@
 
 #include "kernels/kv_format.h"
 #include "libs/injection/attention_head.h"
+#include "libs/injection/composition.h"
 #include "libs/injection/memory_attributes.h"
 #include "libs/model/chat_format.h"
+#include "libs/model/model.h"
 #include "libs/model/sampler.h"
 
 namespace dki::engine {
@@ -39,11 +41,16 @@ struct Prompt {
   std::vector<model::Message> history;  // its K/V is computed without memory
   model::Message turn;                  // the user's message
   MemoryPlace place = MemoryPlace::kNone;
-  std::vector<Memory> memories;       // in the order of the pack
-  std::string context_system_prompt;  // what an injected pack is computed behind; empty: default
-  std::string answer_prefix;          // what the answer is made to begin with
-  int max_pack_tokens = 0;            // 0: no budget but the window
-  bool memory_required = false;       // fail rather than answer without memory
+  std::vector<Memory> memories;        // in the order of the pack
+  std::string context_system_prompt;   // what an injected pack is computed behind; empty: default
+  injection::Composition composition;  // of an injected pack
+  model::AttentionRule rule;           // how their weights act
+  // For comparison: the history has attended to the memories (at weight 1) while its K/V was
+  // computed. That K/V is not kept for other requests.
+  bool history_attends = false;
+  std::string answer_prefix;     // what the answer is made to begin with
+  int max_pack_tokens = 0;       // 0: no budget but the window
+  bool memory_required = false;  // fail rather than answer without memory
   // What the K/V of injected memories is kept in; nothing: as the engine is set up.
   std::optional<kernels::KvFormat> block_format;
 };

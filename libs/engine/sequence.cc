@@ -16,7 +16,8 @@ constexpr int kScoreRows = 32;
 constexpr int kPartialPages = 3;
 
 int CountSegments(const SequenceInput& input) {
-  return (input.plan.history.empty() ? 0 : 1) + static_cast<int>(input.blocks.size());
+  const int n_history = input.plan.history.empty() ? 0 : input.plan.n_attended() > 0 ? 2 : 1;
+  return n_history + static_cast<int>(input.blocks.size());
 }
 
 std::vector<int32_t> ContextTokens(const PromptPlan& plan) {
@@ -147,15 +148,24 @@ std::vector<model::Segment> Sequence::Segments(Weights weights) const {
   double largest = 0.0;  // the lead-in's weight
   for (const int memory : input_.plan.kept) largest = std::max(largest, alpha_of(memory));
 
-  if (history_.size() > 0) segments.push_back({.kv = &history_, .n_tokens = history_.size()});
-  size_t memory = 0;
+  const auto [attended, behind] = input_.plan.attended;
+  if (attended < behind) {
+    segments.push_back({.kv = &history_, .n_tokens = attended});
+    segments.push_back({.kv = &history_,
+                        .begin = behind,
+                        .n_tokens = history_.size() - behind,
+                        .offset = static_cast<double>(attended - behind)});
+  } else if (history_.size() > 0) {
+    segments.push_back({.kv = &history_, .n_tokens = history_.size()});
+  }
   for (size_t i = 0; i < input_.blocks.size(); ++i) {
     const injection::PlannedBlock& planned = input_.plan.pack->blocks[i];
-    const bool is_memory = planned.kind == injection::BlockKind::kMemory;
-    segments.push_back({.kv = &input_.blocks[i].block.kv,
-                        .n_tokens = static_cast<int>(planned.tokens.size()),
-                        .offset = input_.plan.placement.pack_offset + planned.start,
-                        .alpha = is_memory ? alpha_of(input_.plan.kept[memory++]) : largest});
+    segments.push_back(
+        {.kv = &input_.blocks[i].block.kv,
+         .begin = planned.begin,
+         .n_tokens = planned.n_used(),
+         .offset = input_.plan.placement.pack_offset + planned.start,
+         .alpha = planned.memory >= 0 ? alpha_of(input_.plan.kept[planned.memory]) : largest});
   }
   return segments;
 }
@@ -165,6 +175,7 @@ model::Chunk Sequence::ContextChunk(std::span<const int32_t> tokens, Weights wei
           .context = &context_,
           .context_offset = has_pack_ ? input_.plan.placement.turn_offset : 0.0,
           .segments = Segments(weights),
+          .rule = input_.prompt.rule,
           .logits = model::LogitsWanted::kNone};
 }
 
@@ -227,9 +238,7 @@ std::optional<model::Chunk> Sequence::NextChunk(int* prompt_budget) {
 std::string Sequence::Absorb(const model::Chunk& chunk, std::span<const float> logits,
                              PrefixCache* cache) {
   if (chunk.context == &history_) {
-    if (!is_forgotten_ && history_.size() == static_cast<int>(input_.plan.history.size())) {
-      cache->Insert(input_.tenant_id, input_.plan.history, history_);
-    }
+    if (history_.size() == static_cast<int>(input_.plan.history.size())) Keep(cache);
     return "";
   }
   if (input_.is_probe && chunk.mass != nullptr) {
@@ -279,7 +288,8 @@ void Sequence::Keep(PrefixCache* cache) const {
   if (is_forgotten_) return;
   if (has_pack_) {  // what the turn and the answer hold, memory has touched
     const std::span<const int32_t> history(input_.plan.history);
-    cache->Insert(input_.tenant_id, history.first(history_.size()), history_);
+    const int n_tokens = std::min(history_.size(), input_.plan.memory_free);
+    cache->Insert(input_.tenant_id, history.first(n_tokens), history_.Share(n_tokens));
     return;
   }
   std::vector<int32_t> tokens = context_tokens_;
@@ -301,21 +311,23 @@ Usage Sequence::usage() const {
           .completion_tokens = completion_tokens()};
 }
 
-int Sequence::FirstMemorySegment() const {  // behind history and the pack's header
-  return CountSegments(input_) - static_cast<int>(input_.blocks.size()) + 1;
+int Sequence::FirstBlockSegment() const {  // behind the history
+  return CountSegments(input_) - static_cast<int>(input_.blocks.size());
 }
 
 std::vector<MemoryOutcome> Sequence::Outcomes() const {
   std::vector<MemoryOutcome> outcomes = input_.plan.memories;
   if (!has_pack_) return outcomes;
-  for (size_t i = 0; i < input_.plan.kept.size(); ++i) {
-    MemoryOutcome& outcome = outcomes[input_.plan.kept[i]];
-    const Share share = ShareOf(mass_, FirstMemorySegment() + static_cast<int>(i));
-    outcome.attention_share = share.biased;
-    outcome.attention_share_unbiased = share.unbiased;
-    outcome.tier = input_.blocks[i + 1].tier;
-    outcome.load_us = input_.blocks[i + 1].load_us;
-    outcome.choice = input_.blocks[i + 1].choice;
+  for (size_t i = 0; i < input_.blocks.size(); ++i) {
+    const int memory = input_.plan.pack->blocks[i].memory;
+    if (memory < 0) continue;
+    MemoryOutcome& outcome = outcomes[input_.plan.kept[memory]];
+    const Share share = ShareOf(mass_, FirstBlockSegment() + static_cast<int>(i));
+    outcome.attention_share += share.biased;
+    outcome.attention_share_unbiased += share.unbiased;
+    outcome.tier = input_.blocks[i].tier;
+    outcome.load_us += input_.blocks[i].load_us;
+    outcome.choice = input_.blocks[i].choice;
   }
   return outcomes;
 }
@@ -327,10 +339,8 @@ Answer Sequence::TakeAnswer() {
                 .usage = usage(),
                 .memories = Outcomes()};
   if (has_pack_) {
-    const int last = CountSegments(input_) - 1;
-    const int first = CountSegments(input_) - static_cast<int>(input_.blocks.size());
-    const Share header = ShareOf(mass_, first);
-    const Share footer = ShareOf(mass_, last);
+    const Share header = ShareOf(mass_, FirstBlockSegment());
+    const Share footer = ShareOf(mass_, CountSegments(input_) - 1);
     answer.lead_in_share = header.biased + footer.biased;
     answer.lead_in_share_unbiased = header.unbiased + footer.unbiased;
   }
@@ -345,12 +355,14 @@ std::vector<ProbedMemory> Sequence::TakeProbe(
         {.outcome = std::move(outcome), .head_shares = std::vector<double>(heads.size(), 0.0)});
   }
   if (!has_pack_) return probed;
-  for (size_t i = 0; i < input_.plan.kept.size(); ++i) {
-    ProbedMemory& memory = probed[input_.plan.kept[i]];
-    const int column = FirstMemorySegment() + static_cast<int>(i);
-    memory.middle_share = MiddleShareOf(mass_, column);
+  for (size_t i = 0; i < input_.blocks.size(); ++i) {
+    const int index = input_.plan.pack->blocks[i].memory;
+    if (index < 0) continue;
+    ProbedMemory& memory = probed[input_.plan.kept[index]];
+    const int column = FirstBlockSegment() + static_cast<int>(i);
+    memory.middle_share += MiddleShareOf(mass_, column);
     for (size_t h = 0; h < heads.size(); ++h) {
-      memory.head_shares[h] = HeadShareOf(mass_, column, heads[h]);
+      memory.head_shares[h] += HeadShareOf(mass_, column, heads[h]);
     }
   }
   return probed;

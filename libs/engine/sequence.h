@@ -115,7 +115,7 @@ class Sequence {
   // All that the running context holds or has held: the turn (or everything), then the answer.
   int n_stream() const;
   int32_t StreamToken(int index) const;
-  int FirstMemorySegment() const;
+  int FirstBlockSegment() const;
   std::string AbsorbAnswerRow(std::span<const float> logits);
   void AbsorbScoreRow(std::span<const float> logits);
 

@@ -55,6 +55,7 @@ class ForwardPass {
     // [segments.size(), n] where the layers are windowed: the first token of a page that a row sees
     std::vector<int> first_visible;
     std::vector<double> mass;  // [n, n_heads, segments.size(), 2]
+    kernels::AttentionOp op;   // of the layer at hand
   };
   // Rows of a chunk whose own tokens lie in one page of the context.
   struct Rows {
@@ -96,6 +97,10 @@ class ForwardPass {
   const float* KeyRotationsOf(int page_index) const;
   void Embed();
   void Attend(int layer);
+  // What the chunks' rules want otherwise in this layer (forward_rule.cc): before and after.
+  void SetWeights(int layer);
+  void ApplyLaws(int layer);
+  void ApplyLaw(const Piece& piece, Rows* rows, int layer);
   void StoreKv(int layer);
   void RoundKv(int layer);
   void FeedForward(const LayerWeights& w);

@@ -90,6 +90,77 @@ TEST_P(ModelTest, SmallAlphaApproachesVanilla) {
   EXPECT_LT(Difference(c.Turn(*model_, 1e-7, c.n_prefix()), vanilla), p2_tolerance());
 }
 
+TEST_P(ModelTest, EveryLawIsVanillaAtZeroAndThePromptAtOne) {
+  MemoryCase c(*model_, 12, 40, 8);
+  const Logits one = c.Turn(*model_, 1.0, c.memory_end());
+  for (const AttentionLaw law : {AttentionLaw::kBlend, AttentionLaw::kValues}) {
+    EXPECT_EQ(c.Turn(*model_, 1.0, c.memory_end(), nullptr, {.law = law}), one);
+    EXPECT_EQ(c.Turn(*model_, 0.0, c.n_prefix(), nullptr, {.law = law}), c.Vanilla(*model_));
+    EXPECT_NE(c.Turn(*model_, 0.5, c.memory_end(), nullptr, {.law = law}), one);
+  }
+}
+
+TEST_P(ModelTest, ABlendApproachesVanillaAndValuesDoNot) {
+  MemoryCase c(*model_, 12, 40, 8);
+  const Logits vanilla = c.Vanilla(*model_);
+  const double tiny = 1e-7;
+  EXPECT_LT(Difference(c.Turn(*model_, tiny, c.n_prefix(), nullptr, {.law = AttentionLaw::kBlend}),
+                       vanilla),
+            p2_tolerance());
+  EXPECT_GT(Difference(c.Turn(*model_, tiny, c.n_prefix(), nullptr, {.law = AttentionLaw::kValues}),
+                       vanilla),
+            0.02);
+}
+
+// The seeds' law, computed as they did: the memory's values themselves times alpha.
+TEST_P(ModelTest, ValuesAreScaledAsTheSeedsScaledThem) {
+  MemoryCase c(*model_, 12, 40, 8);
+  const double alpha = 0.25;
+  AttentionMass mass;
+  const Logits law = c.Turn(*model_, alpha, c.memory_end(), &mass, {.law = AttentionLaw::kValues});
+  for (size_t column = 0; column < 3; ++column) {
+    EXPECT_NEAR(mass.biased[column], mass.unbiased[column] * (column == 1 ? alpha : 1.0), 1e-9);
+  }
+  const KvShape shape = model_->kv_shape();
+  for (int layer = 0; layer < shape.n_layers; ++layer) {
+    for (int token = 0; token < c.n_memory(); ++token) {
+      float* values = c.memory_kv.values(layer, token);
+      for (int i = 0; i < shape.row_size(); ++i) values[i] *= static_cast<float>(alpha);
+    }
+  }
+  EXPECT_LT(Difference(law, c.Turn(*model_, 1.0, c.memory_end())), p2_tolerance());
+}
+
+TEST_P(ModelTest, WeightsHoldInTheLayersOfTheRule) {
+  MemoryCase c(*model_, 12, 40, 8);
+  const int n_layers = model_->config().n_layers;
+  const auto turn = [&](int first, int end, AttentionMass* mass = nullptr) {
+    return c.Turn(*model_, 4.0, c.memory_end(), mass, {.first_layer = first, .end_layer = end});
+  };
+  EXPECT_EQ(turn(0, n_layers), c.Turn(*model_, 4.0, c.memory_end()));
+  EXPECT_EQ(turn(n_layers, n_layers + 1), c.Turn(*model_, 1.0, c.memory_end()));
+  AttentionMass mass;
+  turn(1, n_layers, &mass);
+  EXPECT_EQ(mass.biased[mass.at(0, 0, 1)], mass.unbiased[mass.at(0, 0, 1)]);
+  EXPECT_GT(mass.biased[mass.at(1, 0, 1)], mass.unbiased[mass.at(1, 0, 1)]);
+}
+
+TEST_P(ModelTest, OtherLawsKnowOneWeight) {
+  MemoryCase c(*model_, 4, 5, 2);
+  KvBuffer context(model_->kv_shape(), 0);
+  Chunk chunk{.tokens = c.turn,
+              .context = &context,
+              .segments = {{.kv = &c.prefix_kv, .n_tokens = 4, .alpha = 0.5},
+                           {.kv = &c.memory_kv, .n_tokens = 5, .alpha = 0.25}},
+              .rule = {.law = AttentionLaw::kBlend}};
+  EXPECT_THAT(model_->Forward({&chunk, 1}).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("segments[1].alpha")));
+  chunk.segments[0].alpha = 1.0;
+  chunk.segments[1].alpha = 1.5;
+  EXPECT_THAT(model_->Forward({&chunk, 1}).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("at most 1")));
+}
+
 // A pack prefilled line by line, in one call with a chunk per line, or all but the last from
 // before.
 TEST_P(ModelTest, LinesOfAPackInOneCallAreTheSameToTheBit) {

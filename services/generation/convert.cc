@@ -2,6 +2,7 @@
 #include "services/generation/convert.h"
 
 #include "libs/clients/memory_attributes.h"
+#include "libs/injection/attention_rule.h"
 
 namespace dki::generation {
 namespace {
@@ -123,6 +124,15 @@ absl::StatusOr<engine::Prompt> ToPrompt(const v1::Prompt& proto) {
     prompt.place = engine::MemoryPlace::kInjected;
     prompt.context_system_prompt = proto.injection().context_system_prompt();
     prompt.memories = ToMemories(proto.injection().memories());
+    if (const std::string& text = proto.injection().composition(); !text.empty()) {
+      const auto composition = injection::ParseComposition(text);
+      if (!composition.ok()) return Annotate(composition.status(), "prompt.injection.composition");
+      prompt.composition = *composition;
+    }
+    const auto rule =
+        injection::ParseAttentionRule(proto.injection().law(), proto.injection().layers());
+    if (!rule.ok()) return Annotate(rule.status(), "prompt.injection");
+    prompt.rule = *rule;
   } else if (proto.has_prompt_memories()) {
     DKI_ASSIGN_OR_RETURN(prompt.place, ToPlace(proto.prompt_memories().place()));
     prompt.memories = ToMemories(proto.prompt_memories().memories());

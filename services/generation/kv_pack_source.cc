@@ -173,6 +173,7 @@ absl::StatusOr<std::vector<engine::LoadedBlock>> KvPackSource::LoadOnce(
     *sent->mutable_attributes() = clients::ToProto(memory.attributes);
   }
   proto.set_block_format(kernels::Name(plan.format));
+  proto.mutable_pack()->set_composition(injection::ToString(request.composition));
   if (!plan.blocks.empty()) {
     proto.set_model_fingerprint(plan.blocks.front().identity.model_fingerprint);
   }

@@ -114,10 +114,12 @@ class PackLoader::Job {
                          loader_.contexts_.Get(plan_.context_tokens));
     const absl::Time start = loader_.options_.clock->Now();
     std::vector<const model::KvBuffer*> at_hand(plan_.blocks.size(), nullptr);
-    for (int i = 0; i < wanted.back(); ++i) {
-      if (!IsThere(i)) continue;
-      DKI_RETURN_IF_ERROR(Decode(i));
-      at_hand[i] = &decoded_[i]->kv;
+    for (const int i : wanted) {
+      for (const int j : plan_.blocks[i].behind) {
+        if (!IsThere(j) || at_hand[j] != nullptr) continue;
+        DKI_RETURN_IF_ERROR(Decode(j));
+        at_hand[j] = &decoded_[j]->kv;
+      }
     }
     DKI_ASSIGN_OR_RETURN(std::vector<injection::MadeBlock> made,
                          loader_.maker_.Make(plan_, *context, at_hand, wanted));
@@ -290,7 +292,7 @@ absl::Status PackLoader::Load(const PackRequest& request, Urgency urgency, const
       injection::PlanPack(*format_, request.tenant_id, model_->config().kv_fingerprint,
                           request.context_system_prompt.empty() ? format_->default_system_prompt()
                                                                 : request.context_system_prompt,
-                          request.memories, options_.block_format);
+                          request.memories, options_.block_format, request.composition);
   const int window = model_->config().context_length;
   const int n_context = static_cast<int>(plan.context_tokens.size());
   if (n_context + plan.n_tokens > window) {

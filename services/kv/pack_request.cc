@@ -37,6 +37,11 @@ absl::StatusOr<PackRequest> ReadPackSpec(const std::string& tenant_id, const v1:
   PackRequest request{.tenant_id = tenant_id,
                       .context_system_prompt = spec.context_system_prompt(),
                       .memories = {}};
+  if (!spec.composition().empty()) {
+    const auto composition = injection::ParseComposition(spec.composition());
+    if (!composition.ok()) return Annotate(composition.status(), "pack.composition");
+    request.composition = *composition;
+  }
   for (int i = 0; i < spec.memories_size(); ++i) {
     const v1::PackMemory& memory = spec.memories(i);
     const std::string field = absl::StrFormat("pack.memories[%d]", i);

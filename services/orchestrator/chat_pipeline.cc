@@ -204,8 +204,8 @@ absl::StatusOr<Decided> ChatPipeline::Decide(const rpc::Call& call, const ChatTa
 
   const injection::Calibration* calibration = CalibrationFor(*parts_.config, model.fingerprint());
   // Weights that are given and a gate that is open leave nothing to find out.
-  const bool asks = task.memory.gate.enabled ||
-                    (task.memory.mode == common::v1::MODE_INJECTED && !task.memory.alpha);
+  const bool asks = task.memory.gate.enabled || (task.memory.mode == common::v1::MODE_INJECTED &&
+                                                 !task.memory.forces_weights());
   if (current.empty() || !asks) calibration = nullptr;
   if (calibration != nullptr) {
     const absl::Status probed =

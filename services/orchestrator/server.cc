@@ -131,6 +131,7 @@ config::v1::OrchestratorServer DefaultConfig() {
   config.mutable_assemble()->set_max_pack_tokens(defaults.max_pack_tokens);
   config.mutable_assemble()->set_system_prompt(defaults.system_prompt);
   config.mutable_assemble()->set_default_max_tokens(defaults.default_max_tokens);
+  config.mutable_assemble()->set_composition(injection::ToString(defaults.composition));
   config.mutable_audit()->set_policy("required");
   config.mutable_audit()->set_spool_path("");
   return config;

@@ -97,17 +97,23 @@ std::vector<Chosen> ChooseMemories(const injection::AlphaPolicy& policy,
     const injection::Strength& strength =
         calibration->strength(injection::ClassifyQuestion(message));
     weights = injection::WithStrength(policy, strength);
-    scores =
-        ScoreAndKeep(calibration->relevance, rules.alpha ? 1.0 : strength.keep, message, &passed);
+    scores = ScoreAndKeep(calibration->relevance, rules.forces_weights() ? 1.0 : strength.keep,
+                          message, &passed);
   }
   std::vector<injection::MemoryRelevance> relevances;
   for (size_t i = 0; i < passed.size(); ++i) {
     relevances.push_back({scores[i], clients::ToSourceClass(passed[i]->source_class)});
   }
   const bool injected = rules.mode == common::v1::MODE_INJECTED;
-  const std::vector<injection::MemoryAlpha> alphas =
+  std::vector<injection::MemoryAlpha> alphas =
       injected ? injection::WeighMemories(weights, relevances, rules.alpha)
                : std::vector<injection::MemoryAlpha>(passed.size());
+  for (size_t i = 0; injected && i < passed.size(); ++i) {
+    const auto forced = rules.weights.find(passed[i]->id);
+    if (forced == rules.weights.end()) continue;
+    alphas[i] = injection::CapAlpha(policy, relevances[i].source_class, forced->second.read,
+                                    forced->second.answer);
+  }
   const std::vector<int> ranks = RanksByScore(scores);
 
   std::vector<Chosen> chosen;
@@ -125,6 +131,11 @@ std::vector<Chosen> ChooseMemories(const injection::AlphaPolicy& policy,
                       .attributes = candidate.attributes,
                       .alpha = alphas[i],
                       .rank = ranks[i]});
+  }
+  if (rules.ids.empty()) {
+    std::stable_partition(chosen.begin(), chosen.end(), [](const Chosen& memory) {
+      return !injection::IsCapped(clients::ToSourceClass(memory.source_class));
+    });
   }
   return chosen;
 }

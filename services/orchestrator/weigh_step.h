@@ -36,6 +36,8 @@ std::vector<Candidate*> InPackOrder(const MemoryRules& rules, std::span<Candidat
 // calibration, memories that are too unlikely to be the one that answers are left out in all modes,
 // with the reason "improbable". In PROMPT mode a memory weighs 1, as text does. In
 // INJECTED mode one that weighs nothing in both phases is left out, with the reason "weightless".
+// Memories of capped source classes come last, unless the request names the order: what stands
+// behind them is computed without them (pack_plan.h).
 std::vector<Chosen> ChooseMemories(const injection::AlphaPolicy& policy,
                                    const injection::Calibration* calibration,
                                    std::string_view message, const MemoryRules& rules,

@@ -218,6 +218,8 @@ class Declaration {
     command->add_option("-k,--k", o->k, "Memories to retrieve");
     command->add_option("--threshold", o->threshold, "Lowest cosine that passes the gate");
     command->add_flag("--no-gate", o->no_gate, "Inject whatever was retrieved");
+    command->add_option("--composition", o->composition,
+                        "Behind what memories are computed: pack, independent, repair(N), auto");
     command->add_option("--tag", o->tag, "Only memories with this tag");
     command->add_flag("--explain", o->explain, "Show what the answer attended to");
     command->add_option("--system", o->system, "System prompt");
@@ -233,10 +235,13 @@ class Declaration {
 
   void Audit() {
     auto id = Own<std::string>();
-    Command(app_, "explain", "Why an answer is what it is",
-            [id](Context& c) { return Explain(c, *id); })
-        ->add_option("decision", *id, "dec_...")
-        ->required();
+    auto without = Own<std::string>();
+    CLI::App* explain = Command(app_, "explain", "Why an answer is what it is",
+                                [id, without](Context& c) { return Explain(c, *id, *without); });
+    explain->add_option("decision", *id, "dec_...")->required();
+    explain->add_option(
+        "--without", *without,
+        "Ask again without this memory: mem_..., top (the one most attended to), all");
     CLI::App* group = Group(app_, "audit", "Decisions: list, show, verify");
     struct List {
       int limit = 20;
@@ -249,7 +254,7 @@ class Declaration {
     command->add_option("--limit", list->limit, "At most so many")->check(CLI::Range(1, 1000));
     command->add_option("--user", list->user, "Only of this user");
     Command(group, "show", "One decision (as `dki explain`)",
-            [id](Context& c) { return Explain(c, *id); })
+            [id](Context& c) { return Explain(c, *id, ""); })
         ->add_option("decision", *id, "dec_...")
         ->required();
     Command(group, "verify", "Recompute the whole chain", VerifyAudit);
