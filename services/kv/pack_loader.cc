@@ -142,10 +142,12 @@ class PackLoader::Job {
  private:
   kvcache::CostedBlock Cost(int i) const {
     const injection::PlannedBlock& planned = plan_.blocks[i];
+    int n_before = static_cast<int>(plan_.context_tokens.size());
+    for (const int j : planned.behind) n_before += plan_.blocks[j].n_used();
     return {.tier = std::nullopt,
             .bytes = 0,
             .n_tokens = static_cast<int>(planned.tokens.size()),
-            .n_before = static_cast<int>(plan_.context_tokens.size()) + planned.start};
+            .n_before = n_before};
   }
 
   std::vector<int> NextMissing() const {
