@@ -68,7 +68,7 @@ TEST(SamplerTest, FiltersKeepTheRightTokens) {
 // Of a vocabulary of many blocks, with ties and what is no number, exactly the tokens that sorting
 // all of them would keep, as often as their weights say.
 TEST(SamplerTest, FiltersOfALargeVocabularyKeepWhatSortingWould) {
-  constexpr int kTokens = 5003;
+  constexpr int kTokens = 2003;
   std::vector<float> logits(kTokens);
   uint32_t state = 1;
   for (float& logit : logits)
@@ -86,16 +86,16 @@ TEST(SamplerTest, FiltersOfALargeVocabularyKeepWhatSortingWould) {
   const auto expect = [&](const SamplingOptions& options, size_t n_kept) {
     double kept = 0;
     for (size_t i = 0; i < n_kept; ++i) kept += std::exp(logits[sorted[i]]);
-    constexpr int kDraws = 40000;
+    constexpr int kDraws = 4000;
     for (const auto& [id, count] : Draw(options, logits, kDraws)) {
       const size_t place = std::ranges::find(sorted, id) - sorted.begin();
       ASSERT_LT(place, n_kept) << id;
       const double expected = kDraws * std::exp(logits[id]) / kept;
-      ASSERT_NEAR(count, expected, 6 * std::sqrt(expected) + 1) << id;
+      ASSERT_NEAR(count, expected, 6 * std::sqrt(expected) + 3) << id;
     }
   };
   expect({.temperature = 1.0f}, sorted.size());
-  for (const int k : {1, 2, 17, 79, 80, 4000}) expect({.temperature = 1.0f, .top_k = k}, k);
+  for (const int k : {1, 2, 17, 32, 33, 1500}) expect({.temperature = 1.0f, .top_k = k}, k);
   for (const float p : {0.1f, 0.5f, 0.9f}) {
     size_t n_kept = 0;
     for (double sum = 0; sum < p * all; ++n_kept) sum += std::exp(logits[sorted[n_kept]]);
