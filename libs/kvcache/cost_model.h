@@ -30,7 +30,7 @@ namespace dki::kvcache {
 // Where a block lies, by the tier's tables alone: nothing is read or verified.
 struct CostedBlock {
   std::optional<TierName> tier = std::nullopt;  // nothing: nobody has it, it will be computed
-  int64_t bytes = 0;             // encoded
+  int64_t bytes = 0;                            // encoded
   int n_tokens = 0;
   int n_before = 0;  // tokens that it attends to
 };

@@ -362,8 +362,11 @@ TEST(ForwardTest, BadChunksAreRefusedAndNothingIsTouched) {
   refused([&](Chunk& c) { c.segments[0].kv = &context; }, "segments[0].kv");
   const PlaneCodec codec(model->config());
   KvBuffer rounded(model->kv_shape(), 8), empty(model->kv_shape(), 0);
-  refused([&](Chunk& c) { c.rounded = {&codec, kernels::KvFormat::kInt8, &rounded}; },
-          "rounded: its 0 tokens or the context's 8");
+  refused(
+      [&](Chunk& c) {
+        c.rounded = {&codec, kernels::KvFormat::kInt8, &rounded};
+      },
+      "rounded: its 0 tokens or the context's 8");
   refused(
       [&](Chunk& c) {
         c.context = &empty;

@@ -76,8 +76,8 @@ class BlockAssembler {
   // Of the block that is under way.
   absl::Status CheckSize(int64_t n_bytes) const {
     const int64_t most =
-        kMaxHeaderBytes +
-        static_cast<int64_t>(codec_.shape().bytes_per_token() * plan_.blocks[blocks_.size()].tokens.size());
+        kMaxHeaderBytes + static_cast<int64_t>(codec_.shape().bytes_per_token() *
+                                               plan_.blocks[blocks_.size()].tokens.size());
     if (n_bytes < 0 || n_bytes > most) {
       return DataLoss("block %d has more than the %d bytes it can have", blocks_.size(), most);
     }

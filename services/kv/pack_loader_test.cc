@@ -130,9 +130,9 @@ class PackLoaderTest : public ::testing::TestWithParam<kernels::KvFormat> {
     return loaded;
   }
   std::vector<std::string> Fresh(const PackRequest& request) {
-    const auto plan =
-        injection::PlanPack(*loaded_.format, request.tenant_id, loaded_.model->config().kv_fingerprint,
-                            request.context_system_prompt, request.memories, GetParam());
+    const auto plan = injection::PlanPack(
+        *loaded_.format, request.tenant_id, loaded_.model->config().kv_fingerprint,
+        request.context_system_prompt, request.memories, GetParam());
     injection::BlockMaker maker(loaded_.model.get(), *loaded_.format, Unmeasured());
     const auto blocks = maker.MakePack(plan);
     EXPECT_OK(blocks);
@@ -297,11 +297,10 @@ TEST_P(PackLoaderTest, ASlowDiskIsLeftForTheModelAndTakenBackWhenItIsFastAgain) 
   FakeClock clock;
   SlowDisk disk(ram_.get(), &clock);
   kvcache::CostModel costs({.clock = &clock});
-  loader_ = std::make_unique<PackLoader>(model_.get(), loaded_.format.get(), &disk, &metrics_,
-                                         PackLoader::Options{.costs = &costs,
-                                                             .clock = &clock,
-                                                             .block_format = GetParam(),
-                                                             .drift = Unmeasured()});
+  loader_ = std::make_unique<PackLoader>(
+      model_.get(), loaded_.format.get(), &disk, &metrics_,
+      PackLoader::Options{
+          .costs = &costs, .clock = &clock, .block_format = GetParam(), .drift = Unmeasured()});
   model_->on_forward = [&] { clock.Advance(absl::Milliseconds(50)); };
   const std::vector<std::string> bytes = Load(Request(3)).bytes;
   EXPECT_EQ(bytes, Fresh(Request(3)));

@@ -117,9 +117,8 @@ class Graph {
     if (disk.items() > 0) {
       // Its files keep the bytes until RocksDB has rewritten them.
       const auto& unreachable = disk.unreachable_time();
-      const std::optional<absl::Time> gone =
-          tiers_->disk()->GoneTime(absl::FromUnixSeconds(unreachable.seconds()) +
-                                   absl::Nanoseconds(unreachable.nanos()));
+      const std::optional<absl::Time> gone = tiers_->disk()->GoneTime(
+          absl::FromUnixSeconds(unreachable.seconds()) + absl::Nanoseconds(unreachable.nanos()));
       if (!gone) return std::nullopt;
       *disk.mutable_gone_time() = clients::ToTimestamp(*gone);
     }

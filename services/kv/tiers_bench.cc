@@ -82,8 +82,8 @@ class Bench {
         model_.model.get(), model_.format->RenderPrefix(model_.format->default_system_prompt()));
     DKI_CHECK(context.ok());
     context_ = std::make_unique<model::KvBuffer>(*std::move(context));
-    maker_ = std::make_unique<injection::BlockMaker>(model(), *model_.format,
-                                                     injection::DriftOptions());
+    maker_ =
+        std::make_unique<injection::BlockMaker>(model(), *model_.format, injection::DriftOptions());
   }
 
   model::Model* model() { return model_.model.get(); }
@@ -95,10 +95,10 @@ class Bench {
     while (static_cast<int>(model_.format->PackLine(text).size()) < n_tokens) {
       for (int i = 0; i < 64; ++i) text += absl::StrFormat(" %d", random() % 1000);
     }
-    Subject subject{
-        .plan = injection::PlanPack(*model_.format, "tenant", model()->config().kv_fingerprint,
-                                    model_.format->default_system_prompt(), {{"mem", text}},
-                                    kernels::KvFormat::kInt8)};
+    Subject subject{.plan = injection::PlanPack(*model_.format, "tenant",
+                                                model()->config().kv_fingerprint,
+                                                model_.format->default_system_prompt(),
+                                                {{"mem", text}}, kernels::KvFormat::kInt8)};
     injection::PlannedBlock& block = subject.plan.blocks[1];
     block.tokens.resize(n_tokens);
     block.identity.content_hash = kvcache::ContentHash(block.tokens);

@@ -108,8 +108,7 @@ ErasureResult Erase(pqxx::work& work, const std::string& tenant_id, const Erasur
   const common::v1::Scope& scope = target.scope();
   const bool is_user =
       !scope.user_id().empty() && scope.session_id().empty() && scope.agent_id().empty();
-  const int64_t n_data_keys =
-      is_user ? DestroyUserDataKeys(work, tenant_id, scope.user_id()) : 0;
+  const int64_t n_data_keys = is_user ? DestroyUserDataKeys(work, tenant_id, scope.user_id()) : 0;
 
   const pqxx::row parts = Exec(work, kCountParts, tenant_id, memories)[0];
   const auto n_versions = parts[0].as<int64_t>();

@@ -10,10 +10,10 @@
 
 namespace dki::memory_store {
 
-// Deletes all memories, conversations, request results, data keys and feed entries of the tenant and
-// leaves one ERASE_TENANT entry for the followers, whose position it returns. Later writes of the
-// tenant fail with NOT_FOUND. `before`: called when nobody writes any more and everything is still
-// there.
+// Deletes all memories, conversations, request results, data keys and feed entries of the tenant
+// and leaves one ERASE_TENANT entry for the followers, whose position it returns. Later writes of
+// the tenant fail with NOT_FOUND. `before`: called when nobody writes any more and everything is
+// still there.
 int64_t EraseTenantMemories(
     pqxx::work& work, const std::string& tenant_id, const std::function<void()>& before = [] {});
 

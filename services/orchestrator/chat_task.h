@@ -23,7 +23,7 @@ struct MemoryRules {
   common::v1::PromptPlace place = common::v1::PROMPT_PLACE_LATE;
   common::v1::PackContext context = common::v1::PACK_CONTEXT_CANONICAL;
   int k = 8;
-  std::optional<double> alpha;  // overrides the policy
+  std::optional<double> alpha;                            // overrides the policy
   std::map<std::string, injection::MemoryAlpha> weights;  // of single memories; goes before alpha
   injection::Composition composition;
   model::AttentionRule rule;

@@ -52,7 +52,8 @@ std::string ServiceConfig(const Layout& layout, const ClusterSettings& settings,
   } else if (service == "kv") {
     text += Upstream(settings, "memory_store") + Runtime(settings) +
             "disk_path: " + Quoted(layout.data + "/kv") + "\n" +
-            "encryption_key_file: " + Quoted(layout.encryption_key()) + "\n" + HandoffSocket(layout);
+            "encryption_key_file: " + Quoted(layout.encryption_key()) + "\n" +
+            HandoffSocket(layout);
   } else if (service == "generation") {
     text += Upstream(settings, "memory_store") + Upstream(settings, "kv") + Runtime(settings) +
             HandoffSocket(layout);
