@@ -76,8 +76,7 @@ class FaultyEnv : public rocksdb::EnvWrapper {
 
 StoredBlock Stored(int variant) {
   const Block block = TestBlock({.n_tokens = 80, .variant = variant});
-  return {block.identity, block.chain_memory_ids,
-          std::make_shared<const std::string>(EncodeBlock(block)), 0.25};
+  return {block.identity, block.chain_memory_ids, Encoded(block), 0.25};
 }
 
 class DiskFaultsTest : public ::testing::Test {

@@ -22,6 +22,7 @@
 #include <random>
 #include <thread>
 
+#include "libs/base/check.h"
 #include "libs/kvcache/encrypted_kv_tier.h"
 #include "libs/kvcache/rocksdb_kv_tier.h"
 #include "libs/kvcache/test_blocks.h"
@@ -41,8 +42,7 @@ double Seconds(const std::function<void()>& body) {
 
 StoredBlock Stored(const TestBlockSpec& spec) {
   const Block block = TestBlock(spec);
-  return {block.identity, block.chain_memory_ids,
-          std::make_shared<const std::string>(EncodeBlock(block)), 0.25};
+  return {block.identity, block.chain_memory_ids, Encoded(block), 0.25};
 }
 
 std::unique_ptr<RocksDbKvTier> Open(const std::string& path) {

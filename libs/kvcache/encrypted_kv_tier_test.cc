@@ -17,8 +17,7 @@ using testing::StatusIs;
 
 StoredBlock Stored(const TestBlockSpec& spec, const std::string& user_id = "") {
   const Block block = TestBlock(spec);
-  StoredBlock stored{block.identity, block.chain_memory_ids,
-                     std::make_shared<const std::string>(EncodeBlock(block)), 0.25};
+  StoredBlock stored{block.identity, block.chain_memory_ids, Encoded(block), 0.25};
   stored.attributes.user_id = user_id;
   return stored;
 }
@@ -45,11 +44,15 @@ class OpenMedium : public KvTier {
 
 class EncryptedKvTierTest : public ::testing::Test {
  protected:
+  // A copy of what lies in the medium, which is there in its place and can be changed.
   std::string& Bytes(const StoredBlock& block) {
     StoredBlock& there = medium_.blocks.at(BlockKey(block.identity));
-    there.bytes = std::make_shared<const std::string>(*there.bytes);
-    return const_cast<std::string&>(*there.bytes);
+    bytes_ = std::make_shared<std::string>(*there.bytes);
+    there.bytes = bytes_;
+    return *bytes_;
   }
+
+  std::shared_ptr<std::string> bytes_;
 
   OpenMedium medium_;
   TestDataKeys keys_;

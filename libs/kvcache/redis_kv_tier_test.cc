@@ -35,8 +35,7 @@ struct Worker {
 
 StoredBlock Stored(const TestBlockSpec& spec) {
   const Block block = TestBlock(spec);
-  return {block.identity, block.chain_memory_ids,
-          std::make_shared<const std::string>(EncodeBlock(block)), 0.25};
+  return {block.identity, block.chain_memory_ids, Encoded(block), 0.25};
 }
 
 TEST(RedisKvTierTest, WorkersShareBlocksAndErasures) {

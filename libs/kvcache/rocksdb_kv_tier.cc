@@ -350,7 +350,7 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
   }
 
   // Incomplete: RocksDB cannot take it at the moment.
-  rocksdb::Status TryPut(const std::string& key, Row* row, const std::string& bytes) {
+  rocksdb::Status TryPut(const std::string& key, Row* row, std::string_view bytes) {
     MutexLock lock(&mutex_);
     if (!budget_.Admits(row->size_bytes) || !MediumWorks()) return {};
     Change change;

@@ -201,7 +201,9 @@ TEST_F(RocksDbKvTierTest, ErasedBytesLeaveTheFiles) {
       Stored({.memory_id = "m2", .chain = {"m2"}, .n_tokens = 100, .variant = 1});
   const StoredBlock evicted =
       Stored({.memory_id = "m3", .chain = {"m3"}, .n_tokens = 100, .variant = 2});
-  const auto content = [](const StoredBlock& block) { return block.bytes->substr(5000, 64); };
+  const auto content = [](const StoredBlock& block) {
+    return std::string(block.bytes->substr(5000, 64));
+  };
   const auto size = static_cast<int64_t>(gone.bytes->size());
   RocksDbKvTier::Options options{.path = folder_.File("db"),
                                  .budget = {.bytes = 2 * size + size / 2, .policy = MakeLruPolicy},

@@ -339,7 +339,7 @@ TEST(InMemoryKvTierTest, BlocksAreSealedUpToTheLimitAndAHitCopiesNothing) {
   InMemoryKvTier ram({.bytes = kAmple}, kTestShape, /*max_sealed=*/2);
   const auto put = [&](int variant) {
     const Block block = TestBlock({.variant = variant});
-    ram.Put({block.identity, {"m1"}, EncodeBlock(block), 1});
+    ram.Put({block.identity, {"m1"}, Encoded(block), 1});
     return block.identity;
   };
   const auto sealed = [&](const BlockIdentity& identity) {

@@ -44,8 +44,7 @@ absl::Status VerifyPlain(std::string_view bytes, const BlockIdentity& identity) 
 StoredBlock Stored(int variant) {
   // From a few bytes over what RocksDB puts into blob files to a few pages of tokens.
   const Block block = TestBlock({.n_tokens = 1 + variant * 7 % 90, .variant = variant});
-  return {block.identity, block.chain_memory_ids,
-          std::make_shared<const std::string>(EncodeBlock(block)), 0.25};
+  return {block.identity, block.chain_memory_ids, Encoded(block), 0.25};
 }
 
 using Mutation = std::function<void(std::string*)>;
@@ -256,8 +255,7 @@ TEST(DamagedFilesTest, NoBlockIsServedThatIsNotTheOneStored) {
     if (i % 25 == 24) {
       // Erased blocks are never put again: theirs is a memory of its own.
       const Block once = TestBlock({.memory_id = "gone", .chain = {}, .variant = 100000 + i});
-      (*tier)->Put(
-          {once.identity, {"gone"}, std::make_shared<const std::string>(EncodeBlock(once)), 0.25});
+      (*tier)->Put({once.identity, {"gone"}, Encoded(once), 0.25});
       if ((*tier)->Erase("tenant", "gone").ok()) out << 100000 + i << std::endl;
     }
   }

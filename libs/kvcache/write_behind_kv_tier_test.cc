@@ -12,8 +12,7 @@ namespace {
 
 StoredBlock Stored(const TestBlockSpec& spec) {
   const Block block = TestBlock(spec);
-  return {block.identity, block.chain_memory_ids,
-          std::make_shared<const std::string>(EncodeBlock(block)), 0.25};
+  return {block.identity, block.chain_memory_ids, Encoded(block), 0.25};
 }
 
 // A tier whose writes stall until the test lets them go on.
