@@ -217,8 +217,19 @@ std::optional<model::Chunk> Sequence::NextChunk(int* prompt_budget) {
   return chunk;
 }
 
-std::string Sequence::Absorb(const model::Chunk& chunk, std::span<const float> logits,
-                             PrefixCache* cache) {
+void Sequence::ReadLogits(const model::Chunk& chunk, std::span<const float> logits) {
+  if (chunk.logits == model::LogitsWanted::kNone) return;
+  if (!input_.continuation) {
+    next_token_ = sampler_.Sample(logits, recent_);
+    return;
+  }
+  const size_t vocab_size = language_.config->vocab_size;
+  for (size_t at = 0; at < logits.size(); at += vocab_size) {
+    AbsorbScoreRow(logits.subspan(at, vocab_size));
+  }
+}
+
+std::string Sequence::Absorb(const model::Chunk& chunk, PrefixCache* cache) {
   if (chunk.context == &history_) {
     if (history_.size() == static_cast<int>(input_.plan.history.size())) {
       cache->Insert(input_.tenant_id, input_.plan.history, history_);
@@ -232,16 +243,10 @@ std::string Sequence::Absorb(const model::Chunk& chunk, std::span<const float> l
   if (chunk.logits == model::LogitsWanted::kNone) return "";
   absorbed_ = context_.size();
   prefilled_ = true;
-  if (!input_.continuation) return AbsorbAnswerRow(logits);
-  const size_t vocab_size = language_.config->vocab_size;
-  for (size_t at = 0; at < logits.size(); at += vocab_size) {
-    AbsorbScoreRow(logits.subspan(at, vocab_size));
-  }
-  return "";
+  return input_.continuation ? "" : AbsorbToken(next_token_);
 }
 
-std::string Sequence::AbsorbAnswerRow(std::span<const float> logits) {
-  const int32_t token = sampler_.Sample(logits, recent_);
+std::string Sequence::AbsorbToken(int32_t token) {
   if (language_.tokenizer->IsEndOfGeneration(token)) return Finish("stop");
   answer_.push_back(token);
   recent_.push_back(token);

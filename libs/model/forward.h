@@ -5,6 +5,7 @@
 // threads and the memory of the activations, which is kept between calls.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -43,6 +44,12 @@ class ForwardPass {
   std::vector<float> Finish(Batch* batch);
 
   int n_threads() const { return pool_.n_threads(); }
+  // See Model::ForEach.
+  void ForEach(int n, const std::function<void(int)>& body) {
+    pool_.ForRanges(n, 1, [&](int begin, int end) {
+      for (int i = begin; i < end; ++i) body(i);
+    });
+  }
 
  private:
   // What some rows see in the layers of one kind, as the kernels take it: a segment a page, the

@@ -52,6 +52,7 @@ class Transformer : public Model {
     DKI_RETURN_IF_ERROR(ValidateChunks(chunks, config_));
     return std::make_unique<TransformerPass>(&forward_, chunks);
   }
+  void ForEach(int n, const std::function<void(int)>& body) override { forward_.ForEach(n, body); }
 
  private:
   std::unique_ptr<ModelFiles> files_;  // the weights look into them

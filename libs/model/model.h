@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -119,6 +120,11 @@ class Model {
   virtual absl::StatusOr<std::vector<float>> Forward(std::span<Chunk> chunks) = 0;
   // The same, in parts.
   virtual absl::StatusOr<std::unique_ptr<LayeredForward>> StartForward(std::span<Chunk> chunks) = 0;
+  // Calls body(i) for i = 0 .. n - 1, at the same time on the threads of Forward, which must not
+  // run meanwhile: for work on its results. Here: one after the other.
+  virtual void ForEach(int n, const std::function<void(int)>& body) {
+    for (int i = 0; i < n; ++i) body(i);
+  }
 };
 
 }  // namespace dki::model
