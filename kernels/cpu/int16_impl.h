@@ -3,9 +3,9 @@
 // once by the file of each instruction set after its IntLanes.
 //
 // Each lane sums one output element alone: a vector of pairs (k, k + 1) of all rows is multiplied
-// by a token's pair, broadcast. Few tokens take the weights straight from the packed stream, which
-// is then bound by memory; for many, tiles are unpacked to 16-bit pairs once, and the products of
-// kVecs vectors of rows and kTileTokens tokens stay in registers.
+// by a token's pair, broadcast. The products of kVecs vectors of rows and up to kTileTokens tokens
+// stay in registers. Few tokens take the weights straight from the packed stream; for many, tiles
+// are unpacked to 16-bit pairs once.
 #pragma once
 
 #include <string.h>
@@ -18,7 +18,6 @@ using dki::kernels::DType;
 using dki::kernels::Int16View;
 using dki::kernels::kQuantBlock;
 using dki::kernels::kUnpackedBlockBytes;
-using dki::kernels::kUnpackedTiles;
 using dki::kernels::WeightMatrix;
 using I = IntLanes::I;
 using F = IntLanes::F;

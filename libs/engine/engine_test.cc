@@ -177,7 +177,8 @@ TEST_F(EngineTest, NeighboursChunksAndTheCacheDoNotChangeAnAnswer) {
       context.cancelled = [&] { return done.load(); };
       EXPECT_OK(engine->Generate(context, other, Tokens(1), nullptr));
       running.count_down();
-      while (!done) EXPECT_OK(engine->Generate(context, other, Tokens(64), nullptr));
+      const AnswerOptions theirs = i % 2 == 0 ? Tokens(64) : Varied(64);
+      while (!done) EXPECT_OK(engine->Generate(context, other, theirs, nullptr));
     });
   }
   running.wait();
