@@ -26,7 +26,7 @@ class ServiceRuntime {
     std::string service_name;  // "memory_store"
     int max_concurrent_calls = 256;
     // Among replicas; empty: the service's name.
-    std::string instance;
+    std::string instance = {};
     // Signs what this service says it erased.
     SigningKey signing_key = SigningKey::Generate();
   };
