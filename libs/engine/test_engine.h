@@ -23,7 +23,7 @@ class TestModel {
     DKI_CHECK(loaded.ok());
     loaded_ = *std::move(loaded);
     model_ = std::make_unique<SerializedModel>(loaded_.model.get());
-    packs_ = std::make_unique<LocalPackSource>(model_.get());
+    packs_ = std::make_unique<LocalPackSource>(model_.get(), *loaded_.format);
   }
 
   std::unique_ptr<Engine> MakeEngine(Engine::Options options = {}) {

@@ -21,47 +21,68 @@ absl::StatusOr<model::KvBuffer> ComputeContext(model::Model* model,
   return context;
 }
 
-absl::StatusOr<std::vector<kvcache::Block>> ComputeBlocks(
-    model::Model* model, const PackPlan& plan, const model::KvBuffer& context,
-    std::span<const model::KvBuffer* const> at_hand, std::span<const int> wanted) {
+ChainSegments SegmentsOfChain(const PackPlan& plan, const model::KvBuffer& context,
+                              std::span<const model::KvBuffer* const> kv, int index) {
+  ChainSegments chain{{{.kv = &context, .n_tokens = context.size()}},
+                      static_cast<double>(context.size())};
+  for (const int j : plan.blocks[index].behind) {
+    DKI_CHECK(kv[j] != nullptr);
+    const PlannedBlock& before = plan.blocks[j];
+    chain.segments.push_back({.kv = kv[j],
+                              .begin = before.begin,
+                              .n_tokens = before.n_used(),
+                              .offset = chain.end - before.begin});
+    chain.end += before.n_used();
+  }
+  return chain;
+}
+
+absl::StatusOr<std::vector<ComputedBlock>> ComputeBlocks(
+    model::Model* model, const model::PlaneCodec& codec, const PackPlan& plan,
+    const model::KvBuffer& context, std::span<const model::KvBuffer* const> at_hand,
+    std::span<const int> wanted) {
   DKI_CHECK(at_hand.size() == plan.blocks.size());
-  std::vector<kvcache::Block> blocks;
+  const bool exact = plan.format == kernels::KvFormat::kF32;
+  std::vector<ComputedBlock> blocks;
   blocks.reserve(wanted.size());  // chunks and segments point into it
   std::vector<const model::KvBuffer*> kv(at_hand.begin(), at_hand.end());
   std::vector<model::Chunk> chunks;
   for (const int i : wanted) {
     const PlannedBlock& planned = plan.blocks[i];
     const int n_tokens = static_cast<int>(planned.tokens.size());
-    blocks.push_back({.identity = planned.identity,
-                      .chain_memory_ids = planned.chain_memory_ids,
-                      .tokens = planned.tokens,
-                      .kv = model::KvBuffer(model->kv_shape(), n_tokens)});
-    kv[i] = &blocks.back().kv;
+    blocks.push_back({{.identity = planned.identity,
+                       .chain_memory_ids = planned.chain_memory_ids,
+                       .tokens = planned.tokens,
+                       .kv = model::KvBuffer(codec.shape(), n_tokens),
+                       .format = plan.format},
+                      model::KvBuffer(codec.shape(), exact ? 0 : n_tokens)});
+    ComputedBlock& block = blocks.back();
+    kv[i] = exact ? &block.block.kv : &block.kept;
     if (n_tokens == 0) continue;  // a family without a footer
+    ChainSegments chain = SegmentsOfChain(plan, context, kv, i);
     model::Chunk chunk{.tokens = planned.tokens,
-                       .context = &blocks.back().kv,
-                       .context_offset = static_cast<double>(context.size() + planned.start),
-                       .segments = {{.kv = &context, .n_tokens = context.size()}},
+                       .context = &block.block.kv,
+                       .context_offset = chain.end,
+                       .segments = std::move(chain.segments),
                        .logits = model::LogitsWanted::kNone};
-    for (int j = 0; j < i; ++j) {
-      DKI_CHECK(kv[j] != nullptr);
-      chunk.segments.push_back(
-          {.kv = kv[j],
-           .n_tokens = static_cast<int>(plan.blocks[j].tokens.size()),
-           .offset = static_cast<double>(context.size() + plan.blocks[j].start)});
-    }
+    if (!exact) chunk.rounded = {&codec, plan.format, &block.kept};
     chunks.push_back(std::move(chunk));
   }
   if (!chunks.empty()) DKI_RETURN_IF_ERROR(model->Forward(chunks).status());
+  if (exact) {
+    for (ComputedBlock& block : blocks) block.kept = block.block.kv.Share(block.block.kv.size());
+  }
   return blocks;
 }
 
-absl::StatusOr<std::vector<kvcache::Block>> ComputePack(model::Model* model, const PackPlan& plan) {
+absl::StatusOr<std::vector<ComputedBlock>> ComputePack(model::Model* model,
+                                                       const model::PlaneCodec& codec,
+                                                       const PackPlan& plan) {
   DKI_ASSIGN_OR_RETURN(const model::KvBuffer context, ComputeContext(model, plan.context_tokens));
   const std::vector<const model::KvBuffer*> at_hand(plan.blocks.size(), nullptr);
   std::vector<int> wanted(plan.blocks.size());
   std::iota(wanted.begin(), wanted.end(), 0);
-  return ComputeBlocks(model, plan, context, at_hand, wanted);
+  return ComputeBlocks(model, codec, plan, context, at_hand, wanted);
 }
 
 }  // namespace dki::injection

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Purpose: the K/V of a planned pack. A block is computed behind its context chain (context, then
-//   the blocks before it), each of them a segment in its own frame, at the place that it has in the
-//   pack. So a block's K/V is the same, bit for bit, whether the pack is computed in one go, block
-//   by block, or partly read from a cache (P2, P11).
+//   the blocks that PlannedBlock::behind names), each of them a segment in its own frame, one
+//   directly after the other. So a block's K/V is the same, bit for bit, whether the pack is
+//   computed in one go, block by block, or partly read from a cache (P2, P11).
+//
+//   In a format that loses something (plan.format) a block is computed behind what is kept of the
+//   blocks before it: in one go too, where each layer's K/V is rounded before the blocks behind it
+//   attend to it (model::RoundedKv). Within the block, tokens attend to what was computed.
 // Thread-safety: as Model::Forward: one call at a time for each model.
 #pragma once
 
@@ -21,14 +25,31 @@ namespace dki::injection {
 absl::StatusOr<model::KvBuffer> ComputeContext(model::Model* model,
                                                std::span<const int32_t> context_tokens);
 
-// The K/V of plan.blocks[i] for each i of `wanted` (ascending), in one forward pass.
-// `at_hand[i]`: the K/V of plan.blocks[i], or null; one for each block of the plan.
-// REQUIRES: every block in front of a wanted one is at hand or wanted itself.
-absl::StatusOr<std::vector<kvcache::Block>> ComputeBlocks(
-    model::Model* model, const PackPlan& plan, const model::KvBuffer& context,
-    std::span<const model::KvBuffer* const> at_hand, std::span<const int> wanted);
+// What block `index` of a plan is computed behind, as attention takes it: the context, then its
+// chain. `kv[j]`: what is attended to of plan.blocks[j]; only those of the chain are looked at.
+struct ChainSegments {
+  std::vector<model::Segment> segments;
+  double end = 0;  // the position behind the chain
+};
+ChainSegments SegmentsOfChain(const PackPlan& plan, const model::KvBuffer& context,
+                              std::span<const model::KvBuffer* const> kv, int index);
+
+struct ComputedBlock {
+  kvcache::Block block;  // as computed, to be encoded in plan.format
+  model::KvBuffer kept;  // what is left of block.kv then
+};
+
+// plan.blocks[i] for each i of `wanted` (ascending), in one forward pass. `at_hand[i]`: the K/V
+// that is kept of plan.blocks[i], or null; one for each block of the plan. `codec`: the model's.
+// REQUIRES: every block that a wanted one is behind is at hand or wanted itself.
+absl::StatusOr<std::vector<ComputedBlock>> ComputeBlocks(
+    model::Model* model, const model::PlaneCodec& codec, const PackPlan& plan,
+    const model::KvBuffer& context, std::span<const model::KvBuffer* const> at_hand,
+    std::span<const int> wanted);
 
 // All of it, with nothing at hand.
-absl::StatusOr<std::vector<kvcache::Block>> ComputePack(model::Model* model, const PackPlan& plan);
+absl::StatusOr<std::vector<ComputedBlock>> ComputePack(model::Model* model,
+                                                       const model::PlaneCodec& codec,
+                                                       const PackPlan& plan);
 
 }  // namespace dki::injection

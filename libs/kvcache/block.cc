@@ -14,28 +14,24 @@
 namespace dki::kvcache {
 namespace {
 
+using kernels::KvFormat;
+using model::PlaneCodec;
+
 static_assert(std::endian::native == std::endian::little, "planes are written as they lie");
 
 constexpr std::string_view kMagic = "DKIB";
-constexpr uint32_t kFloat32 = 1;
+constexpr uint32_t kLastFormat = static_cast<uint32_t>(KvFormat::kInt2);
 constexpr size_t kPreambleSize = 4 + 4 + 8 + kChecksumSize;
 
 // The header, and the planes as they lie in the encoded bytes.
 struct Parsed {
   BlockIdentity identity;
   std::vector<std::string> chain_memory_ids;
+  KvFormat format = KvFormat::kF32;
+  Drift drift;
   std::vector<int32_t> tokens;
   std::string_view planes;
 };
-
-// Calls body(first, n_bytes) for the runs of tokens that lie together in a plane.
-template <typename F>
-void ForRuns(const model::KvShape& shape, int n_tokens, F&& body) {
-  for (int first = 0; first < n_tokens; first += model::kPageTokens) {
-    const int n = std::min(model::kPageTokens, n_tokens - first);
-    body(first, static_cast<size_t>(n) * shape.row_size() * sizeof(float));
-  }
-}
 
 void AppendIdentity(const BlockIdentity& identity, ByteWriter* out) {
   out->String(identity.tenant_id);
@@ -43,6 +39,7 @@ void AppendIdentity(const BlockIdentity& identity, ByteWriter* out) {
   out->String(identity.content_hash);
   out->String(identity.model_fingerprint);
   out->String(identity.chain_hash);
+  out->U32(static_cast<uint32_t>(identity.format));
 }
 
 std::string EncodeHeader(const Block& block) {
@@ -51,7 +48,9 @@ std::string EncodeHeader(const Block& block) {
   AppendIdentity(block.identity, &out);
   out.Strings(block.chain_memory_ids);
   const model::KvShape& shape = block.kv.shape();
-  out.U32(kFloat32);
+  out.U32(static_cast<uint32_t>(block.format));
+  out.U32(std::bit_cast<uint32_t>(block.drift.kl));
+  out.U32(std::bit_cast<uint32_t>(block.drift.logit_change));
   out.U32(shape.n_layers);
   out.U32(shape.n_kv_heads);
   out.U32(shape.head_dim);
@@ -84,10 +83,16 @@ absl::StatusOr<Parsed> ParseBody(std::string_view body, const model::KvShape& sh
   parsed.identity.content_hash = in.String();
   parsed.identity.model_fingerprint = in.String();
   parsed.identity.chain_hash = in.String();
+  const uint32_t wanted = in.U32();
   parsed.chain_memory_ids = in.Strings();
-  if (const uint32_t format = in.U32(); in.ok() && format != kFloat32) {
-    return DataLoss("number format %d is not known", format);
+  const uint32_t format = in.U32();
+  if (in.ok() && (wanted > kLastFormat || format > kLastFormat)) {
+    return DataLoss("number format %d or %d is not known", wanted, format);
   }
+  parsed.identity.format = static_cast<KvFormat>(wanted);
+  parsed.format = static_cast<KvFormat>(format);
+  parsed.drift.kl = std::bit_cast<float>(in.U32());
+  parsed.drift.logit_change = std::bit_cast<float>(in.U32());
   const uint32_t n_layers = in.U32(), n_kv_heads = in.U32(), head_dim = in.U32();
   if (in.ok() && (std::cmp_not_equal(n_layers, shape.n_layers) ||
                   std::cmp_not_equal(n_kv_heads, shape.n_kv_heads) ||
@@ -99,8 +104,10 @@ absl::StatusOr<Parsed> ParseBody(std::string_view body, const model::KvShape& sh
   const std::string_view ids = in.Raw(n_tokens * sizeof(int32_t));
   if (!in.ok()) return DataLoss("the header is cut off");
   parsed.planes = in.rest();
-  if (parsed.planes.size() != n_tokens * shape.bytes_per_token()) {
-    return DataLoss("planes of %d bytes for %d tokens", parsed.planes.size(), n_tokens);
+  if (parsed.planes.size() !=
+      PlaneCodec::SizeBytes(parsed.format, shape, static_cast<int>(n_tokens))) {
+    return DataLoss("planes of %d bytes for %d tokens in %s", parsed.planes.size(), n_tokens,
+                    kernels::Name(parsed.format));
   }
   parsed.tokens.resize(n_tokens);
   if (n_tokens > 0) std::memcpy(parsed.tokens.data(), ids.data(), ids.size());
@@ -136,12 +143,12 @@ std::string BlockKey(const BlockIdentity& identity) {
   return Sha256Hex(bytes);
 }
 
-std::string EncodeBlock(const Block& block) {
+std::string EncodeBlock(const Block& block, const PlaneCodec& codec) {
   DKI_CHECK(block.kv.size() == static_cast<int>(block.tokens.size()));
+  DKI_CHECK(block.as_computed);
   const std::string header = EncodeHeader(block);
-  const model::KvShape& shape = block.kv.shape();
-  const size_t total =
-      kPreambleSize + header.size() + block.tokens.size() * shape.bytes_per_token();
+  const size_t total = kPreambleSize + header.size() +
+                       PlaneCodec::SizeBytes(block.format, codec.shape(), block.kv.size());
   std::string bytes;
   bytes.reserve(total);
   ByteWriter out(&bytes);
@@ -150,14 +157,7 @@ std::string EncodeBlock(const Block& block) {
   out.U64(total);
   bytes.append(kChecksumSize, '\0');
   out.Raw(header);
-  for (int layer = 0; layer < shape.n_layers; ++layer) {
-    ForRuns(shape, block.kv.size(), [&](int first, size_t n_bytes) {
-      out.Raw({reinterpret_cast<const char*>(block.kv.keys(layer, first)), n_bytes});
-    });
-    ForRuns(shape, block.kv.size(), [&](int first, size_t n_bytes) {
-      out.Raw({reinterpret_cast<const char*>(block.kv.values(layer, first)), n_bytes});
-    });
-  }
+  codec.Encode(block.format, block.kv, &bytes);
   const std::string checksum = Checksum(std::string_view(bytes).substr(kPreambleSize));
   bytes.replace(kPreambleSize - kChecksumSize, kChecksumSize, checksum);
   return bytes;
@@ -169,23 +169,18 @@ absl::Status VerifyBlock(std::string_view bytes, const BlockIdentity& expected,
 }
 
 absl::StatusOr<Block> DecodeBlock(std::string_view bytes, const BlockIdentity& expected,
-                                  const model::KvShape& shape) {
-  DKI_ASSIGN_OR_RETURN(Parsed parsed, Parse(bytes, expected, shape));
+                                  const PlaneCodec& codec) {
+  DKI_ASSIGN_OR_RETURN(Parsed parsed, Parse(bytes, expected, codec.shape()));
   const int n_tokens = static_cast<int>(parsed.tokens.size());
   Block block{.identity = std::move(parsed.identity),
               .chain_memory_ids = std::move(parsed.chain_memory_ids),
               .tokens = std::move(parsed.tokens),
-              .kv = model::KvBuffer(shape, n_tokens)};
+              .kv = model::KvBuffer(codec.shape(), n_tokens),
+              .format = parsed.format,
+              .drift = parsed.drift,
+              .as_computed = parsed.format == KvFormat::kF32};
   block.kv.Resize(n_tokens);
-  ByteReader planes(parsed.planes);
-  for (int layer = 0; layer < shape.n_layers; ++layer) {
-    ForRuns(shape, n_tokens, [&](int first, size_t n_bytes) {
-      std::memcpy(block.kv.keys(layer, first), planes.Raw(n_bytes).data(), n_bytes);
-    });
-    ForRuns(shape, n_tokens, [&](int first, size_t n_bytes) {
-      std::memcpy(block.kv.values(layer, first), planes.Raw(n_bytes).data(), n_bytes);
-    });
-  }
+  codec.Decode(parsed.format, parsed.planes, &block.kv);
   return block;
 }
 

@@ -86,7 +86,7 @@ absl::StatusOr<StoredBlock> EncryptedKvTier::Open(const StoredBlock& sealed) con
   StoredBlock block = sealed;
   DKI_ASSIGN_OR_RETURN(block.attributes.user_id, TakeUserId(&plain));
   DKI_RETURN_IF_ERROR(verify_(plain, sealed.identity));
-  block.bytes = std::make_shared<const std::string>(std::move(plain));
+  block.bytes = std::move(plain);
   return block;
 }
 
@@ -124,7 +124,7 @@ void EncryptedKvTier::Put(const StoredBlock& block) {
     return;
   }
   StoredBlock sealed = block;
-  sealed.bytes = std::make_shared<const std::string>(Seal(block, **key));
+  sealed.bytes = Seal(block, **key);
   sealed.attributes.user_id.clear();  // nothing below needs to know
   tier_->Put(sealed);
 }

@@ -32,6 +32,14 @@ class EncryptedKvTier : public KvTier {
       : tier_(tier), keys_(keys), verify_(std::move(verify)) {}
 
   std::optional<TierHit> Get(const BlockIdentity& identity) override;
+  std::optional<TierPlace> Find(const BlockIdentity& identity) const override {
+    return tier_->Find(identity);
+  }
+  int64_t DropExpired() override { return tier_->DropExpired(); }
+  std::vector<BlockInfo> List(const std::string& tenant_id,
+                              const std::string& memory_id) const override {
+    return tier_->List(tenant_id, memory_id);
+  }
   void Put(const StoredBlock& block) override;
   absl::Status Erase(const std::string& tenant_id, const std::string& memory_id) override {
     return tier_->Erase(tenant_id, memory_id);

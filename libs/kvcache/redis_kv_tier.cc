@@ -110,7 +110,7 @@ std::optional<TierHit> RedisKvTier::Get(const BlockIdentity& identity) {
     ++stats_.hits;
     return TierHit{{.identity = identity,
                     .chain_memory_ids = std::move(head->chain_memory_ids),
-                    .bytes = std::make_shared<const std::string>(rest),
+                    .bytes = std::string(rest),
                     .recompute_seconds = head->recompute_seconds},
                    TierName::kRemote};
   }

@@ -2,7 +2,9 @@
 // Keys, all in one column family, so that a batch is written or lost as a whole:
 //   f                                the number of this format
 //   b/<block key>                    the encoded block
-//   i/<block key>                    Row: its place in the order of insertion, size, cost, chain
+//   i/<block key>                    Row: its place in the order of insertion, size, cost,
+//   identity,
+//                                    chain, attributes
 //   m/<tenant><memory><block key>    empty: the blocks that have the memory in their chain; memory
 //                                    empty: all. Strings with their length in front.
 //   p/<name>                         a mark
@@ -33,9 +35,13 @@ struct Row {
   uint64_t place = 0;
   int64_t size_bytes = 0;
   double recompute_seconds = 0;
-  std::string tenant_id;
+  int n_tokens = 0;
+  BlockIdentity identity;
+  BlockAttributes attributes;
   std::vector<std::string> chain_memory_ids;
 };
+
+constexpr uint64_t kNever = ~uint64_t{0};
 
 std::string EncodeRow(const Row& row) {
   std::string bytes;
@@ -43,8 +49,18 @@ std::string EncodeRow(const Row& row) {
   out.U64(row.place);
   out.U64(static_cast<uint64_t>(row.size_bytes));
   out.U64(std::bit_cast<uint64_t>(row.recompute_seconds));
-  out.String(row.tenant_id);
+  out.U32(static_cast<uint32_t>(row.n_tokens));
+  out.String(row.identity.tenant_id);
+  out.String(row.identity.memory_id);
+  out.String(row.identity.content_hash);
+  out.String(row.identity.model_fingerprint);
+  out.String(row.identity.chain_hash);
   out.Strings(row.chain_memory_ids);
+  out.String(row.attributes.user_id);
+  out.U32(row.attributes.pinned ? 1 : 0);
+  out.U32(static_cast<uint32_t>(row.attributes.priority));
+  const bool expires = row.attributes.expire_time != absl::InfiniteFuture();
+  out.U64(expires ? static_cast<uint64_t>(absl::ToUnixMicros(row.attributes.expire_time)) : kNever);
   return bytes;
 }
 
@@ -54,14 +70,26 @@ std::optional<Row> DecodeRow(std::string_view bytes) {
   row.place = in.U64();
   row.size_bytes = static_cast<int64_t>(in.U64());
   row.recompute_seconds = std::bit_cast<double>(in.U64());
-  row.tenant_id = in.String();
+  row.n_tokens = static_cast<int>(in.U32());
+  row.identity.tenant_id = in.String();
+  row.identity.memory_id = in.String();
+  row.identity.content_hash = in.String();
+  row.identity.model_fingerprint = in.String();
+  row.identity.chain_hash = in.String();
   row.chain_memory_ids = in.Strings();
+  row.attributes.user_id = in.String();
+  row.attributes.pinned = in.U32() != 0;
+  row.attributes.priority = static_cast<int>(in.U32());
+  const uint64_t expiry = in.U64();
+  if (expiry != kNever) {
+    row.attributes.expire_time = absl::FromUnixMicros(static_cast<int64_t>(expiry));
+  }
   if (!in.ok() || !in.rest().empty() || row.size_bytes <= 0) return std::nullopt;
   return row;
 }
 
 std::string Format(const RocksDbKvTier::Options& options) {
-  return options.is_sealed ? "3 sealed" : "3";
+  return options.is_sealed ? "6 sealed" : "6";
 }
 
 constexpr const char* kPending = "s";
@@ -134,20 +162,23 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
 
   std::optional<TierHit> Get(const BlockIdentity& identity) override {
     const std::string key = BlockKey(identity);
-    auto bytes = std::make_shared<std::string>();
+    if (DropIfExpired(key)) return std::nullopt;
+    std::string bytes;
     std::string row_bytes;
-    rocksdb::Status read = db_->Get({}, "b/" + key, bytes.get());
+    rocksdb::Status read = db_->Get({}, "b/" + key, &bytes);
     if (read.ok()) read = db_->Get({}, "i/" + key, &row_bytes);
     if (read.ok()) {
       std::optional<Row> row = DecodeRow(row_bytes);
-      if (row && options_.verify(*bytes, identity).ok()) {
+      if (row && options_.verify(bytes, identity).ok()) {
         MutexLock lock(&mutex_);
         ++stats_.hits;
         budget_.Touch(key);
         return TierHit{{.identity = identity,
                         .chain_memory_ids = std::move(row->chain_memory_ids),
                         .bytes = std::move(bytes),
-                        .recompute_seconds = row->recompute_seconds},
+                        .recompute_seconds = row->recompute_seconds,
+                        .n_tokens = row->n_tokens,
+                        .attributes = row->attributes},
                        TierName::kDisk};
       }
       read = rocksdb::Status::Corruption();
@@ -165,12 +196,22 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
     return std::nullopt;
   }
 
+  std::optional<TierPlace> Find(const BlockIdentity& identity) const override {
+    const std::string key = BlockKey(identity);
+    MutexLock lock(&mutex_);
+    const std::optional<int64_t> size = budget_.SizeOf(key);
+    if (!size || budget_.IsExpired(key)) return std::nullopt;
+    return TierPlace{TierName::kDisk, *size};
+  }
+
   void Put(const StoredBlock& block) override {
     const std::string key = BlockKey(block.identity);
     Row row{.place = 0,
             .size_bytes = static_cast<int64_t>(block.bytes->size()),
             .recompute_seconds = block.recompute_seconds,
-            .tenant_id = block.identity.tenant_id,
+            .n_tokens = block.n_tokens,
+            .identity = block.identity,
+            .attributes = block.attributes,
             .chain_memory_ids = block.chain_memory_ids};
     for (int attempt = 0; attempt < kBusyAttempts; ++attempt) {
       if (!TryPut(key, &row, *block.bytes).IsIncomplete()) return;
@@ -184,10 +225,12 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
     MutexLock lock(&mutex_);
     Change change;
     const std::string prefix = OwnerPrefix(tenant_id, memory_id);
+    int64_t n_erased = 0;
     const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator({}));
     for (it->Seek(prefix); it->Valid() && it->key().starts_with(prefix); it->Next()) {
       Drop(it->key().ToString().substr(prefix.size()), &change);
       change.batch.Delete(it->key());
+      ++n_erased;
     }
     const absl::Status read = ToStatus(it->status());
     if (!read.ok()) {
@@ -202,6 +245,7 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
     change.batch.Put(kPending, "");
     const absl::Status written = ToStatus(Write(Durable(), &change));
     if (!written.ok()) CountFailure();
+    if (written.ok()) stats_.erased += n_erased;
     scrubber_->OnWrite(true);
     scrubber_->OnErasure();
     return written;
@@ -212,7 +256,40 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
     TierStats stats = stats_;
     stats.bytes = budget_.bytes();
     stats.blocks = budget_.size();
+    stats.pinned_bytes = budget_.pinned_bytes();
+    stats.pins_refused = budget_.pins_refused();
     return stats;
+  }
+
+  int64_t DropExpired() override {
+    MutexLock lock(&mutex_);
+    return DropAll(budget_.Expired());
+  }
+
+  std::vector<BlockInfo> List(const std::string& tenant_id,
+                              const std::string& memory_id) const override {
+    std::vector<BlockInfo> blocks;
+    const std::string prefix = OwnerPrefix(tenant_id, memory_id);
+    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator({}));
+    for (it->Seek(prefix); it->Valid() && it->key().starts_with(prefix); it->Next()) {
+      const std::string key = it->key().ToString().substr(prefix.size());
+      std::string row_bytes;
+      if (!db_->Get({}, "i/" + key, &row_bytes).ok()) continue;
+      const std::optional<Row> row = DecodeRow(row_bytes);
+      MutexLock lock(&mutex_);
+      const auto entry = budget_.InfoOf(key);
+      if (!row || !entry) continue;
+      blocks.push_back({.identity = row->identity,
+                        .chain_memory_ids = row->chain_memory_ids,
+                        .tier = TierName::kDisk,
+                        .n_tokens = row->n_tokens,
+                        .bytes = row->size_bytes,
+                        .hits = entry->hits,
+                        .added = entry->added,
+                        .attributes = row->attributes,
+                        .pinned = entry->pinned});
+    }
+    return blocks;
   }
 
   absl::StatusOr<std::map<std::string, int64_t>> ReadMarks() override {
@@ -279,7 +356,7 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
     Change change;
     Drop(key, &change);
     int64_t evicted = 0;
-    while (const auto victim = budget_.Victim(row->tenant_id, row->size_bytes)) {
+    while (const auto victim = budget_.Victim(row->identity.tenant_id, row->size_bytes)) {
       Drop(*victim, &change);
       ++evicted;
     }
@@ -319,6 +396,26 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
     return true;
   }
 
+  bool DropIfExpired(const std::string& key) {
+    MutexLock lock(&mutex_);
+    if (!budget_.IsExpired(key)) return false;
+    ++stats_.misses;
+    DropAll({key});
+    return true;
+  }
+  // What has expired. Returns how many.
+  int64_t DropAll(const std::vector<std::string>& keys) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (keys.empty()) return 0;
+    Change change;
+    for (const std::string& key : keys) Drop(key, &change);
+    if (!Write(Durable(), &change).ok()) {  // tried again by the next sweep
+      CountFailure();
+      return 0;
+    }
+    stats_.expired += static_cast<int64_t>(keys.size());
+    return static_cast<int64_t>(keys.size());
+  }
+
   // All of it or nothing.
   rocksdb::Status Write(const rocksdb::WriteOptions& options, Change* change)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -328,20 +425,23 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
   }
 
   void Hold(const std::string& key, const Row& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    budget_.Add(key, row.tenant_id,
-                {.size_bytes = row.size_bytes, .recompute_seconds = row.recompute_seconds});
+    budget_.Add(key, row.identity.tenant_id,
+                {.size_bytes = row.size_bytes,
+                 .recompute_seconds = row.recompute_seconds,
+                 .priority = row.attributes.priority},
+                {.pinned = row.attributes.pinned, .expire_time = row.attributes.expire_time});
   }
   void HoldAgain(const Change& change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     for (const auto& [key, row] : change.dropped) Hold(key, row);
   }
 
-  static void Add(const std::string& key, const Row& row, const std::string& bytes,
+  static void Add(const std::string& key, const Row& row, std::string_view bytes,
                   rocksdb::WriteBatch* batch) {
     batch->Put("b/" + key, bytes);
     batch->Put("i/" + key, EncodeRow(row));
-    batch->Put(OwnerPrefix(row.tenant_id, "") + key, "");
+    batch->Put(OwnerPrefix(row.identity.tenant_id, "") + key, "");
     for (const std::string& id : row.chain_memory_ids) {
-      batch->Put(OwnerPrefix(row.tenant_id, id) + key, "");
+      batch->Put(OwnerPrefix(row.identity.tenant_id, id) + key, "");
     }
   }
 
@@ -355,9 +455,9 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
     change->batch.Delete("b/" + key);
     change->batch.Delete("i/" + key);
     if (!row) return;
-    change->batch.Delete(OwnerPrefix(row->tenant_id, "") + key);
+    change->batch.Delete(OwnerPrefix(row->identity.tenant_id, "") + key);
     for (const std::string& id : row->chain_memory_ids) {
-      change->batch.Delete(OwnerPrefix(row->tenant_id, id) + key);
+      change->batch.Delete(OwnerPrefix(row->identity.tenant_id, id) + key);
     }
   }
 

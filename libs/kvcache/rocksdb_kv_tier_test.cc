@@ -66,7 +66,7 @@ class RocksDbKvTierTest : public ::testing::Test {
   static StoredBlock Stored(const TestBlockSpec& spec) {
     const Block block = TestBlock(spec);
     return {block.identity, block.chain_memory_ids,
-            std::make_shared<const std::string>(EncodeBlock(block)), 0.25};
+            std::make_shared<const std::string>(Encoded(block)), 0.25};
   }
   // Changes a stored value behind the tier's back.
   void Overwrite(const std::string& key, const std::function<void(std::string*)>& change) {
@@ -103,6 +103,22 @@ TEST_F(RocksDbKvTierTest, BlocksAndTheirAccountsOutliveTheProcess) {
   ASSERT_OK(tier->Erase("tenant", "m2"));
   EXPECT_FALSE(tier->Get(second.identity));
   EXPECT_TRUE(tier->Get(first.identity));
+}
+
+TEST_F(RocksDbKvTierTest, PinsAndExpiriesOutliveTheProcess) {
+  StoredBlock pinned = Stored({}), gone = Stored({.variant = 1});
+  pinned.attributes.pinned = true;
+  gone.attributes.expire_time = absl::FromUnixSeconds(1);
+  {
+    const auto tier = Open();
+    tier->Put(pinned);
+    tier->Put(gone);
+  }
+  const auto tier = Open();
+  EXPECT_GT(tier->Stats().pinned_bytes, 0);
+  EXPECT_FALSE(tier->Find(gone.identity));
+  EXPECT_EQ(tier->DropExpired(), 1);
+  EXPECT_EQ(tier->List("tenant", "").size(), 1u);
 }
 
 TEST_F(RocksDbKvTierTest, ErasuresOutliveACrash) {

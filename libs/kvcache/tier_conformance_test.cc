@@ -36,6 +36,10 @@ struct Stack {
   KvTier* Ram(TierBudget::Options budget) {
     return Add(std::make_unique<InMemoryKvTier>(std::move(budget), kTestShape));
   }
+  KvTier* Sealed(int64_t budget) {
+    return Add(std::make_unique<InMemoryKvTier>(TierBudget::Options{.bytes = budget}, kTestShape,
+                                                /*max_sealed=*/1000));
+  }
   KvTier* Lru(int64_t budget) { return Ram({.bytes = budget, .policy = MakeLruPolicy}); }
   KvTier* RocksDb(int64_t budget) { return RocksDb({.bytes = budget}); }
   KvTier* RocksDb(TierBudget::Options budget) {
@@ -75,7 +79,7 @@ class TierConformanceTest : public ::testing::TestWithParam<TierCase> {
   static StoredBlock Stored(const TestBlockSpec& spec) {
     const Block block = TestBlock(spec);
     return {block.identity, block.chain_memory_ids,
-            std::make_shared<const std::string>(EncodeBlock(block)), 0.01};
+            std::make_shared<const std::string>(Encoded(block)), 0.01};
   }
 
   Stack stack_;
@@ -94,6 +98,51 @@ TEST_P(TierConformanceTest, GivesBackWhatWasPut) {
   EXPECT_EQ(hit->block.recompute_seconds, block.recompute_seconds);
   EXPECT_EQ(tier->Stats().hits, 1);
   EXPECT_EQ(tier->Stats().misses, 1);
+}
+
+TEST_P(TierConformanceTest, AttributesComeBackAndAreListed) {
+  KvTier* tier = Build(kAmple);
+  StoredBlock block = Stored({.memory_id = "m2", .chain = {"m1", "m2"}});
+  block.n_tokens = 3;
+  block.attributes = {.user_id = "ann",
+                      .pinned = true,
+                      .priority = -7,
+                      .expire_time = absl::FromUnixSeconds(4'000'000'000)};
+  EXPECT_FALSE(tier->Find(block.identity));
+  tier->Put(block);
+  ASSERT_TRUE(tier->Find(block.identity));
+  EXPECT_GE(tier->Find(block.identity)->bytes, static_cast<int64_t>(block.bytes->size()));
+  EXPECT_EQ(tier->Get(block.identity)->block.attributes, block.attributes);
+  EXPECT_GE(tier->Stats().pinned_bytes, static_cast<int64_t>(block.bytes->size()));
+  for (const char* memory_id : {"", "m1", "m2"}) {
+    const std::vector<BlockInfo> listed = tier->List("tenant", memory_id);
+    ASSERT_EQ(listed.size(), static_cast<size_t>(GetParam().n_levels)) << memory_id;
+    for (const BlockInfo& info : listed) {
+      EXPECT_EQ(info.identity, block.identity);
+      EXPECT_EQ(info.chain_memory_ids, block.chain_memory_ids);
+      EXPECT_EQ(info.n_tokens, 3);
+      EXPECT_EQ(info.attributes, block.attributes);
+      EXPECT_TRUE(info.pinned);
+    }
+    EXPECT_EQ(listed[0].hits, 1) << "of the fastest";
+  }
+  EXPECT_TRUE(tier->List("tenant", "m3").empty());
+  EXPECT_TRUE(tier->List("other", "").empty());
+}
+
+TEST_P(TierConformanceTest, WhatHasExpiredIsNotServedAndSwept) {
+  KvTier* tier = Build(kAmple);
+  StoredBlock gone = Stored({.variant = 1}), swept = Stored({.variant = 2}), stays = Stored({});
+  gone.attributes.expire_time = swept.attributes.expire_time = absl::FromUnixSeconds(1);
+  stays.attributes.expire_time = absl::FromUnixSeconds(4'000'000'000);
+  for (const StoredBlock* block : {&gone, &swept, &stays}) tier->Put(*block);
+  EXPECT_FALSE(tier->Find(gone.identity));
+  EXPECT_FALSE(tier->Get(gone.identity));
+  EXPECT_EQ(tier->DropExpired(), GetParam().n_levels);
+  EXPECT_EQ(tier->DropExpired(), 0);
+  EXPECT_EQ(tier->Stats().blocks, GetParam().n_levels);
+  EXPECT_EQ(tier->Stats().expired, 2 * GetParam().n_levels);
+  EXPECT_TRUE(tier->Get(stays.identity));
 }
 
 TEST_P(TierConformanceTest, ServesABlockOnlyAsWhatItIs) {
@@ -187,6 +236,7 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         TierCase{"RamGreedyDual", 1, [](Stack* s, int64_t budget) { return s->Ram(budget); }},
         TierCase{"RamLru", 1, [](Stack* s, int64_t budget) { return s->Lru(budget); }},
+        TierCase{"RamSealed", 1, [](Stack* s, int64_t budget) { return s->Sealed(budget); }},
         TierCase{"RocksDb", 1, [](Stack* s, int64_t budget) { return s->RocksDb(budget); }},
         TierCase{"Redis", 0, [](Stack* s, int64_t) { return s->Redis(); }},
         TierCase{"ThreeLevels", 3,
@@ -221,7 +271,7 @@ TEST(ReadThroughTest, PromotesWhatTheSlowTierHad) {
   KvTier* disk = stack.RocksDb(kAmple);
   KvTier* both = stack.ReadThrough(ram, disk);
   const Block block = TestBlock({});
-  disk->Put({block.identity, {"m1"}, std::make_shared<const std::string>(EncodeBlock(block)), 1});
+  disk->Put({block.identity, {"m1"}, std::make_shared<const std::string>(Encoded(block)), 1});
   EXPECT_EQ(both->Get(block.identity)->tier, TierName::kDisk);
   EXPECT_EQ(both->Get(block.identity)->tier, TierName::kRam);
   // Also what was promoted is erased.
@@ -259,7 +309,7 @@ TEST(ReadThroughTest, WhatIsErasedDuringAReadIsNotPromoted) {
   InterruptedTier slow(disk, [&] { ASSERT_OK(both->Erase("tenant", "m1")); });
   both = stack.ReadThrough(ram, &slow);
   const Block block = TestBlock({});
-  disk->Put({block.identity, {"m1"}, std::make_shared<const std::string>(EncodeBlock(block)), 1});
+  disk->Put({block.identity, {"m1"}, std::make_shared<const std::string>(Encoded(block)), 1});
   EXPECT_TRUE(both->Get(block.identity));
   EXPECT_FALSE(ram->Get(block.identity));
 }
@@ -268,7 +318,7 @@ TEST(InMemoryKvTierTest, DamageInMemoryIsFound) {
   Stack stack;
   KvTier* ram = stack.Ram(kAmple);
   const Block block = TestBlock({});
-  const auto bytes = std::make_shared<std::string>(EncodeBlock(block));
+  const auto bytes = std::make_shared<std::string>(Encoded(block));
   ram->Put({block.identity, {"m1"}, bytes, 1});
   ASSERT_TRUE(ram->Get(block.identity));
   bytes->back() ^= 1;
@@ -280,16 +330,35 @@ TEST(InMemoryKvTierTest, AHitCopiesNothing) {
   Stack stack;
   KvTier* ram = stack.Ram(kAmple);
   const Block block = TestBlock({});
-  const auto bytes = std::make_shared<const std::string>(EncodeBlock(block));
+  const auto bytes = std::make_shared<const std::string>(Encoded(block));
   ram->Put({block.identity, {"m1"}, bytes, 1});
   EXPECT_EQ(ram->Get(block.identity)->block.bytes, bytes);
+}
+
+TEST(InMemoryKvTierTest, BlocksAreSealedUpToTheLimitAndAHitCopiesNothing) {
+  InMemoryKvTier ram({.bytes = kAmple}, kTestShape, /*max_sealed=*/2);
+  const auto put = [&](int variant) {
+    const Block block = TestBlock({.variant = variant});
+    ram.Put({block.identity, {"m1"}, EncodeBlock(block), 1});
+    return block.identity;
+  };
+  const auto sealed = [&](const BlockIdentity& identity) {
+    return ram.Get(identity)->block.bytes.sealed();
+  };
+  const BlockIdentity first = put(1), second = put(2), third = put(3);
+  EXPECT_NE(sealed(first), nullptr);
+  EXPECT_EQ(sealed(first), sealed(first));
+  EXPECT_NE(sealed(second), nullptr);
+  EXPECT_EQ(sealed(third), nullptr);
+  ASSERT_OK(ram.Erase(first.tenant_id, "m1"));
+  EXPECT_NE(sealed(put(4)), nullptr) << "what went made room";
 }
 
 TEST(MetricsKvTierTest, CountsWhatTheTierCounts) {
   Stack stack;
   KvTier* tier = stack.Metered(stack.Ram(kAmple), "ram");
   const Block block = TestBlock({});
-  const auto bytes = std::make_shared<std::string>(EncodeBlock(block));
+  const auto bytes = std::make_shared<std::string>(Encoded(block));
   tier->Put({block.identity, {"m1"}, bytes, 1});
   tier->Get(block.identity);
   tier->Get(block.identity);

@@ -27,6 +27,14 @@ class WriteBehindKvTier : public KvTier {
   std::optional<TierHit> Get(const BlockIdentity& identity) override {
     return tier_->Get(identity);
   }
+  std::optional<TierPlace> Find(const BlockIdentity& identity) const override {
+    return tier_->Find(identity);
+  }
+  int64_t DropExpired() override { return tier_->DropExpired(); }
+  std::vector<BlockInfo> List(const std::string& tenant_id,
+                              const std::string& memory_id) const override {
+    return tier_->List(tenant_id, memory_id);
+  }
   void Put(const StoredBlock& block) override;
   // Drops those that wait, too. May have to wait for the write that is under way.
   absl::Status Erase(const std::string& tenant_id, const std::string& memory_id) override;

@@ -68,6 +68,7 @@ void ForwardPass::RunLayers(int begin, int end) {
     Normalize(q_.data(), w.q_norm, n_rows_ * config_.n_heads, head_dim, q_.data());
     Normalize(k_.data(), w.k_norm, n_rows_ * config_.n_kv_heads, head_dim, k_.data());
     StoreKv(layer);
+    RoundKv(layer);
     EncodeFullPages(layer);
     Attend(layer);
     const Product output{&w.attention_output, w.attention_output_bias, y_.data()};
@@ -87,6 +88,7 @@ std::vector<float> ForwardPass::Finish() {
   std::vector<float> logits = Logits();
   for (Piece& piece : pieces_) {
     piece.chunk->context->Resize(piece.first_index + piece.n_rows);
+    if (piece.chunk->rounded.kv != nullptr) piece.chunk->rounded.kv->Resize(piece.n_rows);
     if (piece.chunk->mass != nullptr) piece.chunk->mass->rows += piece.n_rows;
   }
   return logits;
@@ -138,6 +140,7 @@ void ForwardPass::Prepare(std::span<Chunk> chunks) {
     KvBuffer& context = *chunks[c].context;
     const int n_tokens = piece.first_index + piece.n_rows;
     context.Reserve(n_tokens);
+    if (chunks[c].rounded.kv != nullptr) chunks[c].rounded.kv->Reserve(n_tokens);
     // Pages that will be full are to be read as codes from the next page on.
     for (int page = piece.first_index / kPageTokens; page * kPageTokens < n_tokens; ++page) {
       context.pages()[page]->DropCodes();

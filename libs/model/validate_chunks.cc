@@ -44,6 +44,39 @@ absl::Status ValidateTruePrefix(const Chunk& chunk, int index) {
       index, chunk.context_offset, end);
 }
 
+// Groups of a format begin with the block.
+absl::Status ValidateRounded(const Chunk& chunk, int index, const KvShape& shape) {
+  const RoundedKv& rounded = chunk.rounded;
+  if (rounded.kv == nullptr) return absl::OkStatus();
+  if (rounded.codec == nullptr || !rounded.codec->shape().SameModel(shape) ||
+      !rounded.kv->shape().SameModel(shape) || rounded.kv == chunk.context)
+    return InvalidArgument("chunks[%d].rounded is not another buffer of this model", index);
+  if (rounded.kv->size() != 0 || chunk.context->size() != 0)
+    return InvalidArgument("chunks[%d].rounded: its %d tokens or the context's %d are not none",
+                           index, rounded.kv->size(), chunk.context->size());
+  return absl::OkStatus();
+}
+
+// Laws other than the bias know one weight.
+absl::Status ValidateRule(const Chunk& chunk, int index) {
+  if (chunk.rule.law == AttentionLaw::kBias) return absl::OkStatus();
+  double weight = 1.0;
+  for (size_t s = 0; s < chunk.segments.size(); ++s) {
+    const double alpha = chunk.segments[s].alpha;
+    if (alpha == 0.0 || alpha == 1.0) continue;
+    if (weight != 1.0 && alpha != weight) {
+      return InvalidArgument("chunks[%d].segments[%d].alpha is %g, another is %g: its law has one",
+                             index, s, alpha, weight);
+    }
+    if (chunk.rule.law == AttentionLaw::kBlend && alpha > 1.0) {
+      return InvalidArgument("chunks[%d].segments[%d].alpha is %g, a blend has at most 1", index, s,
+                             alpha);
+    }
+    weight = alpha;
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status ValidateChunks(std::span<const Chunk> chunks, const ModelConfig& config) {
@@ -56,6 +89,7 @@ absl::Status ValidateChunks(std::span<const Chunk> chunks, const ModelConfig& co
     DKI_RETURN_IF_ERROR(ValidateTokens(chunk, index, config));
     if (chunk.context == nullptr || !chunk.context->shape().SameModel(shape))
       return InvalidArgument("chunks[%d].context is not a buffer of this model", index);
+    DKI_RETURN_IF_ERROR(ValidateRounded(chunk, index, shape));
     if (!IsPlace(chunk.context_offset))
       return InvalidArgument("chunks[%d].context_offset is not a position", index);
     const size_t size = static_cast<size_t>(chunk.context->size()) + chunk.tokens.size();
@@ -81,6 +115,7 @@ absl::Status ValidateChunks(std::span<const Chunk> chunks, const ModelConfig& co
         return InvalidArgument("%s.alpha is %g, it must be finite and not negative", where(),
                                segment.alpha);
     }
+    DKI_RETURN_IF_ERROR(ValidateRule(chunk, index));
     if (!config.supports_placement()) DKI_RETURN_IF_ERROR(ValidateTruePrefix(chunk, index));
     if (chunk.mass != nullptr && chunk.mass->n_columns != 0) {
       const AttentionMass& mass = *chunk.mass;
@@ -91,6 +126,9 @@ absl::Status ValidateChunks(std::span<const Chunk> chunks, const ModelConfig& co
     }
     if (!written.emplace(chunk.context, static_cast<int>(size)).second)
       return InvalidArgument("chunks[%d].context is the context of an earlier chunk too", index);
+    if (chunk.rounded.kv != nullptr &&
+        !written.emplace(chunk.rounded.kv, static_cast<int>(size)).second)
+      return InvalidArgument("chunks[%d].rounded is a buffer of an earlier chunk too", index);
   }
   return absl::OkStatus();
 }

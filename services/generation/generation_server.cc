@@ -3,10 +3,12 @@
 
 #include <utility>
 
+#include "libs/clients/feed_follower.h"
 #include "libs/rpc/client.h"
 #include "libs/telemetry/log.h"
 #include "services/generation/config.h"
 #include "services/generation/engine_metrics.h"
+#include "services/generation/erasure_consumer.h"
 #include "services/generation/generation_service.h"
 #include "services/generation/kv_pack_source.h"
 
@@ -30,12 +32,24 @@ class GenerationServer : public rpc::ServiceInstance {
     if (!loaded.ok()) return Annotate(loaded.status(), "runtime.model");
     model_ = *std::move(loaded);
     packs_ = std::make_unique<KvPackSource>(
-        KvPackSource::Options{.shape = model_.model->kv_shape(), .timeout = settings_.kv_timeout},
+        KvPackSource::Options{.codec = model::PlaneCodec(model_.model->config()),
+                              .timeout = settings_.kv_timeout,
+                              .handoff_socket = settings_.handoff_socket},
         runtime_->cluster_key(),
-        kv::v1::KvService::NewStub(rpc::CreateChannel(settings_.kv_address)));
+        kv::v1::KvService::NewStub(rpc::CreateChannel(settings_.kv_address)), &runtime_->metrics());
     cached_packs_ = std::make_unique<engine::PackCache>(settings_.packs, packs_.get());
+    if (!settings_.memory_store_address.empty()) {
+      erasures_ = std::make_unique<ErasureConsumer>(cached_packs_.get(), &runtime_->metrics());
+      follower_ = std::make_unique<clients::FeedFollower>(
+          memory::v1::MemoryStoreService::NewStub(
+              rpc::CreateChannel(settings_.memory_store_address)),
+          erasures_.get(), runtime_, ErasureConsumer::FollowerOptions(&runtime_->metrics()));
+      follower_->Start();
+    }
     engine::Engine::Options options = settings_.engine;
-    options.stats_listener = [this](const engine::EngineStats& stats) { metrics_.Publish(stats); };
+    options.stats_listener = [this](const engine::EngineStats& stats) {
+      metrics_.Publish(stats, cached_packs_->stats());
+    };
     engine_ = std::make_unique<engine::Engine>(options, model_.model.get(), model_.tokenizer.get(),
                                                model_.format.get(), cached_packs_.get());
     service_.Serve(engine_.get(), &model_);
@@ -52,6 +66,7 @@ class GenerationServer : public rpc::ServiceInstance {
 
   void Drain() override {
     if (engine_ != nullptr) engine_->StopBackground();
+    if (follower_ != nullptr) follower_->Stop();
   }
 
  private:
@@ -61,6 +76,8 @@ class GenerationServer : public rpc::ServiceInstance {
   engine::LoadedModel model_;
   std::unique_ptr<KvPackSource> packs_;
   std::unique_ptr<engine::PackCache> cached_packs_;
+  std::unique_ptr<ErasureConsumer> erasures_;  // null: the feed is not followed
+  std::unique_ptr<clients::FeedFollower> follower_;
   std::unique_ptr<engine::Engine> engine_;
   GenerationServiceImpl service_;
 };

@@ -7,6 +7,7 @@
 #include "libs/base/file.h"
 #include "libs/base/strings.h"
 #include "libs/rpc/run_service.h"
+#include "libs/transfer/message_socket.h"
 
 namespace dki::kv {
 namespace {
@@ -56,12 +57,16 @@ config::v1::KvServer DefaultConfig() {
   config.mutable_runtime()->set_threads(0);
   config.mutable_runtime()->set_isa("auto");
   config.mutable_runtime()->set_activations("auto");
+  config.mutable_runtime()->set_block_format(kernels::Name(model::kDefaultBlockFormat));
   config.set_ram_bytes(512 * kMiB);
   config.set_disk_path("");
   config.set_disk_bytes(4096 * kMiB);
   config.set_eviction("greedy_dual");
   config.set_ram_bytes_per_tenant(0);
   config.set_disk_bytes_per_tenant(0);
+  config.set_always_load(false);
+  config.set_drift_budget(injection::DriftOptions().budget);
+  config.set_handoff_socket("");
   config.set_encryption_key_file("");
   config.mutable_data_key_lifetime()->set_seconds(30);
   config::v1::RemoteTier* const remote = config.mutable_remote();
@@ -86,6 +91,15 @@ absl::StatusOr<Settings> ReadConfig(const config::v1::KvServer& config) {
       CheckRange("ram_bytes_per_tenant", config.ram_bytes_per_tenant(), 0, int64_t{1} << 50));
   DKI_RETURN_IF_ERROR(
       CheckRange("disk_bytes_per_tenant", config.disk_bytes_per_tenant(), 0, int64_t{1} << 50));
+  const auto block_format = model::ParseBlockFormat(config.runtime().block_format());
+  if (!block_format.ok()) return Annotate(block_format.status(), "runtime.block_format");
+  if (!(config.drift_budget() >= 0 && config.drift_budget() <= 1000)) {
+    return InvalidArgument("drift_budget: %g, must be 0 to 1000", config.drift_budget());
+  }
+  if (config.handoff_socket().size() > transfer::kMaxSocketPath) {
+    return InvalidArgument("handoff_socket: has %d bytes, at most %d",
+                           config.handoff_socket().size(), transfer::kMaxSocketPath);
+  }
   const auto policy = kvcache::ParseEvictionPolicy(config.eviction());
   if (!policy.ok()) return Annotate(policy.status(), "eviction");
   DKI_ASSIGN_OR_RETURN(std::optional<Settings::Remote> remote, ReadRemote(config.remote()));
@@ -98,17 +112,21 @@ absl::StatusOr<Settings> ReadConfig(const config::v1::KvServer& config) {
                   .model = {.n_threads = config.runtime().threads(),
                             .isa = config.runtime().isa(),
                             .activations = config.runtime().activations()},
+                  .block_format = *block_format,
+                  .drift = {.budget = config.drift_budget()},
                   .memory_store_address = config.memory_store().address(),
                   .ram = {.bytes = config.ram_bytes(),
                           .bytes_per_tenant = config.ram_bytes_per_tenant(),
                           .policy = *policy},
+                  .handoff_socket = config.handoff_socket(),
                   .disk_path = config.disk_path(),
                   .disk = {.bytes = config.disk_bytes(),
                            .bytes_per_tenant = config.disk_bytes_per_tenant(),
                            .policy = *policy},
                   .remote = std::move(remote),
                   .encryption_key_file = config.encryption_key_file(),
-                  .data_key_lifetime = lifetime};
+                  .data_key_lifetime = lifetime,
+                  .always_load = config.always_load()};
 }
 
 }  // namespace dki::kv

@@ -31,9 +31,15 @@ ErasureConsumer ErasureConsumer::Remote(TombstoneKvTier* tier, kvcache::RocksDbK
                               "Memories and tenants whose blocks were erased in the remote tier.")};
 }
 
+void ErasureConsumer::SetLedger(clients::ErasureLedger* ledger, std::vector<Reported> stores) {
+  ledger_ = ledger;
+  reported_ = std::move(stores);
+}
+
 clients::FeedFollower::Options ErasureConsumer::FollowerOptions(telemetry::Metrics* metrics) {
   clients::FeedFollower::Options options;
   options.without_vectors = true;
+  options.reports_erasures = true;
   options.connected =
       metrics->GetGauge("dki_kv_feed_connected", "1 while the change feed is being followed.");
   return options;
@@ -45,7 +51,9 @@ absl::Status ErasureConsumer::ReadPositions() {
   for (const auto& [name, position] : marks) {
     const bool is_remote = name.starts_with(kRemoteMarks);
     if (is_remote == mark_prefix_.empty()) continue;
-    positions_[name.substr(mark_prefix_.size())] = position;
+    const std::string tenant_id = name.substr(mark_prefix_.size());
+    positions_[tenant_id] = position;
+    if (ledger_ != nullptr) ledger_->Applied(tenant_id, position);
   }
   return absl::OkStatus();
 }
@@ -72,7 +80,10 @@ absl::Status ErasureConsumer::ApplyAll(const FollowFeedResponse& response) {
   }
   // After the erasures, which are durable by now.
   DKI_RETURN_IF_ERROR(WriteMarks(reached));
-  for (const auto& [tenant_id, position] : reached) positions_[tenant_id] = position;
+  for (const auto& [tenant_id, position] : reached) {
+    positions_[tenant_id] = position;
+    if (ledger_ != nullptr) ledger_->Applied(tenant_id, position);
+  }
   return absl::OkStatus();
 }
 
@@ -85,13 +96,27 @@ absl::Status ErasureConsumer::ApplyEntry(const FeedEntry& entry) {
       return Erased(tier_->Erase(entry.tenant_id(), entry.memory_id()));
     case FeedEntry::KIND_DELETE:
       on_erasure_(entry.tenant_id());
-      return Erased(tier_->EraseForGood(entry.tenant_id(), entry.memory_id()));
+      return EraseForGood(entry);
     case FeedEntry::KIND_ERASE_TENANT:
       on_erasure_(entry.tenant_id());
-      return Erased(tier_->EraseForGood(entry.tenant_id(), ""));
+      return EraseForGood(entry);
     default:
       return absl::OkStatus();
   }
+}
+
+absl::Status ErasureConsumer::EraseForGood(const FeedEntry& entry) {
+  // (A tenant's erasure names no memory.) Nobody else erases, so the counters tell what went.
+  std::vector<int64_t> before;
+  for (const Reported& reported : reported_) before.push_back(reported.tier->Stats().erased);
+  DKI_RETURN_IF_ERROR(Erased(tier_->EraseForGood(entry.tenant_id(), entry.memory_id())));
+  for (size_t i = 0; i < reported_.size(); ++i) {
+    const int64_t n_erased = reported_[i].tier->Stats().erased - before[i];
+    if (n_erased > 0) {
+      ledger_->Removed(entry.tenant_id(), entry.position(), reported_[i].store, n_erased);
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status ErasureConsumer::Erased(absl::Status status) {
@@ -107,6 +132,7 @@ absl::Status ErasureConsumer::StartOver(const absl::Status& reason) {
   // All marks, the other consumer's too: after a restart that one erases again from the beginning.
   if (disk_ != nullptr) DKI_RETURN_IF_ERROR(disk_->ClearMarks());
   positions_.clear();
+  if (ledger_ != nullptr) ledger_->Clear();
   return absl::OkStatus();
 }
 

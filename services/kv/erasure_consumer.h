@@ -12,7 +12,9 @@
 #include <map>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "libs/clients/erasure_ledger.h"
 #include "libs/clients/feed_follower.h"
 #include "libs/kvcache/rocksdb_kv_tier.h"
 #include "services/kv/tombstone_kv_tier.h"
@@ -29,6 +31,14 @@ class ErasureConsumer final : public clients::FeedConsumer {
   // one put since; positions are each worker's own. Without a disk it begins with the feed.
   static ErasureConsumer Remote(TombstoneKvTier* tier, kvcache::RocksDbKvTier* disk,
                                 telemetry::Metrics* metrics);
+
+  // What is erased is written down as items of these stores: their names for it, and the tiers that
+  // count it.
+  struct Reported {
+    std::string store;
+    const kvcache::KvTier* tier;
+  };
+  void SetLedger(clients::ErasureLedger* ledger, std::vector<Reported> stores);
 
   // How the feed is followed for it.
   static clients::FeedFollower::Options FollowerOptions(telemetry::Metrics* metrics);
@@ -54,6 +64,8 @@ class ErasureConsumer final : public clients::FeedConsumer {
   absl::Status WriteMarks(const std::map<std::string, int64_t>& reached);
   absl::Status ApplyAll(const memory::v1::FollowFeedResponse& response);
   absl::Status ApplyEntry(const memory::v1::FeedEntry& entry);
+  // Erases for good and writes down what went.
+  absl::Status EraseForGood(const memory::v1::FeedEntry& entry);
   // Counts it when it has been done.
   absl::Status Erased(absl::Status status);
 
@@ -62,6 +74,8 @@ class ErasureConsumer final : public clients::FeedConsumer {
   const std::string mark_prefix_;
   telemetry::Counter* const erasures_;
   std::function<void(const std::string&)> on_erasure_ = [](const std::string&) {};
+  clients::ErasureLedger* ledger_ = nullptr;
+  std::vector<Reported> reported_;
   std::map<std::string, int64_t> positions_;
 };
 

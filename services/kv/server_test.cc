@@ -4,20 +4,23 @@
 
 #include <gmock/gmock.h>
 #include <rocksdb/db.h>
+#include <sys/stat.h>
 
 #include <cstdio>
 #include <functional>
+#include <set>
 #include <thread>
 
 #include "dki/kv/v1/kv_service.grpc.pb.h"
 #include "libs/base/file.h"
 #include "libs/engine/loaded_model.h"
-#include "libs/injection/compute_pack.h"
+#include "libs/injection/block_maker.h"
 #include "libs/rpc/client.h"
 #include "libs/rpc/grpc_server.h"
 #include "libs/testing/status_matchers.h"
 #include "libs/testing/temp_dir.h"
 #include "libs/testing/tiny_model.h"
+#include "libs/transfer/handoff_taker.h"
 #include "services/kv/test_feed.h"
 
 namespace dki::kv {
@@ -88,6 +91,8 @@ class KvServerTest : public ::testing::Test {
     config_.mutable_server()->set_metrics_listen("");
     config_.mutable_memory_store()->set_address(feed_.address());
     config_.mutable_runtime()->set_model(path);
+    // Whether a tiny model computes faster than this machine reads is not for these tests to know.
+    config_.set_always_load(true);
     config_.set_disk_path(folder_.File("blocks"));
     Start();
   }
@@ -99,7 +104,7 @@ class KvServerTest : public ::testing::Test {
 
   v1::GetPackRequest Request(int n_memories) {
     v1::GetPackRequest request;
-    request.set_model_fingerprint(model_.model->config().fingerprint);
+    request.set_model_fingerprint(model_.model->config().kv_fingerprint);
     for (int i = 0; i < n_memories; ++i) {
       v1::PackMemory* memory = request.mutable_pack()->add_memories();
       memory->set_memory_id(absl::StrFormat("mem_%d", i));
@@ -131,14 +136,18 @@ class KvServerTest : public ::testing::Test {
     for (const auto& memory : request.pack().memories()) {
       memories.push_back({memory.memory_id(), memory.text()});
     }
-    return injection::PlanPack(*model_.format, tenant_id, model_.model->config().fingerprint,
-                               model_.format->default_system_prompt(), memories);
+    return injection::PlanPack(*model_.format, tenant_id, model_.model->config().kv_fingerprint,
+                               model_.format->default_system_prompt(), memories,
+                               *model::ParseBlockFormat(config_.runtime().block_format()));
   }
+  model::PlaneCodec Codec() const { return model::PlaneCodec(model_.model->config()); }
   std::vector<std::string> Fresh(const v1::GetPackRequest& request) {
-    const auto blocks = injection::ComputePack(model_.model.get(), Plan(request));
+    injection::BlockMaker maker(model_.model.get(), *model_.format, {});
+    const auto blocks = maker.MakePack(Plan(request));
     EXPECT_OK(blocks);
     std::vector<std::string> bytes;
-    for (const kvcache::Block& block : *blocks) bytes.push_back(kvcache::EncodeBlock(block));
+    for (const kvcache::Block& block : *blocks)
+      bytes.push_back(kvcache::EncodeBlock(block, Codec()));
     return bytes;
   }
   // Waits by a question that the server answers: how many erasures it has applied.
@@ -178,7 +187,7 @@ TEST_F(KvServerTest, ComputedThenRamThenAfterARestartDiskAllBitEqual) {
   EXPECT_EQ(stats.ram_hits(), 5);
   EXPECT_EQ(stats.ram_blocks(), 5);
   EXPECT_GT(stats.disk_bytes(), 0);
-  EXPECT_EQ(stats.model_fingerprint(), model_.model->config().fingerprint);
+  EXPECT_EQ(stats.model_fingerprint(), model_.model->config().kv_fingerprint);
 }
 
 TEST_F(KvServerTest, EachBlockSaysWhatItIs) {
@@ -192,12 +201,96 @@ TEST_F(KvServerTest, EachBlockSaysWhatItIs) {
   for (size_t i = 0; i < 3; ++i) {
     EXPECT_EQ(received.starts[i].n_tokens(), static_cast<int>(plan.blocks[i].tokens.size()));
     EXPECT_EQ(received.starts[i].n_bytes(), static_cast<int64_t>(received.blocks[i].size()));
-    EXPECT_OK(kvcache::DecodeBlock(received.blocks[i], plan.blocks[i].identity,
-                                   model_.model->kv_shape()));
+    EXPECT_OK(kvcache::DecodeBlock(received.blocks[i], plan.blocks[i].identity, Codec()));
   }
 }
 
+TEST_F(KvServerTest, OperatorsSeeVerifyAndEvictTheirTenantsBlocks) {
+  v1::GetPackRequest request = Request(2);
+  request.mutable_pack()->mutable_memories(1)->mutable_attributes()->set_pinned(true);
+  request.mutable_pack()->mutable_memories(1)->mutable_attributes()->set_priority(5);
+  ASSERT_OK(GetPack(request).status);
+  ASSERT_OK(GetPack(Request(1), "other").status);
+  const v1::GetStatsResponse stats = process_->Stats();
+  ASSERT_EQ(stats.tiers_size(), 2);
+  for (const v1::TierUsage& tier : stats.tiers()) {
+    EXPECT_EQ(tier.blocks(), 7);
+    EXPECT_EQ(tier.tenant_blocks(), 4) << "header, two memories, footer";
+    EXPECT_GT(tier.tenant_bytes(), 0);
+    EXPECT_LT(tier.tenant_bytes(), tier.bytes());
+    EXPECT_GT(tier.tenant_pinned_bytes(), 0);
+    EXPECT_LT(tier.tenant_pinned_bytes(), tier.tenant_bytes());
+  }
+
+  // Page by page, each block of each tier once.
+  std::set<std::pair<int, std::string>> seen;
+  v1::ListBlocksRequest list;
+  list.set_page_size(3);
+  do {
+    v1::ListBlocksResponse page;
+    ASSERT_OK(
+        rpc::FromGrpcStatus(process_->stub().ListBlocks(process_->Context().get(), list, &page)));
+    EXPECT_LE(page.blocks_size(), 3);
+    for (const v1::BlockEntry& block : page.blocks()) {
+      EXPECT_TRUE(seen.insert({block.tier(), block.key()}).second);
+      EXPECT_TRUE(block.memory_id().empty() || block.n_tokens() > 0);
+      EXPECT_GT(block.bytes(), 0);
+      EXPECT_EQ(block.pinned(), block.memory_id() == "mem_1");
+      EXPECT_EQ(block.attributes().priority(), block.memory_id() == "mem_1" ? 5 : 0);
+    }
+    list.set_page_token(page.next_page_token());
+  } while (!list.page_token().empty());
+  EXPECT_EQ(seen.size(), 8u);
+
+  v1::VerifyBlocksResponse verified;
+  ASSERT_OK(
+      rpc::FromGrpcStatus(process_->stub().VerifyBlocks(process_->Context().get(), {}, &verified)));
+  EXPECT_EQ(verified.checked(), 8);
+  EXPECT_EQ(verified.n_damaged(), 0);
+
+  v1::EvictBlocksRequest evict;
+  v1::EvictBlocksResponse evicted;
+  EXPECT_EQ(process_->stub().EvictBlocks(process_->Context().get(), evict, &evicted).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  evict.set_memory_id("mem_1");
+  ASSERT_OK(rpc::FromGrpcStatus(
+      process_->stub().EvictBlocks(process_->Context().get(), evict, &evicted)));
+  EXPECT_EQ(evicted.blocks(), 4) << "its block and the footer, in two tiers";
+  EXPECT_THAT(GetPack(request).tiers,
+              ElementsAre(TIER_RAM, TIER_RAM, TIER_RECOMPUTED, TIER_RECOMPUTED));
+  evict.clear_memory_id();
+  evict.set_all(true);
+  ASSERT_OK(rpc::FromGrpcStatus(
+      process_->stub().EvictBlocks(process_->Context().get(), evict, &evicted)));
+  EXPECT_THAT(GetPack(request).tiers, Each(TIER_RECOMPUTED));
+  EXPECT_THAT(GetPack(Request(1), "other").tiers, Each(TIER_RAM)) << "another tenant's stay";
+}
+
+TEST_F(KvServerTest, AnotherBlockFormatIsRefusedAndNamed) {
+  v1::GetPackRequest request = Request(1);
+  request.set_block_format("int8");
+  EXPECT_OK(GetPack(request).status);
+  request.set_block_format("f32");
+  EXPECT_THAT(GetPack(request).status,
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("block_format: f32, this worker keeps blocks in int8")));
+}
+
+TEST_F(KvServerTest, BlocksOfAnotherFormatAreMisses) {
+  const v1::GetPackRequest request = Request(1);
+  ASSERT_OK(GetPack(request).status);
+  config_.mutable_runtime()->set_block_format("f16");
+  Restart();
+  EXPECT_THAT(GetPack(request).tiers, Each(TIER_RECOMPUTED));
+  EXPECT_EQ(process_->Stats().corrupt(), 0);
+  config_.mutable_runtime()->set_block_format("int8");
+  Restart();
+  EXPECT_THAT(GetPack(request).tiers, Each(TIER_DISK));
+}
+
 TEST_F(KvServerTest, LargeBlocksComeInPieces) {
+  config_.mutable_runtime()->set_block_format("f32");
+  Restart();
   v1::GetPackRequest request = Request(1);
   request.mutable_pack()->mutable_memories(0)->set_text(std::string(3500, 'x'));
   const Received received = GetPack(request);
@@ -404,9 +497,61 @@ TEST(KvConfigTest, ErrorsNameTheField) {
   EXPECT_THAT(ReadConfig(config),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("ram_bytes")));
   config = DefaultConfig();
+  config.mutable_runtime()->set_block_format("int5");
+  EXPECT_THAT(ReadConfig(config),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("runtime.block_format")));
+  config = DefaultConfig();
+  config.set_drift_budget(-1);
+  EXPECT_THAT(ReadConfig(config),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("drift_budget")));
+  config = DefaultConfig();
   config.mutable_runtime()->clear_model();
   EXPECT_THAT(ReadConfig(config),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("runtime.model")));
+}
+
+TEST_F(KvServerTest, OnOneHostBlocksOfTheRamTierAreHandedOverWithoutACopy) {
+  v1::GetPackRequest request = Request(2);
+  const std::vector<std::string> fresh = Fresh(request);
+  config_.set_handoff_socket(folder_.File("kv.sock"));
+  Restart();
+  transfer::HandoffTaker taker({.path = config_.handoff_socket()});
+  std::vector<ino_t> files_before;
+  for (const common::v1::Tier tier : {TIER_RECOMPUTED, TIER_RAM, TIER_RAM}) {
+    ASSERT_OK_AND_ASSIGN(const auto lease, taker.Take());
+    request.set_handoff_token(lease->token());
+    const Received received = GetPack(request);
+    ASSERT_OK(received.status);
+    ASSERT_EQ(received.starts.size(), fresh.size());
+    std::vector<ino_t> files;
+    for (size_t i = 0; i < fresh.size(); ++i) {
+      EXPECT_EQ(received.blocks[i], "") << "no chunks";
+      EXPECT_EQ(received.tiers[i], tier);
+      ASSERT_OK_AND_ASSIGN(const auto block, lease->Take(received.starts[i].handoff_tag(),
+                                                         received.starts[i].n_bytes()));
+      EXPECT_EQ(block->bytes(), fresh[i]);
+      struct stat status = {};
+      ASSERT_EQ(fstat(block->descriptor(), &status), 0);
+      files.push_back(status.st_ino);
+    }
+    lease->Done();
+    if (tier == TIER_RAM && !files_before.empty()) {
+      EXPECT_EQ(files, files_before) << "the very memory of the tier";
+    }
+    files_before = tier == TIER_RAM ? files : std::vector<ino_t>();
+  }
+  // Whoever has no connection, or made up a token, is served all the same.
+  request.set_handoff_token(std::string(32, 'x'));
+  EXPECT_EQ(GetPack(request).blocks, fresh);
+}
+
+TEST_F(KvServerTest, ASideSocketThatCannotBeHadIsDoneWithout) {
+  config_.set_handoff_socket(folder_.File("no/such/folder/kv.sock"));
+  Restart();
+  ASSERT_OK(GetPack(Request(1)).status);
+  config_.set_handoff_socket(std::string(108, 'x'));
+  EXPECT_THAT(ReadConfig(config_),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("handoff_socket")));
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "libs/kvcache/read_through_kv_tier.h"
 #include "libs/kvcache/write_behind_kv_tier.h"
 #include "libs/telemetry/log.h"
+#include "libs/transfer/sealed_memory.h"
 
 namespace dki::kv {
 namespace {
@@ -24,9 +25,17 @@ class ErasedElsewhere : public kvcache::KvTier {
   std::optional<kvcache::TierHit> Get(const kvcache::BlockIdentity& identity) override {
     return tier_->Get(identity);
   }
+  std::optional<kvcache::TierPlace> Find(const kvcache::BlockIdentity& identity) const override {
+    return tier_->Find(identity);
+  }
   void Put(const kvcache::StoredBlock& block) override { tier_->Put(block); }
   absl::Status Erase(const std::string&, const std::string&) override { return absl::OkStatus(); }
   kvcache::TierStats Stats() const override { return tier_->Stats(); }
+  int64_t DropExpired() override { return tier_->DropExpired(); }
+  std::vector<kvcache::BlockInfo> List(const std::string& tenant_id,
+                                       const std::string& memory_id) const override {
+    return tier_->List(tenant_id, memory_id);
+  }
 
  private:
   kvcache::KvTier* const tier_;
@@ -46,7 +55,8 @@ absl::StatusOr<std::unique_ptr<TierStack>> TierStack::Open(const Settings& setti
                                                            telemetry::Metrics* metrics) {
   std::unique_ptr<TierStack> stack(new TierStack(shape, keys, metrics));
   TierStack& s = *stack;
-  s.ram_ = s.Add<kvcache::InMemoryKvTier>(settings.ram, shape);
+  s.ram_ = s.Add<kvcache::InMemoryKvTier>(
+      settings.ram, shape, settings.handoff_socket.empty() ? 0 : transfer::MostSealedMemories());
   kvcache::KvTier* top = s.Add<kvcache::MetricsKvTier>(s.ram_, "ram", metrics);
   DKI_RETURN_IF_ERROR(s.AddDisk(settings));
   DKI_RETURN_IF_ERROR(s.AddRemote(settings));

@@ -39,7 +39,7 @@ class TierStack {
   TombstoneKvTier* serving() { return serving_; }
   TombstoneKvTier* remote() { return remote_; }     // null: none
   kvcache::RocksDbKvTier* disk() { return disk_; }  // null: none
-  const kvcache::KvTier* ram() const { return ram_; }
+  kvcache::KvTier* ram() { return ram_; }
   const kvcache::KvTier* remote_server() const { return redis_; }  // null: none
 
  private:

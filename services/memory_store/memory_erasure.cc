@@ -27,9 +27,11 @@ constexpr Statement kAppendErasure{
 
 }  // namespace
 
-void EraseTenantMemories(pqxx::work& work, const std::string& tenant_id) {
+int64_t EraseTenantMemories(pqxx::work& work, const std::string& tenant_id,
+                            const std::function<void()>& before) {
   // First the head: its lock keeps the tenant's writers out until the erasure is committed.
   const auto position = Exec(work, kEraseHead, tenant_id)[0][0].as<int64_t>();
+  before();
   Exec(work, kEraseMemories, tenant_id);
   Exec(work, kEraseConversations, tenant_id);
   Exec(work, kEraseRequests, tenant_id);
@@ -37,6 +39,7 @@ void EraseTenantMemories(pqxx::work& work, const std::string& tenant_id) {
   Exec(work, kEraseFeed, tenant_id);
   Exec(work, kAppendErasure, tenant_id, position,
        static_cast<int>(memory::v1::FeedEntry::KIND_ERASE_TENANT));
+  return position;
 }
 
 void OpenTenantMemories(pqxx::work& work, const std::string& tenant_id) {
