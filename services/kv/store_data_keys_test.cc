@@ -7,6 +7,7 @@
 #include <map>
 #include <utility>
 
+#include "libs/base/check.h"
 #include "libs/rpc/client.h"
 #include "libs/testing/status_matchers.h"
 
