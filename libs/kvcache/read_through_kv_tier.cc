@@ -45,6 +45,7 @@ TierStats ReadThroughKvTier::Stats() const {
           .misses = slow.misses,
           .corrupt = fast.corrupt + slow.corrupt,
           .evicted = fast.evicted + slow.evicted,
+          .erased = fast.erased + slow.erased,
           .failures = fast.failures + slow.failures,
           .expired = fast.expired + slow.expired,
           .pinned_bytes = fast.pinned_bytes + slow.pinned_bytes,

@@ -158,13 +158,14 @@ absl::Status RedisKvTier::Erase(const std::string& tenant_id, const std::string&
   }
   while (true) {
     const absl::StatusOr<std::vector<RedisPool::Reply>> replies =
-        pool_->Run({{"EVAL", kErase, "2", index, all, blocks, batch}});
+        pool_->Run({{"ZCARD", index}, {"EVAL", kErase, "2", index, all, blocks, batch}});
+    MutexLock lock(&mutex_);
     if (!replies.ok()) {
-      MutexLock lock(&mutex_);
       ++stats_.failures;
       return Unavailable("%s", ToString(replies.status()));
     }
-    if (replies->front().integer == 0) return absl::OkStatus();
+    stats_.erased += replies->front().integer - replies->back().integer;
+    if (replies->back().integer == 0) return absl::OkStatus();
   }
 }
 

@@ -2,6 +2,7 @@
 // What every tier must do, over all tiers and compositions.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <functional>
 
 #include "libs/kvcache/in_memory_kv_tier.h"
@@ -178,6 +179,7 @@ TEST_P(TierConformanceTest, ErasingAMemoryTakesAllThatHaveItInTheirChain) {
   const StoredBlock foreign = Stored({.tenant_id = "other", .memory_id = "m1", .chain = {"m1"}});
   for (const auto& block : {first, second, footer, header, alike, foreign}) tier->Put(block);
   ASSERT_OK(tier->Erase("tenant", "m2"));
+  EXPECT_EQ(tier->Stats().erased, 2 * std::max(1, GetParam().n_levels));
   EXPECT_TRUE(tier->Get(first.identity));
   EXPECT_FALSE(tier->Get(second.identity));
   EXPECT_FALSE(tier->Get(footer.identity));

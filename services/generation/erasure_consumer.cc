@@ -10,14 +10,17 @@ namespace dki::generation {
 using memory::v1::FeedEntry;
 using memory::v1::FollowFeedResponse;
 
-ErasureConsumer::ErasureConsumer(engine::PackCache* packs, telemetry::Metrics* metrics)
+ErasureConsumer::ErasureConsumer(engine::PackCache* packs, clients::ErasureLedger* ledger,
+                                 telemetry::Metrics* metrics)
     : packs_(packs),
+      ledger_(ledger),
       erased_(metrics->GetCounter("dki_generation_erased_blocks_total",
                                   "Blocks dropped because a memory was changed or deleted.")) {}
 
 clients::FeedFollower::Options ErasureConsumer::FollowerOptions(telemetry::Metrics* metrics) {
   clients::FeedFollower::Options options;
   options.without_vectors = true;
+  options.reports_erasures = true;
   options.connected = metrics->GetGauge("dki_generation_feed_connected",
                                         "1 while the change feed is being followed.");
   return options;
@@ -34,7 +37,12 @@ absl::Status ErasureConsumer::Apply(const FollowFeedResponse& response) {
       packs_->SetFollowing(true);
       continue;
     }
-    erased_->Increment(static_cast<double>(ApplyEntry(entry)));
+    const int64_t n_erased = ApplyEntry(entry);
+    erased_->Increment(static_cast<double>(n_erased));
+    if (n_erased > 0 && entry.kind() != FeedEntry::KIND_UPSERT) {
+      ledger_->Removed(entry.tenant_id(), entry.position(), kPackStore, n_erased);
+    }
+    ledger_->Applied(entry.tenant_id(), entry.position());
     int64_t& position = positions_[entry.tenant_id()];
     position = std::max<int64_t>(position, entry.position());
   }
@@ -59,6 +67,7 @@ int64_t ErasureConsumer::ApplyEntry(const FeedEntry& entry) {
 absl::Status ErasureConsumer::StartOver(const absl::Status& reason) {
   log::Warning("the feed is another one; dropping all blocks", {{"error", ToString(reason)}});
   packs_->Clear();
+  ledger_->Clear();
   positions_.clear();
   return absl::OkStatus();
 }

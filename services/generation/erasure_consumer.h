@@ -9,16 +9,22 @@
 #include <map>
 #include <string>
 
+#include "libs/clients/erasure_ledger.h"
 #include "libs/clients/feed_follower.h"
 #include "libs/engine/pack_cache.h"
 #include "libs/telemetry/metrics.h"
 
 namespace dki::generation {
 
+// What this service reports of erasures: blocks of L1, and pages of conversations.
+inline constexpr char kPackStore[] = "pack_cache";
+inline constexpr char kPrefixStore[] = "prefix_cache";
+
 class ErasureConsumer final : public clients::FeedConsumer {
  public:
-  // Both outlive it.
-  ErasureConsumer(engine::PackCache* packs, telemetry::Metrics* metrics);
+  // What was deleted goes into the ledger. All outlive it.
+  ErasureConsumer(engine::PackCache* packs, clients::ErasureLedger* ledger,
+                  telemetry::Metrics* metrics);
 
   // How the feed is followed for it.
   static clients::FeedFollower::Options FollowerOptions(telemetry::Metrics* metrics);
@@ -33,6 +39,7 @@ class ErasureConsumer final : public clients::FeedConsumer {
   int64_t ApplyEntry(const memory::v1::FeedEntry& entry);
 
   engine::PackCache* const packs_;
+  clients::ErasureLedger* const ledger_;
   telemetry::Counter* const erased_;
   std::map<std::string, int64_t> positions_;
 };

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include "libs/base/clock.h"
 #include "libs/engine/loaded_model.h"
 #include "libs/engine/local_pack_source.h"
 #include "libs/testing/status_matchers.h"
@@ -47,7 +48,8 @@ class ErasureConsumerTest : public ::testing::Test {
   engine::LocalPackSource source_{loaded_.model.get()};
   engine::PackCache packs_{{.lifetime = std::chrono::milliseconds(1)}, &source_};
   telemetry::Metrics metrics_;
-  ErasureConsumer consumer_{&packs_, &metrics_};
+  clients::ErasureLedger ledger_{RealClock()};
+  ErasureConsumer consumer_{&packs_, &ledger_, &metrics_};
 };
 
 TEST_F(ErasureConsumerTest, WhileTheFeedIsFollowedBlocksStayUntilTheirMemoryIsDeleted) {
@@ -66,6 +68,15 @@ TEST_F(ErasureConsumerTest, WhileTheFeedIsFollowedBlocksStayUntilTheirMemoryIsDe
   EXPECT_OK(Load("b", "m1"));
   EXPECT_GT(metrics_.GetCounter("dki_generation_erased_blocks_total", "")->value(), 0);
   EXPECT_EQ(consumer_.Positions(), (std::map<std::string, int64_t>{{"a", 7}}));
+  // And it is known for the receipt.
+  clients::DueErasure due;
+  due.set_tenant_id("a");
+  due.set_after_position(6);
+  due.set_position(7);
+  EXPECT_TRUE(ledger_.HasApplied(due));
+  EXPECT_EQ(ledger_.Items(due, kPackStore).items(), packs_.stats().erased);
+  due.set_position(8);
+  EXPECT_FALSE(ledger_.HasApplied(due));
 }
 
 TEST_F(ErasureConsumerTest, WithoutTheFeedBlocksSoonGo) {

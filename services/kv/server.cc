@@ -30,6 +30,7 @@ constexpr std::chrono::seconds kSweepPeriod{10};
 // As in erasure.proto.
 constexpr char kRamStore[] = "kv_ram";
 constexpr char kDiskStore[] = "kv_disk";
+constexpr char kRemoteStore[] = "kv_remote";
 
 using memory::v1::MemoryStoreService;
 
@@ -65,6 +66,7 @@ class Graph {
     if (tiers_->remote() == nullptr) return;
     remote_erasures_.emplace(
         ErasureConsumer::Remote(tiers_->remote(), tiers_->disk(), &runtime->metrics()));
+    remote_erasures_->SetLedger(&remote_ledger_, {{kRemoteStore, tiers_->remote_server()}});
     remote_follower_.emplace(Feed(settings), &*remote_erasures_, runtime,
                              clients::FeedFollower::Options{.without_vectors = true});
   }
@@ -112,6 +114,10 @@ class Graph {
   // What an erasure took from the tiers; nullopt: bytes of it are still there.
   std::optional<std::vector<erasure::v1::ErasedItems>> Describe(const clients::DueErasure& due) {
     std::vector<erasure::v1::ErasedItems> stores = {ledger_.Items(due, kRamStore)};
+    if (remote_erasures_) {
+      if (!remote_ledger_.HasApplied(due)) return std::nullopt;
+      stores.push_back(remote_ledger_.Items(due, kRemoteStore));
+    }
     if (tiers_->disk() == nullptr) return stores;
     erasure::v1::ErasedItems disk = ledger_.Items(due, kDiskStore);
     if (disk.items() > 0) {
@@ -136,6 +142,7 @@ class Graph {
   OperatorApi operators_;
   ErasureConsumer erasures_;
   clients::ErasureLedger ledger_;
+  clients::ErasureLedger remote_ledger_{RealClock()};
   clients::FeedFollower follower_;
   clients::ErasureReporter reporter_;
   // Of the remote tier, which may be away for long.

@@ -76,7 +76,8 @@ inline constexpr Statement kCountTenant{"count_tenant", R"(
            (SELECT count(*) FROM conversations WHERE tenant_id = $1),
            (SELECT count(*) FROM messages WHERE tenant_id = $1),
            (SELECT count(*) FROM audit_texts WHERE tenant_id = $1),
-           (SELECT count(*) FROM requests WHERE tenant_id = $1))"};
+           (SELECT count(*) FROM requests WHERE tenant_id = $1),
+           (SELECT count(*) FROM data_keys WHERE tenant_id = $1))"};
 
 inline constexpr Statement kInsertErasure{"insert_erasure",
     "INSERT INTO erasures (id, tenant_id, after_position, position, drop_contexts, statement, "

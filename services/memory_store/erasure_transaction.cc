@@ -162,7 +162,7 @@ std::string EraseTenant(pqxx::work& work, const std::string& tenant_id, int64_t 
     const pqxx::row counts = Exec(work, kCountTenant, tenant_id)[0];
     int column = 0;
     for (const char* store : {"memories", "versions", "vectors", "conversations", "messages",
-                              "audit_texts", "requests"}) {
+                              "audit_texts", "requests", "data_keys"}) {
       AddItems(store, counts[column++].as<int64_t>(), &statement);
     }
   });
