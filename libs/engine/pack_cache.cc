@@ -12,7 +12,10 @@ LoadedBlock Share(const LoadedBlock& loaded) {
   return {.block = {.identity = block.identity,
                     .chain_memory_ids = block.chain_memory_ids,
                     .tokens = block.tokens,
-                    .kv = block.kv.Share(block.kv.size())},
+                    .kv = block.kv.Share(block.kv.size()),
+                    .format = block.format,
+                    .drift = block.drift,
+                    .as_computed = block.as_computed},
           .tier = loaded.tier,
           .load_us = loaded.load_us,
           .choice = loaded.choice};
