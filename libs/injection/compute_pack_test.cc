@@ -59,19 +59,21 @@ TEST_F(ComputePackTest, ACappedMemoryChangesNoOthersKv) {
   for (const char* name : {"pack", "independent", "auto", "repair(4)"}) {
     const Composition composition = *ParseComposition(name);
     const auto plan = [&](const std::vector<PackMemoryText>& memories) {
-      return PlanPack(*format_, "tenant", model_->config().fingerprint, "You are brief.", memories,
-                      composition);
+      return PlanPack(*format_, "tenant", model_->config().kv_fingerprint, "You are brief.",
+                      memories, kernels::KvFormat::kInt8, composition);
     };
     plan_ = plan(with);
     ExpectThatBlocksDoNotDependOnHowTheyAreComputed();
-    ASSERT_OK_AND_ASSIGN(const auto clean, ComputePack(model_.get(), plan(own)));
-    ASSERT_OK_AND_ASSIGN(const auto all, ComputePack(model_.get(), plan_));
+    plan_ = plan(with);
+    ASSERT_OK_AND_ASSIGN(const auto clean, ComputePack(model_.get(), *codec_, plan(own)));
+    ASSERT_OK_AND_ASSIGN(const auto all, ComputePack(model_.get(), *codec_, plan_));
     size_t next = 0;
-    for (const kvcache::Block& block : all) {
-      if (block.identity.memory_id == "bad") continue;
+    for (const ComputedBlock& block : all) {
+      if (block.block.identity.memory_id == "bad") continue;
       ASSERT_LT(next, clean.size());
-      EXPECT_EQ(block.identity, clean[next].identity);
-      EXPECT_TRUE(kvcache::SameKv(block.kv, clean[next].kv)) << name << ", block " << next;
+      EXPECT_EQ(block.block.identity, clean[next].block.identity);
+      EXPECT_TRUE(kvcache::SameKv(block.block.kv, clean[next].block.kv)) << name << ", " << next;
+      EXPECT_TRUE(kvcache::SameKv(block.kept, clean[next].kept)) << name << ", " << next;
       ++next;
     }
     EXPECT_EQ(next, clean.size());
@@ -82,17 +84,17 @@ TEST_F(ComputePackTest, ACappedMemoryChangesNoOthersKv) {
 TEST_F(ComputePackTest, RepairOfEverythingIsTheJointPrefill) {
   const testing::TempDir folder;
   Load(testing::WriteTinyModel(folder.path()));
-  ASSERT_OK_AND_ASSIGN(const auto joint, ComputePack(model_.get(), plan_));
+  ASSERT_OK_AND_ASSIGN(const auto joint, ComputePack(model_.get(), *codec_, plan_));
   const PackPlan repaired =
-      PlanPack(*format_, "tenant", model_->config().fingerprint, "You are brief.",
+      PlanPack(*format_, "tenant", model_->config().kv_fingerprint, "You are brief.",
                {{"m1", "Ana's job is baker."},
                 {"m2", "The library opens at nine."},
                 {"m3", "Ana moved to Porto in spring."}},
-               *ParseComposition("repair(1000)"));
-  ASSERT_OK_AND_ASSIGN(const auto blocks, ComputePack(model_.get(), repaired));
+               kernels::KvFormat::kF32, *ParseComposition("repair(1000)"));
+  ASSERT_OK_AND_ASSIGN(const auto blocks, ComputePack(model_.get(), *codec_, repaired));
   ASSERT_EQ(blocks.size(), joint.size());
   for (size_t i = 0; i < blocks.size(); ++i) {
-    EXPECT_TRUE(kvcache::SameKv(blocks[i].kv, joint[i].kv)) << "block " << i;
+    EXPECT_TRUE(kvcache::SameKv(blocks[i].block.kv, joint[i].block.kv)) << "block " << i;
   }
 }
 

@@ -21,7 +21,7 @@ PackPlan Plan(const std::vector<PackMemoryText>& memories, const std::string& co
 }
 
 PackPlan Compose(const char* composition, const std::vector<PackMemoryText>& memories) {
-  return PlanPack(FakeChatFormat(), "t", "model", "system", memories,
+  return PlanPack(FakeChatFormat(), "t", "model", "system", memories, kernels::KvFormat::kInt8,
                   *ParseComposition(composition));
 }
 
