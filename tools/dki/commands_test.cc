@@ -13,6 +13,7 @@
 #include "libs/base/file.h"
 #include "libs/testing/status_matchers.h"
 #include "libs/testing/temp_dir.h"
+#include "tools/dki/answer_without.h"
 #include "tools/dki/options.h"
 
 namespace dki::cli {
@@ -434,6 +435,45 @@ TEST_F(CommandsTest, ChatSendsItsOptionsAndExplainsTheAnswer) {
     EXPECT_THAT(result.out, HasSubstr(shown));
   }
   EXPECT_THAT(result.out, Not(HasSubstr("\x1b")));
+}
+
+// What is asked again is the recorded question, with the other memories at their recorded weights.
+TEST(AnswerWithoutTest, AsksAgainWithTheOtherMemoriesAtTheirWeights) {
+  api::GetDecisionResponse recorded;
+  recorded.mutable_decision()->set_query_text("Where is Ann?");
+  auto* decision = recorded.mutable_decision()->mutable_decision();
+  decision->mutable_scope()->set_user_id("ann");
+  decision->set_mode(common::v1::MODE_INJECTED);
+  decision->set_composition("independent");
+  auto* outcome = recorded.mutable_decision()->mutable_outcome();
+  for (const auto& [id, share] : {std::pair{"mem_1", 0.1}, {"mem_2", 0.4}, {"mem_3", 0.2}}) {
+    auto* chosen = decision->add_chosen();
+    chosen->set_memory_id(id);
+    chosen->set_alpha_read(1.5);
+    chosen->set_alpha_answer(2.5);
+    auto* memory = outcome->add_memories();
+    memory->set_memory_id(id);
+    memory->set_attention_share(share);
+  }
+  std::string left_out;
+  ASSERT_OK_AND_ASSIGN(const api::ChatRequest top, AskWithout(recorded, "top", &left_out));
+  EXPECT_EQ(left_out, "mem_2");
+  EXPECT_EQ(top.messages(0).content(), "Where is Ann?");
+  EXPECT_EQ(top.scope().user_id(), "ann");
+  EXPECT_EQ(top.memory().mode(), common::v1::MODE_INJECTED);
+  EXPECT_EQ(top.memory().composition(), "independent");
+  ASSERT_EQ(top.memory().memory_ids_size(), 2);
+  EXPECT_EQ(top.memory().memory_ids(1), "mem_3");
+  EXPECT_EQ(top.memory().weights(1).memory_id(), "mem_3");
+  EXPECT_EQ(top.memory().weights(1).alpha_answer(), 2.5);
+  ASSERT_OK_AND_ASSIGN(const api::ChatRequest none, AskWithout(recorded, "all", &left_out));
+  EXPECT_EQ(left_out, "");
+  EXPECT_EQ(none.memory().mode(), common::v1::MODE_VANILLA);
+  EXPECT_EQ(AskWithout(recorded, "mem_9", &left_out).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  recorded.mutable_decision()->clear_query_text();
+  EXPECT_EQ(AskWithout(recorded, "mem_1", &left_out).status().code(),
+            absl::StatusCode::kFailedPrecondition);
 }
 
 TEST_F(CommandsTest, AConversationSendsOnlyWhatIsNew) {
