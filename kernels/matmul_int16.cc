@@ -40,7 +40,8 @@ void MatMulInt16(Isa isa, const WeightMatrix& w, const QuantizedActivations& x, 
 #if defined(__x86_64__)
   if (isa == Isa::kAvx512 || isa == Isa::kAvx2) {
     const Int16View view{x.q.data(), x.d.data(), x.sum.data()};
-    char* scratch = unpacked.Get<char>(kUnpackedTiles * kUnpackedBlockBytes * (w.k / kQuantBlock));
+    uint8_t* scratch =
+        unpacked.Get<uint8_t>(kUnpackedTiles * kUnpackedBlockBytes * (w.k / kQuantBlock));
     if (UsesVnni(isa))
       return int16_vnni::MatMulInt16(w, view, n_tokens, y, row_begin, row_end, scratch);
     if (isa == Isa::kAvx512)

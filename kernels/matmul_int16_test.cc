@@ -17,10 +17,12 @@ namespace {
 struct Shape {
   int n_out, k, n_tokens;
 };
-// Tails of every tile: rows of 16 and 32, tokens of 3, 4, 6, 8 and 264.
+// Tails of every tile: rows of 16 and 32, tokens of 4, 8 and 264; and both sides of the numbers of
+// tokens from which tiles are unpacked, 8 and 24.
 constexpr Shape kShapes[] = {{1, 32, 1},    {5, 64, 8},   {19, 96, 7},   {33, 32, 13},
                              {48, 64, 9},   {16, 576, 6}, {23, 2112, 3}, {47, 64, 101},
-                             {70, 64, 270}, {19, 512, 7}};
+                             {70, 64, 270}, {19, 512, 7}, {40, 64, 16},  {33, 96, 24},
+                             {70, 128, 25}, {48, 64, 2},  {33, 64, 5},   {17, 64, 4}};
 constexpr DType kPacked[] = {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kF16,  DType::kBF16,
                              DType::kQ5_0, DType::kQ5_1, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
 

@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/dense_impl.h"
+#include "kernels/cpu/logits_impl.h"
 #include "kernels/cpu/matmul_impl.h"
 #include "kernels/cpu/rows_impl.h"
 
@@ -32,6 +33,13 @@ void LayerNorm(const float* x, const float* weight, const float* bias, float eps
 void Dense(const DenseView& m, const float* x, int n_tokens, float* y, int panel_begin,
            int panel_end) {
   DensePanels(m, x, n_tokens, y, panel_begin, panel_end);
+}
+
+void BlockMaxima(const float* x, int n, float* maxima) {
+  BlockMaximaRow(x, n, maxima);
+}
+void ExpWeights(const float* x, int n, float max, float scale, float* y, float* sums) {
+  ExpWeightsRow(x, n, max, scale, y, sums);
 }
 
 }  // namespace dki::kernels::avx512

@@ -7,8 +7,8 @@ namespace {
 // Eight rows in AVX2 registers.
 struct IntLanes {
   static constexpr int kCount = 8;
-  static constexpr int kFewTokens = 4;
-  static constexpr int kTileTokens = 3;  // times two vectors of rows, an integer and a float each
+  static constexpr int kTileTokens = 4;  // times two vectors of rows
+  static constexpr int kFewTokens = 8;   // that do not pay for unpacking
   using I = __m256i;
   using F = __m256;
 
@@ -25,7 +25,12 @@ struct IntLanes {
     const I top = p == 3 ? words : _mm256_slli_epi16(words, 12 - 4 * p);
     return _mm256_srai_epi16(top, 12);
   }
-  static inline I Dot(I sum, I w, I x) { return _mm256_add_epi32(sum, _mm256_madd_epi16(w, x)); }
+  // In this order: GCC 12 would sum all products of a block in a tree, for which registers lack.
+  static inline I Dot(I sum, I w, I x) {
+    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(w, x));
+    asm("" : "+x"(sum));
+    return sum;
+  }
   static inline I Round(F v) { return _mm256_cvtps_epi32(v); }  // to nearest even
   static inline void StoreInt16(int16_t* p, I v) {
     _mm_storeu_si128((__m128i*)p,
@@ -65,7 +70,7 @@ struct IntLanes {
 namespace dki::kernels::int16_avx2 {
 
 void MatMulInt16(const WeightMatrix& w, const Int16View& x, int n_tokens, float* y, int row_begin,
-                 int row_end, char* scratch) {
+                 int row_end, uint8_t* scratch) {
   MatMulInt16Any(w, x, n_tokens, y, row_begin, row_end, scratch);
 }
 void QuantizeInt16(const float* x, size_t begin, size_t end, int16_t* q, float* d, float* sum) {

@@ -3,9 +3,9 @@
 // once by the file of each instruction set after its IntLanes.
 //
 // Each lane sums one output element alone: a vector of pairs (k, k + 1) of all rows is multiplied
-// by a token's pair, broadcast. Few tokens take the weights straight from the packed stream, which
-// is then bound by memory; for many, tiles are unpacked to 16-bit pairs once, and the products of
-// kVecs vectors of rows and kTileTokens tokens stay in registers.
+// by a token's pair, broadcast. The products of kVecs vectors of rows and up to kTileTokens tokens
+// stay in registers. Few tokens take the weights straight from the packed stream; for many, tiles
+// are unpacked to 16-bit pairs once.
 #pragma once
 
 #include <string.h>
@@ -18,7 +18,6 @@ using dki::kernels::DType;
 using dki::kernels::Int16View;
 using dki::kernels::kQuantBlock;
 using dki::kernels::kUnpackedBlockBytes;
-using dki::kernels::kUnpackedTiles;
 using dki::kernels::WeightMatrix;
 using I = IntLanes::I;
 using F = IntLanes::F;
@@ -33,53 +32,84 @@ constexpr int kVecs = 2;
 constexpr int kTokenBlock = 264;
 
 constexpr size_t kHalfBytes = 2 * kTileRows;
-constexpr size_t kUnpackedD = 16 * 64, kUnpackedM = kUnpackedD + 64;
 
-template <DType kType>
-struct Format {
-  static constexpr bool kNibbles = kType == DType::kQ4_0 || kType == DType::kQ4_1;
-  static constexpr bool kBytes = kType == DType::kQ8_0;   // else nibbles or 16-bit values
-  static constexpr bool kHasMin = kType == DType::kQ4_1;  // Q4_0's is what is taken off
-  static constexpr bool kFloatD = !kNibbles && !kBytes;
-  static constexpr size_t kQ = kHasMin || kFloatD ? 2 * kHalfBytes : kHalfBytes;
-  static constexpr size_t kBlockBytes = kQ + (kNibbles ? 256 : kBytes ? 512 : 1024);
-};
+#define DKI_LAMBDA __attribute__((always_inline))
 
 #define DKI_INLINE __attribute__((always_inline)) inline
 
-// Calls body(k, pairs) for the 16 vectors of pairs (k, k + 1) of the rows at lane vector `vec`.
-template <DType kType, typename Body>
-DKI_INLINE void ForPairs(const uint8_t* block, int vec, const Body& body) {
-  const uint8_t* q = block + Format<kType>::kQ;
-  if constexpr (Format<kType>::kNibbles) {
-#pragma GCC unroll 4
-    for (int v = 0; v < 4; ++v) {
-      const I words = IntLanes::Load(q + 64 * v + 4 * kLanes * vec);
-      body(8 * v, IntLanes::Nibbles<0>(words));
-      body(8 * v + 2, IntLanes::Nibbles<1>(words));
-      body(8 * v + 4, IntLanes::Nibbles<2>(words));
-      body(8 * v + 6, IntLanes::Nibbles<3>(words));
-    }
-  } else if constexpr (Format<kType>::kBytes) {
-#pragma GCC unroll 16
-    for (int p = 0; p < 16; ++p) body(2 * p, IntLanes::LoadInt8(q + 32 * p + 2 * kLanes * vec));
-  } else {
-#pragma GCC unroll 16
-    for (int p = 0; p < 16; ++p) body(2 * p, IntLanes::Load(q + 64 * p + 4 * kLanes * vec));
-  }
-}
+// The kinds of tiles. Of the lane vector `vec` of a block, kBytes long:
+//   Words, Pairs  one load, and the kPairsOfWords vectors of pairs (k, k + 1) of all rows in it
+//   D, M          the factors of the dot product and of the activations' sum
 
+// As in packed_matrix.h.
 template <DType kType>
-DKI_INLINE F LoadD(const uint8_t* block, int vec) {
-  if constexpr (Format<kType>::kFloatD)
-    return IntLanes::LoadFloat((const float*)(block + 4 * kLanes * vec));
-  else
-    return IntLanes::LoadHalf(block + 2 * kLanes * vec);
-}
-// The minimum of Q4_1, and the 8 that was taken off its values.
-DKI_INLINE F LoadM(const uint8_t* block, int vec, F d) {
-  const F m = IntLanes::LoadHalf(block + kHalfBytes + 2 * kLanes * vec);
-  return IntLanes::Fma(d, IntLanes::SetFloat(8.0f), m);
+struct Packed {
+  static constexpr bool kNibbles = kType == DType::kQ4_0 || kType == DType::kQ4_1;
+  static constexpr bool kInt8 = kType == DType::kQ8_0;    // else nibbles or 16-bit values
+  static constexpr bool kHasMin = kType == DType::kQ4_1;  // Q4_0's is what is taken off
+  static constexpr bool kFloatD = !kNibbles && !kInt8;
+  static constexpr size_t kQ = kHasMin || kFloatD ? 2 * kHalfBytes : kHalfBytes;
+  static constexpr size_t kBytes = kQ + (kNibbles ? 256 : kInt8 ? 512 : 1024);
+  static constexpr int kPairsOfWords = kNibbles ? 4 : 1;
+
+  static DKI_INLINE I Words(const uint8_t* block, int vec, int i) {
+    if constexpr (kInt8)
+      return IntLanes::LoadInt8(block + kQ + 32 * i + 2 * kLanes * vec);
+    else
+      return IntLanes::Load(block + kQ + 64 * i + 4 * kLanes * vec);
+  }
+  template <int kPair>
+  static DKI_INLINE I Pairs(I words) {
+    if constexpr (kNibbles)
+      return IntLanes::Nibbles<kPair>(words);
+    else
+      return words;
+  }
+  static DKI_INLINE F D(const uint8_t* block, int vec) {
+    if constexpr (kFloatD)
+      return IntLanes::LoadFloat((const float*)(block + 4 * kLanes * vec));
+    else
+      return IntLanes::LoadHalf(block + 2 * kLanes * vec);
+  }
+  // The minimum of Q4_1, and the 8 that was taken off its values.
+  static DKI_INLINE F M(const uint8_t* block, int vec, F d) {
+    const F m = IntLanes::LoadHalf(block + kHalfBytes + 2 * kLanes * vec);
+    return IntLanes::Fma(d, IntLanes::SetFloat(8.0f), m);
+  }
+};
+
+// int16 [16 pairs][16 rows][2]; float d[16], m[16].
+template <bool kMin>
+struct Unpacked {
+  static constexpr bool kHasMin = kMin;
+  static constexpr size_t kBytes = kUnpackedBlockBytes;
+  static constexpr int kPairsOfWords = 1;
+  static constexpr size_t kD = 16 * 64, kM = kD + 64;
+
+  static DKI_INLINE I Words(const uint8_t* block, int vec, int i) {
+    return IntLanes::Load(block + 64 * i + 4 * kLanes * vec);
+  }
+  template <int kPair>
+  static DKI_INLINE I Pairs(I words) {
+    return words;
+  }
+  static DKI_INLINE F D(const uint8_t* block, int vec) {
+    return IntLanes::LoadFloat((const float*)(block + kD) + kLanes * vec);
+  }
+  static DKI_INLINE F M(const uint8_t* block, int vec, F) {
+    return IntLanes::LoadFloat((const float*)(block + kM) + kLanes * vec);
+  }
+};
+
+// Calls body(k, pairs) for the vectors of pairs in a load: [kVectors] at a time.
+template <typename Tile, int kVectors, int kPair, typename Body>
+DKI_INLINE void ForPairsOf(const I (&words)[kVectors], int k, const Body& body) {
+  if constexpr (kPair < Tile::kPairsOfWords) {
+    I pairs[kVectors];
+    for (int v = 0; v < kVectors; ++v) pairs[v] = Tile::template Pairs<kPair>(words[v]);
+    body(k, pairs);
+    ForPairsOf<Tile, kVectors, kPair + 1>(words, k + 2, body);
+  }
 }
 
 DKI_INLINE I Pair(const int16_t* x) {
@@ -88,184 +118,146 @@ DKI_INLINE I Pair(const int16_t* x) {
   return IntLanes::Set(two);
 }
 
-// One tile times kTokens tokens. x: of the first of the tokens.
-template <DType kType, int kTokens>
-inline void Few(const uint8_t* tile, int n_blocks, const Int16View& x, float (*sums)[kTileRows]) {
+// kVectors vectors of rows, of tiles that lie `tile_bytes` apart, times kTokens tokens; x: of the
+// first of them. The products stay in registers, the sums of the blocks in the cache: a broadcast
+// activation serves all vectors, and a vector all tokens.
+template <typename Tile, int kVectors, int kTokens>
+inline void Multiply(const uint8_t* tiles, size_t tile_bytes, int n_blocks, const Int16View& x,
+                     float (*sums)[kVecs * kLanes]) {
   const size_t k = static_cast<size_t>(n_blocks) * kQuantBlock;
-  for (int vec = 0; vec < kVecsOfTile; ++vec) {
-    F total[kTokens];
-    for (int t = 0; t < kTokens; ++t) total[t] = IntLanes::ZeroFloat();
-    const uint8_t* block = tile;
-    for (int b = 0; b < n_blocks; ++b, block += Format<kType>::kBlockBytes) {
-      I dot[kTokens];
-      for (int t = 0; t < kTokens; ++t) dot[t] = IntLanes::Zero();
-      const int16_t* q = x.q + static_cast<size_t>(b) * kQuantBlock;
-      ForPairs<kType>(
-          block, vec, [&](int at, I pairs) __attribute__((always_inline)) {
-#pragma GCC unroll 8
-            for (int t = 0; t < kTokens; ++t)
-              dot[t] = IntLanes::Dot(dot[t], pairs, Pair(q + t * k + at));
-          });
-      const F d = LoadD<kType>(block, vec);
-      F m;
-      if constexpr (Format<kType>::kHasMin) m = LoadM(block, vec, d);
-      for (int t = 0; t < kTokens; ++t) {
-        const size_t at = static_cast<size_t>(t) * n_blocks + b;
-        const F scale = IntLanes::Mul(d, IntLanes::SetFloat(x.d[at]));
-        total[t] = IntLanes::Fma(IntLanes::ToFloat(dot[t]), scale, total[t]);
-        if constexpr (Format<kType>::kHasMin)
-          total[t] = IntLanes::Fma(m, IntLanes::SetFloat(x.sum[at]), total[t]);
-      }
-    }
-    for (int t = 0; t < kTokens; ++t) IntLanes::StoreFloat(sums[t] + kLanes * vec, total[t]);
-  }
-}
-
-// A tile as 16-bit pairs and floats: [block]{ int16 [16 pairs][16 rows][2]; float d[16], m[16] }.
-template <DType kType>
-inline void Unpack(const uint8_t* tile, int n_blocks, char* out) {
-  for (int b = 0; b < n_blocks;
-       ++b, tile += Format<kType>::kBlockBytes, out += kUnpackedBlockBytes) {
-    for (int vec = 0; vec < kVecsOfTile; ++vec) {
-      char* to = out + 4 * kLanes * vec;
-      ForPairs<kType>(
-          tile, vec, [&](int at, I pairs) __attribute__((always_inline)) {
-            IntLanes::Store(to + 32 * at, pairs);
-          });
-      const F d = LoadD<kType>(tile, vec);
-      IntLanes::StoreFloat((float*)(to + kUnpackedD), d);
-      if constexpr (Format<kType>::kHasMin)
-        IntLanes::StoreFloat((float*)(to + kUnpackedM), LoadM(tile, vec, d));
-    }
-  }
-}
-
-// kVectors vectors of unpacked rows, `stride` bytes apart, times kTokens tokens.
-template <bool kHasMin, int kVectors, int kTokens>
-inline void Many(const char* rows, size_t stride, int n_blocks, const Int16View& x,
-                 float (*sums)[kVecs * kLanes]) {
-  const size_t k = static_cast<size_t>(n_blocks) * kQuantBlock;
-  F total[kTokens][kVectors];
   for (int t = 0; t < kTokens; ++t)
-    for (int v = 0; v < kVectors; ++v) total[t][v] = IntLanes::ZeroFloat();
+    for (int v = 0; v < kVectors; ++v)
+      IntLanes::StoreFloat(sums[t] + v * kLanes, IntLanes::ZeroFloat());
   const int16_t* q = x.q;
-  for (int b = 0; b < n_blocks; ++b, rows += kUnpackedBlockBytes, q += kQuantBlock) {
+  for (int b = 0; b < n_blocks; ++b, tiles += Tile::kBytes, q += kQuantBlock) {
+    const auto block = [&](int v) DKI_LAMBDA { return tiles + v / kVecsOfTile * tile_bytes; };
     I dot[kTokens][kVectors];
     for (int t = 0; t < kTokens; ++t)
       for (int v = 0; v < kVectors; ++v) dot[t][v] = IntLanes::Zero();
-#pragma GCC unroll 4
-    for (int p = 0; p < 16; ++p) {
-      I w[kVectors];
-      for (int v = 0; v < kVectors; ++v) w[v] = IntLanes::Load(rows + v * stride + 64 * p);
-#pragma GCC unroll 8
-      for (int t = 0; t < kTokens; ++t) {
-        const I pair = Pair(q + t * k + 2 * p);
-        for (int v = 0; v < kVectors; ++v) dot[t][v] = IntLanes::Dot(dot[t][v], w[v], pair);
-      }
+#pragma GCC unroll 16
+    for (int i = 0; i < 16 / Tile::kPairsOfWords; ++i) {
+      I words[kVectors];
+      for (int v = 0; v < kVectors; ++v) words[v] = Tile::Words(block(v), v % kVecsOfTile, i);
+      ForPairsOf<Tile, kVectors, 0>(words, 2 * Tile::kPairsOfWords * i,
+                                    [&](int at, const I(&pairs)[kVectors]) DKI_LAMBDA {
+#pragma GCC unroll 16
+                                      for (int t = 0; t < kTokens; ++t) {
+                                        const I pair = Pair(q + t * k + at);
+                                        for (int v = 0; v < kVectors; ++v)
+                                          dot[t][v] = IntLanes::Dot(dot[t][v], pairs[v], pair);
+                                      }
+                                    });
     }
+    F d[kVectors], m[kVectors];
     for (int v = 0; v < kVectors; ++v) {
-      const F d = IntLanes::LoadFloat((const float*)(rows + v * stride + kUnpackedD));
-      F m;
-      if constexpr (kHasMin)
-        m = IntLanes::LoadFloat((const float*)(rows + v * stride + kUnpackedM));
-      for (int t = 0; t < kTokens; ++t) {
-        const size_t at = static_cast<size_t>(t) * n_blocks + b;
-        const F scale = IntLanes::Mul(d, IntLanes::SetFloat(x.d[at]));
-        total[t][v] = IntLanes::Fma(IntLanes::ToFloat(dot[t][v]), scale, total[t][v]);
-        if constexpr (kHasMin)
-          total[t][v] = IntLanes::Fma(m, IntLanes::SetFloat(x.sum[at]), total[t][v]);
+      d[v] = Tile::D(block(v), v % kVecsOfTile);
+      if constexpr (Tile::kHasMin) m[v] = Tile::M(block(v), v % kVecsOfTile, d[v]);
+    }
+#pragma GCC unroll 16
+    for (int t = 0; t < kTokens; ++t) {
+      const size_t at = static_cast<size_t>(t) * n_blocks + b;
+      for (int v = 0; v < kVectors; ++v) {
+        F total = IntLanes::LoadFloat(sums[t] + v * kLanes);
+        const F scale = IntLanes::Mul(d[v], IntLanes::SetFloat(x.d[at]));
+        total = IntLanes::Fma(IntLanes::ToFloat(dot[t][v]), scale, total);
+        if constexpr (Tile::kHasMin)
+          total = IntLanes::Fma(m[v], IntLanes::SetFloat(x.sum[at]), total);
+        IntLanes::StoreFloat(sums[t] + v * kLanes, total);
       }
     }
   }
-  for (int t = 0; t < kTokens; ++t)
-    for (int v = 0; v < kVectors; ++v) IntLanes::StoreFloat(sums[t] + v * kLanes, total[t][v]);
 }
 
-template <DType kType, int kTokens>
-inline void FewOf(int n_tokens, const uint8_t* tile, int n_blocks, const Int16View& x,
-                  float (*sums)[kTileRows]) {
+template <typename Tile, int kVectors, int kTokens>
+inline void MultiplyOf(int n_tokens, const uint8_t* tiles, size_t tile_bytes, int n_blocks,
+                       const Int16View& x, float (*sums)[kVecs * kLanes]) {
   if constexpr (kTokens > 0) {
     if (n_tokens == kTokens)
-      Few<kType, kTokens>(tile, n_blocks, x, sums);
+      Multiply<Tile, kVectors, kTokens>(tiles, tile_bytes, n_blocks, x, sums);
     else
-      FewOf<kType, kTokens - 1>(n_tokens, tile, n_blocks, x, sums);
+      MultiplyOf<Tile, kVectors, kTokens - 1>(n_tokens, tiles, tile_bytes, n_blocks, x, sums);
   }
 }
 
-template <bool kHasMin, int kVectors, int kTokens>
-inline void ManyOf(int n_tokens, const char* rows, size_t stride, int n_blocks, const Int16View& x,
-                   float (*sums)[kVecs * kLanes]) {
-  if constexpr (kTokens > 0) {
-    if (n_tokens == kTokens)
-      Many<kHasMin, kVectors, kTokens>(rows, stride, n_blocks, x, sums);
-    else
-      ManyOf<kHasMin, kVectors, kTokens - 1>(n_tokens, rows, stride, n_blocks, x, sums);
-  }
-}
-
-inline Int16View From(const Int16View& x, int token, int n_blocks) {
-  const size_t first = static_cast<size_t>(token) * n_blocks;
-  return {x.q + first * kQuantBlock, x.d + first, x.sum + first};
-}
-
-inline void Copy(const float* from, int n, float* to) {
-  for (int i = 0; i < n; ++i) to[i] = from[i];
-}
-
-template <DType kType>
-void FewTokens(const WeightMatrix& w, const Int16View& x, int n_tokens, float* y, int row_begin,
-               int row_end) {
-  const int n_blocks = w.k / kQuantBlock;
-  const size_t tile_bytes = n_blocks * Format<kType>::kBlockBytes;
-  alignas(64) float sums[kFewTokens][kTileRows];
-  for (int r0 = row_begin; r0 < row_end; r0 += kTileRows) {
-    const int rows = row_end - r0 < kTileRows ? row_end - r0 : kTileRows;
-    FewOf<kType, kFewTokens>(n_tokens, w.packed + r0 / kTileRows * tile_bytes, n_blocks, x, sums);
-    for (int t = 0; t < n_tokens; ++t)
-      Copy(sums[t], rows, y + static_cast<size_t>(t) * w.n_out + r0);
-  }
-}
-
-// The tokens [t0, t1) times `rows` unpacked rows.
-template <bool kHasMin, int kVectors>
-inline void ManyTokens(const char* unpacked, size_t stride, int rows, int n_blocks,
-                       const Int16View& x, int t0, int t1, int n_out, float* y) {
+// The tokens [t0, t1) times `rows` rows, in groups, which read the tiles again from the cache.
+// y: of the first row.
+template <typename Tile, int kVectors>
+inline void MultiplyTokens(const uint8_t* tiles, size_t tile_bytes, int rows, int n_blocks,
+                           const Int16View& x, int t0, int t1, int n_out, float* y) {
   alignas(64) float sums[kTileTokens][kVecs * kLanes];
   for (int t = t0; t < t1; t += kTileTokens) {
     const int tokens = t1 - t < kTileTokens ? t1 - t : kTileTokens;
-    ManyOf<kHasMin, kVectors, kTileTokens>(tokens, unpacked, stride, n_blocks, From(x, t, n_blocks),
-                                           sums);
-    for (int i = 0; i < tokens; ++i) Copy(sums[i], rows, y + static_cast<size_t>(t + i) * n_out);
+    const size_t first = static_cast<size_t>(t) * n_blocks;
+    MultiplyOf<Tile, kVectors, kTileTokens>(tokens, tiles, tile_bytes, n_blocks,
+                                            {x.q + first * kQuantBlock, x.d + first, x.sum + first},
+                                            sums);
+    for (int i = 0; i < tokens; ++i)
+      for (int r = 0; r < rows; ++r) y[static_cast<size_t>(t + i) * n_out + r] = sums[i][r];
+  }
+}
+
+// A tile, in the kind Unpacked.
+template <DType kType>
+inline void Unpack(const uint8_t* tile, int n_blocks, uint8_t* out) {
+  using Tile = Packed<kType>;
+  using To = Unpacked<Tile::kHasMin>;
+  for (int b = 0; b < n_blocks; ++b, tile += Tile::kBytes, out += To::kBytes) {
+    for (int vec = 0; vec < kVecsOfTile; ++vec) {
+      uint8_t* to = out + 4 * kLanes * vec;
+#pragma GCC unroll 16
+      for (int i = 0; i < 16 / Tile::kPairsOfWords; ++i) {
+        const I words[1] = {Tile::Words(tile, vec, i)};
+        ForPairsOf<Tile, 1, 0>(words, 2 * Tile::kPairsOfWords * i,
+                               [&](int k, const I(&pairs)[1])
+                                   DKI_LAMBDA { IntLanes::Store(to + 32 * k, pairs[0]); });
+      }
+      const F d = Tile::D(tile, vec);
+      IntLanes::StoreFloat((float*)(to + To::kD), d);
+      if constexpr (Tile::kHasMin)
+        IntLanes::StoreFloat((float*)(to + To::kM), Tile::M(tile, vec, d));
+    }
   }
 }
 
 template <DType kType>
 void MatMulInt16Of(const WeightMatrix& w, const Int16View& x, int n_tokens, float* y, int row_begin,
-                   int row_end, char* scratch) {
-  if (n_tokens <= kFewTokens) return FewTokens<kType>(w, x, n_tokens, y, row_begin, row_end);
-  constexpr bool kHasMin = Format<kType>::kHasMin;
+                   int row_end, uint8_t* scratch) {
+  using Few = Packed<kType>;
+  using Many = Unpacked<Few::kHasMin>;
   constexpr int kRows = kVecs * kLanes;  // of one pass
   const int n_blocks = w.k / kQuantBlock;
-  const size_t tile_bytes = n_blocks * Format<kType>::kBlockBytes;
-  const size_t unpacked_bytes = n_blocks * kUnpackedBlockBytes;
-  const size_t stride = kLanes == kTileRows ? unpacked_bytes : 4 * kLanes;
+  const size_t packed_bytes = n_blocks * Few::kBytes;
+  const size_t unpacked_bytes = n_blocks * Many::kBytes;
   for (int t0 = 0; t0 < n_tokens; t0 += kTokenBlock) {
     const int t1 = t0 + kTokenBlock < n_tokens ? t0 + kTokenBlock : n_tokens;
     for (int r0 = row_begin; r0 < row_end; r0 += kRows) {
       const int rows = row_end - r0 < kRows ? row_end - r0 : kRows;
+      const bool whole = rows > kTileRows || kVecsOfTile == kVecs;
+      const uint8_t* packed = w.packed + r0 / kTileRows * packed_bytes;
+      if (n_tokens <= kFewTokens) {
+        if (whole)
+          MultiplyTokens<Few, kVecs>(packed, packed_bytes, rows, n_blocks, x, t0, t1, w.n_out,
+                                     y + r0);
+        else
+          MultiplyTokens<Few, kVecsOfTile>(packed, packed_bytes, rows, n_blocks, x, t0, t1, w.n_out,
+                                           y + r0);
+        continue;
+      }
       for (int r = 0; r < rows; r += kTileRows)
-        Unpack<kType>(w.packed + (r0 + r) / kTileRows * tile_bytes, n_blocks,
+        Unpack<kType>(packed + r / kTileRows * packed_bytes, n_blocks,
                       scratch + r / kTileRows * unpacked_bytes);
-      if (rows > kLanes)
-        ManyTokens<kHasMin, kVecs>(scratch, stride, rows, n_blocks, x, t0, t1, w.n_out, y + r0);
+      if (whole)
+        MultiplyTokens<Many, kVecs>(scratch, unpacked_bytes, rows, n_blocks, x, t0, t1, w.n_out,
+                                    y + r0);
       else
-        ManyTokens<kHasMin, 1>(scratch, stride, rows, n_blocks, x, t0, t1, w.n_out, y + r0);
+        MultiplyTokens<Many, kVecsOfTile>(scratch, unpacked_bytes, rows, n_blocks, x, t0, t1,
+                                          w.n_out, y + r0);
     }
   }
 }
 
 void MatMulInt16Any(const WeightMatrix& w, const Int16View& x, int n_tokens, float* y,
-                    int row_begin, int row_end, char* scratch) {
+                    int row_begin, int row_end, uint8_t* scratch) {
   if (w.dtype == DType::kQ8_0)
     MatMulInt16Of<DType::kQ8_0>(w, x, n_tokens, y, row_begin, row_end, scratch);
   else if (w.dtype == DType::kQ4_0)

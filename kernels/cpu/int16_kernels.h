@@ -26,7 +26,7 @@ inline constexpr int kUnpackedTiles = 2;
   namespace path {                                                                                \
   /* scratch: [kUnpackedTiles, k / 32, kUnpackedBlockBytes], 64-byte aligned. */                  \
   void MatMulInt16(const WeightMatrix& w, const Int16View& x, int n_tokens, float* y,             \
-                   int row_begin, int row_end, char* scratch);                                    \
+                   int row_begin, int row_end, uint8_t* scratch);                                 \
   /* The blocks [begin, end) of x. */                                                             \
   void QuantizeInt16(const float* x, size_t begin, size_t end, int16_t* q, float* d, float* sum); \
   }

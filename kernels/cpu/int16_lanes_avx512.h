@@ -9,8 +9,8 @@ namespace {
 
 struct Int16Lanes512 {
   static constexpr int kCount = 16;
-  static constexpr int kFewTokens = 8;
-  static constexpr int kTileTokens = 6;  // times two vectors of rows, an integer and a float each
+  static constexpr int kTileTokens = 8;  // times two vectors of rows
+  static constexpr int kFewTokens = 24;  // that do not pay for unpacking
   using I = __m512i;
   using F = __m512;
 

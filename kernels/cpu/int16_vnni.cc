@@ -18,7 +18,7 @@ struct IntLanes : Int16Lanes512 {
 namespace dki::kernels::int16_vnni {
 
 void MatMulInt16(const WeightMatrix& w, const Int16View& x, int n_tokens, float* y, int row_begin,
-                 int row_end, char* scratch) {
+                 int row_end, uint8_t* scratch) {
   MatMulInt16Any(w, x, n_tokens, y, row_begin, row_end, scratch);
 }
 void QuantizeInt16(const float* x, size_t begin, size_t end, int16_t* q, float* d, float* sum) {

@@ -22,6 +22,8 @@ void GeluTanhMul(const float* up, int n, float* gate);
 void Gelu(int n, float* x);
 void LayerNorm(const float* x, const float* weight, const float* bias, float epsilon, int n_rows,
                int n, float* y);
+void BlockMaxima(const float* x, int n, float* maxima);
+void ExpWeights(const float* x, int n, float max, float scale, float* y, float* sums);
 void Dense(const DenseMatrix& matrix, const float* x, int n_tokens, float* y, int panel_begin,
            int panel_end);
 void Attention(const AttentionOp& op, int begin, int end);

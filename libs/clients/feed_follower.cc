@@ -14,9 +14,58 @@ namespace dki::clients {
 using memory::v1::FollowFeedRequest;
 using memory::v1::FollowFeedResponse;
 
+constexpr std::chrono::milliseconds kWakeTimeout{1000};
+
+class FeedFollower::Waker : public std::enable_shared_from_this<Waker> {
+ public:
+  Waker(std::shared_ptr<memory::v1::MemoryStoreService::StubInterface> stub, rpc::ClusterKey key)
+      : stub_(std::move(stub)), key_(std::move(key)) {}
+
+  void Wake() {
+    {
+      MutexLock lock(&mutex_);
+      // The call that runs may have come before what is waited for: then there is another one.
+      again_ = true;
+      if (std::exchange(running_, true)) return;
+    }
+    Next();
+  }
+
+ private:
+  void Next() {
+    auto* const async = stub_->async();
+    {
+      MutexLock lock(&mutex_);
+      running_ = std::exchange(again_, false) && async != nullptr;
+      if (!running_) return;
+      context_ = rpc::OutgoingContext(key_, "", NewId("wake_"), kWakeTimeout);
+    }
+    async->WakeFeed(context_.get(), &request_, &response_,
+                    [self = shared_from_this()](const grpc::Status&) { self->Next(); });
+  }
+
+  const std::shared_ptr<memory::v1::MemoryStoreService::StubInterface> stub_;
+  const rpc::ClusterKey key_;
+  // Of the call that runs.
+  std::unique_ptr<grpc::ClientContext> context_;
+  memory::v1::WakeFeedRequest request_;
+  memory::v1::WakeFeedResponse response_;
+  Mutex mutex_;
+  bool running_ ABSL_GUARDED_BY(mutex_) = false;
+  bool again_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
 FeedFollower::FeedFollower(std::unique_ptr<memory::v1::MemoryStoreService::StubInterface> stub,
                            FeedConsumer* consumer, rpc::ServiceRuntime* runtime, Options options)
-    : stub_(std::move(stub)), consumer_(consumer), runtime_(runtime), options_(options) {}
+    : stub_(std::move(stub)),
+      consumer_(consumer),
+      runtime_(runtime),
+      options_(options),
+      waker_(std::make_shared<Waker>(stub_, runtime->cluster_key())) {}
+
+void FeedFollower::Hurry() {
+  waker_->Wake();
+}
 
 void FeedFollower::Start() {
   thread_ = std::thread([this] { Run(); });
@@ -77,6 +126,10 @@ void FeedFollower::Run() {
 absl::Status FeedFollower::FollowOnce(bool* progressed) {
   FollowFeedRequest request;
   request.set_without_vectors(options_.without_vectors);
+  if (options_.reports_erasures) {
+    request.set_service(runtime_->instance());
+    request.set_public_key(runtime_->signing_key().public_key());
+  }
   for (const auto& [tenant_id, position] : consumer_->Positions()) {
     FollowFeedRequest::Start* start = request.add_starts();
     start->set_tenant_id(tenant_id);

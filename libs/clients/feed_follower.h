@@ -41,6 +41,8 @@ class FeedFollower {
     std::chrono::milliseconds max_backoff{1000};
     // Entries come without their vectors.
     bool without_vectors = false;
+    // Erasures then wait for this service's report (ErasureReporter).
+    bool reports_erasures = false;
     // 1 while a stream delivers. Null: not kept.
     telemetry::Gauge* connected = nullptr;
     // Streams that were opened. Null: not counted.
@@ -55,7 +57,13 @@ class FeedFollower {
   void Start();
   void Stop();
 
+  // Somebody waits for a change that may not have come yet: has the store send it at once. Returns
+  // at once. Any thread, also before Start and after Stop.
+  void Hurry();
+
  private:
+  // The calls of Hurry, one at a time; lives until the last one has ended.
+  class Waker;
   void Run();
   // One stream, to its end. `progressed`: it delivered something.
   absl::Status FollowOnce(bool* progressed);
@@ -65,7 +73,7 @@ class FeedFollower {
   // False when stopping.
   bool Pause(std::chrono::milliseconds duration);
 
-  const std::unique_ptr<memory::v1::MemoryStoreService::StubInterface> stub_;
+  const std::shared_ptr<memory::v1::MemoryStoreService::StubInterface> stub_;
   FeedConsumer* const consumer_;
   rpc::ServiceRuntime* const runtime_;
   const Options options_;
@@ -75,6 +83,7 @@ class FeedFollower {
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   grpc::ClientContext* context_ ABSL_GUARDED_BY(mutex_) = nullptr;
   std::thread thread_;
+  const std::shared_ptr<Waker> waker_;
 };
 
 }  // namespace dki::clients

@@ -59,7 +59,12 @@ std::string AnswerText::Finish() {
 }
 
 std::string AnswerText::Show(size_t n_bytes) {
-  std::string shown = ReplaceMalformed(std::string_view(pending_).substr(0, n_bytes));
+  std::string_view text = std::string_view(pending_).substr(0, n_bytes);
+  while (trims_start_ && !text.empty()) {
+    trims_start_ = text.front() == ' ' || text.front() == '\n';
+    if (trims_start_) text.remove_prefix(1);
+  }
+  std::string shown = ReplaceMalformed(text);
   pending_.erase(0, n_bytes);
   text_ += shown;
   return shown;

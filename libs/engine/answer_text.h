@@ -13,7 +13,9 @@ namespace dki::engine {
 
 class AnswerText {
  public:
-  explicit AnswerText(std::vector<std::string> stop) : stop_(std::move(stop)) {}
+  // `trims_start`: white space in front of the first other character is left out.
+  explicit AnswerText(std::vector<std::string> stop, bool trims_start = false)
+      : stop_(std::move(stop)), trims_start_(trims_start) {}
 
   // Adds a token's bytes; returns what may be shown now, always valid UTF-8. REQUIRES: !stopped().
   std::string Append(std::string_view bytes);
@@ -29,6 +31,7 @@ class AnswerText {
   std::string Show(size_t n_bytes);
 
   std::vector<std::string> stop_;
+  bool trims_start_;
   std::string pending_;  // not yet shown
   std::string text_;
   bool stopped_ = false;

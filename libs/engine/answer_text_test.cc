@@ -28,6 +28,14 @@ TEST(AnswerTextTest, ACharacterComesOutWhole) {
               ElementsAre("5 ", "", "\xE2\x82\xAC!", "", "\xEF\xBF\xBD\xEF\xBF\xBD"));
 }
 
+TEST(AnswerTextTest, WhiteSpaceInFrontMayBelongToTheFormat) {
+  AnswerText text({}, /*trims_start=*/true);
+  EXPECT_THAT(Show(text, {" ", "\n ", " It", " is"}), ElementsAre("", "", "It", " is", ""));
+  EXPECT_EQ(text.text(), "It is");
+  AnswerText kept({});
+  EXPECT_EQ(kept.Append(" It"), " It");
+}
+
 TEST(AnswerTextTest, BytesThatAreNoTextAreReplaced) {
   AnswerText text({});
   EXPECT_EQ(text.Append("a\xFFz"), "a\xEF\xBF\xBDz");

@@ -21,12 +21,18 @@ double MiddleShareOf(const model::AttentionMass& mass, int column) {
   const int begin = mass.n_layers / 4;
   const int end = std::max(begin + 1, 3 * mass.n_layers / 4);
   double share = 0.0;
+  int n_seeing = 0;
   for (int layer = begin; layer < end; ++layer) {
+    double of_layer = 0.0;
     for (int head = 0; head < mass.n_heads; ++head) {
-      share += mass.biased[mass.at(layer, head, column)];
+      of_layer += mass.biased[mass.at(layer, head, column)];
     }
+    // What is masked has no mass at all; what is seen has some, however small.
+    n_seeing += of_layer > 0.0 ? 1 : 0;
+    share += of_layer;
   }
-  return share / (static_cast<double>(end - begin) * mass.n_heads * mass.rows);
+  if (n_seeing == 0) return 0.0;
+  return share / (static_cast<double>(n_seeing) * mass.n_heads * mass.rows);
 }
 
 double HeadShareOf(const model::AttentionMass& mass, int column, injection::AttentionHead head) {

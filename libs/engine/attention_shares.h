@@ -17,7 +17,8 @@ struct Share {
 
 // The share of column `column`. 0 before any row was accumulated.
 Share ShareOf(const model::AttentionMass& mass, int column);
-// As weighed: the mean over the heads of the middle half of the layers, and of one head.
+// As weighed: the mean over the heads of the middle half of the layers, of those that see anything
+// of the column (a windowed layer sees no further than its window), and of one head.
 double MiddleShareOf(const model::AttentionMass& mass, int column);
 double HeadShareOf(const model::AttentionMass& mass, int column, injection::AttentionHead head);
 

@@ -100,6 +100,7 @@ absl::StatusOr<ProbeResult> Engine::Probe(const RequestContext& context, const P
   SequenceInput input;
   input.prompt = prompt;
   input.prompt.answer_prefix.clear();
+  input.prompt.rule = {};
   for (Memory& memory : input.prompt.memories) memory.alpha_read = memory.alpha_answer = 1.0;
   input.options.max_tokens = 0;
   input.is_probe = true;
@@ -150,8 +151,10 @@ absl::StatusOr<Engine::TicketPtr> Engine::Prepare(const RequestContext& context,
                         .context_system_prompt =
                             SystemPromptOrDefault(*language_.format, prompt.context_system_prompt)};
     for (const int i : plan.kept) {
-      request.memories.push_back({prompt.memories[i].memory_id, prompt.memories[i].text});
+      const Memory& memory = prompt.memories[i];
+      request.memories.push_back({memory.memory_id, memory.text, memory.attributes});
     }
+    request.composition = prompt.composition;
     const Ticket::Clock::time_point asked = Ticket::Clock::now();
     absl::StatusOr<std::vector<LoadedBlock>> loaded =
         packs_ != nullptr ? packs_->Load(request, *plan.pack)
@@ -185,9 +188,12 @@ absl::StatusOr<Engine::TicketPtr> Engine::Prepare(const RequestContext& context,
 }
 
 int64_t Engine::MostBytes(const PromptPlan& plan, int answer_tokens) const {
-  const int n_memory = plan.pack ? plan.pack->n_tokens : 0;
+  size_t n_memory = 0;
+  if (plan.pack) {
+    for (const injection::PlannedBlock& block : plan.pack->blocks) n_memory += block.tokens.size();
+  }
   return page_bytes_ * Sequence::MostPages(plan, answer_tokens) +
-         static_cast<int64_t>(model_->kv_shape().bytes_per_token()) * n_memory;
+         static_cast<int64_t>(model_->kv_shape().bytes_per_token() * n_memory);
 }
 
 // A full queue is shared out: who waits for less than another tenant takes a place of that one's,
@@ -255,6 +261,17 @@ void Engine::StopBackground() {
   background_enabled_ = false;
   background_.clear();
   changed_.NotifyAll();
+}
+
+int64_t Engine::DropContexts(const std::string& tenant_id) {
+  std::future<int64_t> dropped;
+  {
+    MutexLock lock(&mutex_);
+    if (stopping_) return 0;
+    dropped = drops_.emplace_back(tenant_id, std::promise<int64_t>()).second.get_future();
+    changed_.NotifyAll();
+  }
+  return dropped.get();
 }
 
 void Engine::WaitUntilIdle() {

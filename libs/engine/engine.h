@@ -18,11 +18,13 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <future>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "libs/base/mutex.h"
@@ -107,6 +109,11 @@ class Engine {
   absl::StatusOr<ProbeResult> Probe(const RequestContext& context, const Prompt& prompt,
                                     std::span<const injection::AttentionHead> heads);
 
+  // Forgets the K/V of the tenant's conversations, because some of what they say was erased. What
+  // is being answered goes on to its end and leaves nothing either. Returns the number of pages
+  // that were held; waits for the step under way.
+  int64_t DropContexts(const std::string& tenant_id);
+
   EngineStats stats() const;
   // A guess at when the queue will have room again.
   std::chrono::milliseconds RetryAfter() const;
@@ -134,6 +141,7 @@ class Engine {
   // The engine's thread. engine_loop.cc:
   void Loop();
   bool AwaitWork();  // false: stop
+  void DropAsked();
   void Sweep();
   void BackgroundStep();
   bool EndIfUnwanted(Ticket& ticket);
@@ -182,6 +190,8 @@ class Engine {
   // Anybody pushes, the engine's thread alone takes.
   FairQueue<TicketPtr> waiting_ ABSL_GUARDED_BY(mutex_);
   std::deque<Conversation> background_ ABSL_GUARDED_BY(mutex_);
+  // Tenants whose contexts are to be dropped, each with the one who waits for it.
+  std::vector<std::pair<std::string, std::promise<int64_t>>> drops_ ABSL_GUARDED_BY(mutex_);
   bool background_enabled_ ABSL_GUARDED_BY(mutex_) = true;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool idle_ ABSL_GUARDED_BY(mutex_) = true;

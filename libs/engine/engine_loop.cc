@@ -16,6 +16,7 @@ constexpr size_t kMaxBackground = 64;  // the oldest conversations are abandoned
 
 void Engine::Loop() {
   while (AwaitWork()) {
+    DropAsked();
     Admit();
     Sweep();
     if (running_.empty()) {
@@ -32,11 +33,38 @@ void Engine::Loop() {
     all.insert(all.end(), waiting.begin(), waiting.end());
   }
   for (const TicketPtr& ticket : all) End(*ticket, Unavailable("generation is shutting down"));
+  MutexLock lock(&mutex_);
+  for (auto& [tenant_id, waiter] : drops_) waiter.set_value(0);
+}
+
+// Nothing of the tenant's comes back: what waits or runs keeps nothing, what was to be encoded is
+// not.
+void Engine::DropAsked() {
+  std::vector<std::pair<std::string, std::promise<int64_t>>> drops;
+  std::deque<TicketPtr> tickets(running_.begin(), running_.end());
+  {
+    MutexLock lock(&mutex_);
+    if (drops_.empty()) return;
+    drops.swap(drops_);
+    for (const TicketPtr& ticket : waiting_.All()) tickets.push_back(ticket);
+    for (const auto& [tenant_id, waiter] : drops) {
+      std::erase_if(background_, [&id = tenant_id](const Conversation& conversation) {
+        return conversation.tenant_id == id;
+      });
+    }
+  }
+  for (auto& [tenant_id, waiter] : drops) {
+    for (const TicketPtr& ticket : tickets) {
+      if (ticket->context.tenant_id == tenant_id) ticket->sequence.Forget();
+    }
+    waiter.set_value(cache_.DropTenant(tenant_id));
+  }
 }
 
 bool Engine::AwaitWork() {
   MutexLock lock(&mutex_);
-  while (!stopping_ && waiting_.size() == 0 && running_.empty() && background_.empty()) {
+  while (!stopping_ && waiting_.size() == 0 && running_.empty() && background_.empty() &&
+         drops_.empty()) {
     idle_ = true;
     changed_.NotifyAll();
     changed_.Wait(&mutex_);
@@ -96,7 +124,8 @@ void Engine::End(Ticket& ticket, absl::Status status) {
   sequence.Release();
   const bool cancelled = sequence.finish_reason() == "cancelled";
   std::optional<Conversation> next;
-  if (status.ok() && !cancelled && !sequence.input().continuation && !sequence.input().is_probe) {
+  if (status.ok() && !cancelled && !sequence.input().continuation && !sequence.input().is_probe &&
+      !sequence.is_forgotten()) {
     absl::StatusOr<std::vector<int32_t>> tokens =
         RenderNextHistory(language_, sequence.input().prompt, sequence.answer_text());
     if (tokens.ok() && static_cast<int>(tokens->size()) <= language_.config->context_length) {

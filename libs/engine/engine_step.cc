@@ -135,14 +135,23 @@ void Engine::ReadOn(int n_writing) {
 }
 
 void Engine::Absorb(const Work& work, std::span<const float> logits) {
+  // Rows are as long as the vocabulary: the sequences read theirs at the same time.
+  std::vector<std::pair<size_t, std::span<const float>>> read;
+  for (size_t i = 0; i < work.chunks.size(); ++i) {
+    const size_t n_floats = LogitRows(work.chunks[i]) * language_.config->vocab_size;
+    if (n_floats > 0) read.emplace_back(i, logits.first(n_floats));
+    logits = logits.subspan(n_floats);
+  }
+  model_->ForEach(static_cast<int>(read.size()), [&](int r) {
+    const auto& [i, rows] = read[r];
+    work.owners[i]->sequence.ReadLogits(work.chunks[i], rows);
+  });
   for (size_t i = 0; i < work.chunks.size(); ++i) {
     const model::Chunk& chunk = work.chunks[i];
     Ticket& ticket = *work.owners[i];
     const bool was_writing = ticket.sequence.writing();
     const bool was_prefilling = ticket.sequence.prefilling();
-    const size_t n_floats = LogitRows(chunk) * language_.config->vocab_size;
-    const std::string text = ticket.sequence.Absorb(chunk, logits.first(n_floats), &cache_);
-    logits = logits.subspan(n_floats);
+    const std::string text = ticket.sequence.Absorb(chunk, &cache_);
     if (was_prefilling && !ticket.sequence.prefilling()) ticket.prefilled = Ticket::Clock::now();
     ticket.PostText(text);
     MutexLock lock(&mutex_);

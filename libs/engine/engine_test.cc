@@ -68,6 +68,69 @@ TEST_F(EngineTest, AWeightlessMemoryIsInNoChain) {
   EXPECT_EQ(Scores(*engine, with), Scores(*engine, without));
 }
 
+TEST_F(EngineTest, CompositionsAttendToTheSameTokens) {
+  const auto engine = model_.MakeEngine();
+  Prompt prompt = WithMemories(WithHistory(Ask(kQuestion)), MemoryPlace::kInjected, 1.0);
+  ASSERT_OK_AND_ASSIGN(const Answer pack, engine->Generate(For("t"), prompt, Tokens(4), nullptr));
+  const std::vector<double> joint = Scores(*engine, prompt);
+  for (const char* name : {"independent", "repair(3)", "repair(1000)"}) {
+    prompt.composition = *injection::ParseComposition(name);
+    ASSERT_OK_AND_ASSIGN(const Answer a, engine->Generate(For("t"), prompt, Tokens(4), nullptr));
+    EXPECT_EQ(a.usage.injected_tokens, pack.usage.injected_tokens);
+    double sum = a.lead_in_share;
+    for (size_t i = 0; i < a.memories.size(); ++i) {
+      EXPECT_EQ(a.memories[i].n_tokens, pack.memories[i].n_tokens) << name;
+      EXPECT_GT(a.memories[i].attention_share, 0.0) << name;
+      sum += a.memories[i].attention_share;
+    }
+    EXPECT_LT(sum, 1.0);
+    ASSERT_OK_AND_ASSIGN(const ProbeResult probe, engine->Probe(For("t"), prompt, {{{0, 0}}}));
+    for (const ProbedMemory& memory : probe.memories) EXPECT_GT(memory.head_shares[0], 0.0);
+    if (std::string(name) == "repair(1000)") {
+      EXPECT_EQ(Scores(*engine, prompt), joint);
+    } else {
+      EXPECT_NE(Scores(*engine, prompt), joint) << name;
+    }
+  }
+}
+
+TEST_F(EngineTest, AHistoryThatAttendedIsKeptForNobody) {
+  const auto engine = model_.MakeEngine();
+  const Prompt fresh = WithMemories(WithHistory(Ask(kQuestion)), MemoryPlace::kInjected, 1.0);
+  Prompt sticky = fresh;
+  sticky.history_attends = true;
+  const std::vector<double> attended = Scores(*engine, sticky);
+  ASSERT_OK_AND_ASSIGN(const Answer next, engine->Generate(For("t"), fresh, Tokens(1), nullptr));
+  ASSERT_OK_AND_ASSIGN(const PromptPlan alone,
+                       PlanPrompt(model_.language(), "t", Ask(kQuestion), 1));
+  EXPECT_LE(next.usage.cached_prompt_tokens, static_cast<int>(alone.history.size()));
+  EXPECT_NE(Scores(*engine, fresh), attended);
+  EXPECT_EQ(Scores(*engine, sticky), attended);
+  // Without a history there is nothing that could have attended.
+  Prompt short_one = WithMemories(Ask(kQuestion), MemoryPlace::kInjected, 1.0);
+  const std::vector<double> scores = Scores(*engine, short_one);
+  short_one.history_attends = true;
+  EXPECT_EQ(Scores(*engine, short_one), scores);
+}
+
+TEST_F(EngineTest, OtherLawsNeedOneWeight) {
+  const auto engine = model_.MakeEngine();
+  Prompt prompt = WithMemories(Ask(kQuestion), MemoryPlace::kInjected, 0.5);
+  const std::vector<double> bias = Scores(*engine, prompt);
+  prompt.rule.law = model::AttentionLaw::kBlend;
+  EXPECT_NE(Scores(*engine, prompt), bias);
+  prompt.memories[1].alpha_answer = 0.25;
+  EXPECT_THAT(engine->Score(For("t"), prompt, kContinuation),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("law")));
+  Prompt strong = WithMemories(Ask(kQuestion), MemoryPlace::kInjected, 2.0);
+  strong.rule.law = model::AttentionLaw::kBlend;
+  EXPECT_THAT(engine->Score(For("t"), strong, kContinuation),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("from 0 to 1")));
+  strong.rule = {.first_layer = 3, .end_layer = 3};
+  EXPECT_THAT(engine->Score(For("t"), strong, kContinuation),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("layers")));
+}
+
 TEST_F(EngineTest, AlphaOneIsThePromptedModel) {
   const auto engine = model_.MakeEngine();
   const Prompt injected = WithMemories(Ask(kQuestion), MemoryPlace::kInjected, 1.0);
@@ -114,7 +177,8 @@ TEST_F(EngineTest, NeighboursChunksAndTheCacheDoNotChangeAnAnswer) {
       context.cancelled = [&] { return done.load(); };
       EXPECT_OK(engine->Generate(context, other, Tokens(1), nullptr));
       running.count_down();
-      while (!done) EXPECT_OK(engine->Generate(context, other, Tokens(64), nullptr));
+      const AnswerOptions theirs = i % 2 == 0 ? Tokens(64) : Varied(64);
+      while (!done) EXPECT_OK(engine->Generate(context, other, theirs, nullptr));
     });
   }
   running.wait();
@@ -144,6 +208,36 @@ TEST_F(EngineTest, ACachedPrefixGivesTheSameBytes) {
   ASSERT_OK_AND_ASSIGN(const Answer other,
                        engine->Generate(For("other"), prompt, Tokens(1), nullptr));
   EXPECT_EQ(other.usage.cached_prompt_tokens, 0);
+}
+
+TEST_F(EngineTest, ContextsThatAreDroppedLeaveNothingNotEvenOfWhatIsBeingAnswered) {
+  const auto engine = model_.MakeEngine();
+  const Prompt prompt = WithHistory(Ask(kQuestion));
+  const auto cached = [&](const std::string& tenant) {
+    const auto answer = engine->Generate(For(tenant), prompt, Tokens(1), nullptr);
+    EXPECT_OK(answer);
+    return answer.ok() ? answer->usage.cached_prompt_tokens : -1;
+  };
+  EXPECT_EQ(cached("t"), 0);
+  EXPECT_EQ(cached("u"), 0);
+  engine->WaitUntilIdle();
+  EXPECT_GT(engine->DropContexts("t"), 0);
+  EXPECT_EQ(engine->DropContexts("t"), 0);
+  EXPECT_EQ(cached("t"), 0);
+  EXPECT_GT(cached("u"), 0);
+
+  struct Drops : AnswerSink {
+    bool OnStarted(const Started&) override {
+      engine->DropContexts("t");
+      return true;
+    }
+    bool OnText(std::string_view) override { return true; }
+    Engine* engine = nullptr;
+  } sink;
+  sink.engine = engine.get();
+  ASSERT_OK(engine->Generate(For("t"), prompt, Varied(40), &sink));
+  engine->WaitUntilIdle();
+  EXPECT_EQ(cached("t"), 0);
 }
 
 TEST_F(EngineTest, PromptedMemoryTextIsNeverCached) {

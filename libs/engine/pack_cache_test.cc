@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include <functional>
 #include <future>
 
 #include "libs/engine/test_engine.h"
@@ -14,17 +15,21 @@
 namespace dki::engine {
 namespace {
 
+using dki::testing::StatusIs;
+
 class CountingSource : public PackSource {
  public:
   CountingSource(model::Model* model, const model::ChatFormat& format) : source_(model, format) {}
   absl::StatusOr<std::vector<LoadedBlock>> Load(const PackRequest& request,
                                                 const injection::PackPlan& plan) override {
     ++loads;
+    if (meanwhile) meanwhile();
     if (fails) return Unavailable("away");
     return source_.Load(request, plan);
   }
   int loads = 0;
   bool fails = false;
+  std::function<void()> meanwhile;  // while it loads
 
  private:
   LocalPackSource source_;
@@ -35,7 +40,7 @@ class PackCacheTest : public ::testing::Test {
   PackCacheTest() : loaded_(*LoadedModel::Load(testing::WriteTinyModel(folder_.path()), {})) {}
 
   injection::PackPlan Plan(const std::string& tenant, const std::string& text) const {
-    return injection::PlanPack(*loaded_.format, tenant, loaded_.model->config().fingerprint, "",
+    return injection::PlanPack(*loaded_.format, tenant, loaded_.model->config().kv_fingerprint, "",
                                {{"m", text}}, kernels::KvFormat::kInt8);
   }
 
@@ -99,6 +104,54 @@ TEST_F(PackCacheTest, StaysWithinItsBudget) {
     ASSERT_OK(cache.Load({}, Plan("a", text)));
     EXPECT_LE(cache.size_bytes(), one + one / 2);
   }
+}
+
+TEST_F(PackCacheTest, WhatIsErasedWhileItIsLoadedIsNotKept) {
+  PackCache cache({}, &source_);
+  cache.SetFollowing(true);
+  const PackRequest request{.tenant_id = "a", .request_id = "", .memories = {{"m", "x"}}};
+  source_.meanwhile = [&] { cache.Erase("a", "m"); };
+  ASSERT_OK(cache.Load(request, Plan("a", "x")));
+  EXPECT_EQ(cache.size_bytes(), 0) << "changed: this request may have had its old text";
+  source_.meanwhile = [&] { cache.EraseForGood("a", "m"); };
+  EXPECT_THAT(cache.Load(request, Plan("a", "x")), StatusIs(absl::StatusCode::kNotFound));
+  source_.meanwhile = nullptr;
+  EXPECT_THAT(cache.Load(request, Plan("a", "x")), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_EQ(source_.loads, 2) << "not even asked for";
+  EXPECT_EQ(cache.size_bytes(), 0);
+}
+
+TEST_F(PackCacheTest, OfDeletionsTheNewestAreRemembered) {
+  PackCache cache({.max_tombstones = 2}, &source_);
+  for (const char* id : {"m", "n", "o"}) cache.EraseForGood("a", id);
+  EXPECT_OK(
+      cache.Load({.tenant_id = "a", .request_id = "", .memories = {{"m", "x"}}}, Plan("a", "x")));
+  EXPECT_FALSE(
+      cache.Load({.tenant_id = "a", .request_id = "", .memories = {{"o", "x"}}}, Plan("a", "x"))
+          .ok());
+}
+
+TEST_F(PackCacheTest, ARequestThatHasItsPackKeepsItToItsEnd) {
+  PackCache cache({}, &source_);
+  cache.SetFollowing(true);
+  ASSERT_OK_AND_ASSIGN(const auto held, cache.Load({}, Plan("a", "x")));
+  ASSERT_OK_AND_ASSIGN(const auto fresh, source_.Load({}, Plan("a", "x")));
+  EXPECT_EQ(cache.Erase("a", ""), static_cast<int64_t>(held.size()));
+  for (size_t i = 0; i < held.size(); ++i) {
+    EXPECT_TRUE(kvcache::SameKv(held[i].block.kv, fresh[i].block.kv));
+  }
+}
+
+TEST_F(PackCacheTest, ATenantThatFloodsDoesNotEvictAnothers) {
+  PackCache whole({}, &source_);
+  ASSERT_OK(whole.Load({}, Plan("a", "x")));
+  PackCache cache({.budget_bytes = 4 * whole.size_bytes()}, &source_);
+  cache.SetFollowing(true);
+  ASSERT_OK(cache.Load({}, Plan("a", "x")));
+  for (int i = 0; i < 50; ++i) ASSERT_OK(cache.Load({}, Plan("b", std::to_string(i))));
+  const int loads = source_.loads;
+  ASSERT_OK(cache.Load({}, Plan("a", "x")));
+  EXPECT_EQ(source_.loads, loads);
 }
 
 }  // namespace

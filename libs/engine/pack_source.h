@@ -21,12 +21,14 @@ struct PackRequest {
   std::chrono::system_clock::time_point deadline = std::chrono::system_clock::time_point::max();
   std::string context_system_prompt = {};
   std::vector<injection::PackMemoryText> memories = {};
+  injection::Composition composition = {};
 };
 
 struct LoadedBlock {
   kvcache::Block block;
   Tier tier = Tier::kUnknown;
   int64_t load_us = 0;
+  LoadChoice choice = {};
 };
 
 // Thread-safety: thread-safe.

@@ -112,6 +112,21 @@ void PrefixCache::Touch(Node* node) {
   for (; node != &root_; node = node->parent) lru_.splice(lru_.begin(), lru_, node->used);
 }
 
+int PrefixCache::DropTenant(const std::string& tenant_id) {
+  int n_dropped = 0;
+  // From the least recently used on: a page comes behind those that it follows, so it goes first.
+  for (auto at = lru_.end(); at != lru_.begin();) {
+    Node* const node = *std::prev(at);
+    if (node->self->first.first == tenant_id) {
+      Erase(node);
+      ++n_dropped;
+    } else {
+      --at;
+    }
+  }
+  return n_dropped;
+}
+
 bool PrefixCache::EvictUnused() {
   const auto found = std::find_if(lru_.rbegin(), lru_.rend(), [](const Node* node) {
     return node->children.empty() && node->page.use_count() == 1;

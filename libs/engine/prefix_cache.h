@@ -49,6 +49,8 @@ class PrefixCache {
   void Insert(const std::string& tenant_id, std::span<const int32_t> tokens,
               const model::KvBuffer& kv);
 
+  // Drops all that is the tenant's alone. Returns the number of pages.
+  int DropTenant(const std::string& tenant_id);
   // Drops the least recently used page that nobody else attends to. False: there is none.
   bool EvictUnused();
   // Bytes that EvictUnused would free, called until it says false.

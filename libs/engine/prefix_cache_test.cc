@@ -45,6 +45,18 @@ TEST(PrefixCacheTest, FindsTheLongestCommonBeginningWithinAPage) {
   EXPECT_TRUE(cache.Find("t", Tokens{2, 3}).pages.empty());
 }
 
+TEST(PrefixCacheTest, ATenantsPagesAreDroppedAndNobodyElses) {
+  PrefixCache cache({.budget_bytes = 100 * kPage, .shared_prefix = Ids(0, 64)});
+  Insert(cache, "t", Ids(0, 200));
+  Insert(cache, "t", Ids(0, 150, {7, 8}));
+  Insert(cache, "u", Ids(0, 150));
+  Found(cache, "t", Ids(0, 200));
+  EXPECT_EQ(cache.DropTenant("t"), 4);
+  EXPECT_EQ(Found(cache, "t", Ids(0, 200)), 64);  // of the operator's prefix
+  EXPECT_EQ(Found(cache, "u", Ids(0, 150)), 150);
+  EXPECT_EQ(cache.DropTenant("t"), 0);
+}
+
 TEST(PrefixCacheTest, ConversationsShareTheirPages) {
   PrefixCache cache({.budget_bytes = 100 * kPage});
   const model::KvBuffer first = Kv(150);

@@ -56,10 +56,35 @@ int CommonBeginning(const std::vector<int32_t>& a, const std::vector<int32_t>& b
 injection::PackPlan PlanKept(const PromptLanguage& language, const std::string& tenant_id,
                              const Prompt& prompt, const std::vector<int>& kept) {
   std::vector<injection::PackMemoryText> texts;
-  for (const int i : kept) texts.push_back({prompt.memories[i].memory_id, prompt.memories[i].text});
-  return injection::PlanPack(*language.format, tenant_id, language.config->fingerprint,
+  for (const int i : kept) {
+    const Memory& memory = prompt.memories[i];
+    texts.push_back({memory.memory_id, memory.text, memory.attributes});
+  }
+  return injection::PlanPack(*language.format, tenant_id, language.config->kv_fingerprint,
                              SystemPromptOrDefault(*language.format, prompt.context_system_prompt),
-                             texts, prompt.block_format.value_or(language.block_format));
+                             texts, prompt.block_format.value_or(language.block_format),
+                             prompt.composition);
+}
+
+std::vector<int32_t> TokensOf(const injection::PackPlan& pack) {
+  std::vector<int32_t> tokens;
+  for (const injection::PlannedBlock& block : pack.blocks) {
+    tokens.insert(tokens.end(), block.tokens.begin() + block.begin, block.tokens.end());
+  }
+  return tokens;
+}
+
+// Puts the pack between prefix and history.
+void InsertAttended(const PromptLanguage& language, const Prompt& prompt,
+                    const injection::PackPlan& pack, PromptPlan* plan) {
+  const std::vector<int32_t> tokens = TokensOf(pack);
+  const int begin = static_cast<int>(
+      language.format->RenderPrefix(SystemPromptOrDefault(*language.format, prompt.system_prompt))
+          .size());
+  plan->history.insert(plan->history.begin() + begin, tokens.begin(), tokens.end());
+  plan->attended = {begin, begin + pack.n_tokens};
+  plan->memory_free = begin;
+  plan->answers.clear();
 }
 
 // Fills `plan` for the memories `kept`; `plan` holds the vanilla rendering.
@@ -74,12 +99,22 @@ absl::Status AddMemories(const PromptLanguage& language, const std::string& tena
     case MemoryPlace::kInjected: {
       double largest = 0.0;
       for (const int i : kept) largest = std::max(largest, prompt.memories[i].alpha_read);
+      // At 1 the pack stands where a prompt has it, and so does what follows.
+      if (!language.config->supports_placement() && largest < 1.0) {
+        return FailedPrecondition(
+            "memories: the model has no rotary positions, so memory must be a true prefix: the "
+            "largest alpha is %g, it must be at least 1",
+            largest);
+      }
       plan->placement =
           injection::PlacePack(static_cast<int>(plan->history.size()), pack.n_tokens, largest);
+      if (prompt.history_attends && !prompt.history.empty()) {
+        InsertAttended(language, prompt, pack, plan);
+      }
       break;
     }
     case MemoryPlace::kPromptLate:
-      for (const injection::PlannedBlock& block : pack.blocks) Append(block.tokens, &plan->notes);
+      plan->notes = TokensOf(pack);
       break;
     case MemoryPlace::kPromptSystem: {
       const std::string system = SystemPromptOrDefault(*language.format, prompt.system_prompt);
@@ -99,9 +134,9 @@ absl::Status AddMemories(const PromptLanguage& language, const std::string& tena
     }
   }
   plan->memory_prompt_tokens = plan->n_tokens() - vanilla_tokens;
-  size_t block = 1;  // behind the header
-  for (const int i : kept) {
-    plan->memories[i].n_tokens = static_cast<int>(pack.blocks[block++].tokens.size());
+  for (const int i : kept) plan->memories[i].n_tokens = 0;
+  for (const injection::PlannedBlock& block : pack.blocks) {
+    if (block.memory >= 0) plan->memories[kept[block.memory]].n_tokens += block.n_used();
   }
   plan->pack_tokens = pack.n_tokens;
   if (prompt.place == MemoryPlace::kInjected) plan->pack = std::move(pack);
@@ -112,7 +147,8 @@ absl::Status AddMemories(const PromptLanguage& language, const std::string& tena
 // Tokens that the window must hold in front of the answer.
 int Extent(const PromptPlan& plan) {
   if (!plan.pack) return plan.n_tokens();
-  const double shift = plan.placement.turn_offset - static_cast<double>(plan.history.size());
+  const double shift =
+      plan.placement.turn_offset - static_cast<double>(plan.history.size()) + plan.n_attended();
   return plan.n_tokens() + static_cast<int>(std::ceil(shift));
 }
 

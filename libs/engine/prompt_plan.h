@@ -25,8 +25,11 @@ struct PromptPlan {
   // the turn has a running context of its own at placement.turn_offset; without, all three are one
   // running context.
   std::vector<int32_t> history;  // prefix and history
-  std::vector<int32_t> notes;    // a pack's tokens as prompt text (kPromptLate only)
-  std::vector<int32_t> turn;     // user's message, answer header, answer prefix
+  // [begin, end) of the pack's tokens in `history` where it attends to them (history_attends); the
+  // turn does not see these, and the history behind them stands where it would without them.
+  std::pair<int, int> attended = {0, 0};
+  std::vector<int32_t> notes;  // a pack's tokens as prompt text (kPromptLate only)
+  std::vector<int32_t> turn;   // user's message, answer header, answer prefix
   // Leading tokens of the above whose K/V no memory text has touched: what may be cached.
   int memory_free = 0;
   // [begin, end) of the assistant's messages in `history`.
@@ -39,6 +42,7 @@ struct PromptPlan {
   std::vector<int> kept;                // indexes into Prompt::memories, in pack order
   std::vector<MemoryOutcome> memories;  // of all memories of the prompt, with n_tokens and dropped
 
+  int n_attended() const { return attended.second - attended.first; }
   int n_tokens() const { return static_cast<int>(history.size() + notes.size() + turn.size()); }
 };
 

@@ -63,6 +63,25 @@ TEST_F(PromptPlanTest, ThePackIsNoPromptAndTheLatePromptIsThePack) {
   EXPECT_EQ(late.memory_free, static_cast<int>(vanilla.history.size()));
 }
 
+// Found here, and not by the forward pass that it shares with other requests.
+TEST_F(PromptPlanTest, WithoutRotaryPositionsMemoryIsATruePrefixOrRefused) {
+  const Prompt prompt = WithHistory(Ask("What is Jack's job?"));
+  PromptLanguage language = model_.language();
+  config_ = *language.config;
+  config_.rope.n_rot = 0;
+  language.config = &config_;
+  const auto plan = [&](MemoryPlace place, double alpha) {
+    return PlanPrompt(language, "tenant", WithMemories(prompt, place, alpha), 8);
+  };
+  EXPECT_THAT(plan(MemoryPlace::kInjected, 0.5),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("true prefix")));
+  ASSERT_OK_AND_ASSIGN(const PromptPlan prefix, plan(MemoryPlace::kInjected, 2.0));
+  EXPECT_EQ(prefix.placement.pack_offset, prefix.history.size());
+  EXPECT_EQ(prefix.placement.turn_offset, prefix.history.size() + prefix.pack->n_tokens);
+  EXPECT_OK(plan(MemoryPlace::kInjected, 0.0));
+  EXPECT_OK(plan(MemoryPlace::kPromptLate, 0.5));
+}
+
 TEST_F(PromptPlanTest, NothingBehindMemoryTextIsMemoryFree) {
   const Prompt prompt = WithHistory(Ask("What is Jack's job?"));
   ASSERT_OK_AND_ASSIGN(const PromptPlan vanilla, Plan(prompt, 8));

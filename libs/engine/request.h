@@ -13,7 +13,10 @@
 
 #include "kernels/kv_format.h"
 #include "libs/injection/attention_head.h"
+#include "libs/injection/composition.h"
+#include "libs/injection/memory_attributes.h"
 #include "libs/model/chat_format.h"
+#include "libs/model/model.h"
 #include "libs/model/sampler.h"
 
 namespace dki::engine {
@@ -27,6 +30,7 @@ struct Memory {
   double alpha_read = 1.0;
   double alpha_answer = 1.0;
   int rank = 0;  // 0 is the best; the worst are dropped first
+  injection::MemoryAttributes attributes = {};
 };
 
 // Where the memories go.
@@ -37,11 +41,16 @@ struct Prompt {
   std::vector<model::Message> history;  // its K/V is computed without memory
   model::Message turn;                  // the user's message
   MemoryPlace place = MemoryPlace::kNone;
-  std::vector<Memory> memories;       // in the order of the pack
-  std::string context_system_prompt;  // what an injected pack is computed behind; empty: default
-  std::string answer_prefix;          // what the answer is made to begin with
-  int max_pack_tokens = 0;            // 0: no budget but the window
-  bool memory_required = false;       // fail rather than answer without memory
+  std::vector<Memory> memories;        // in the order of the pack
+  std::string context_system_prompt;   // what an injected pack is computed behind; empty: default
+  injection::Composition composition;  // of an injected pack
+  model::AttentionRule rule;           // how their weights act
+  // For comparison: the history has attended to the memories (at weight 1) while its K/V was
+  // computed. That K/V is not kept for other requests.
+  bool history_attends = false;
+  std::string answer_prefix;     // what the answer is made to begin with
+  int max_pack_tokens = 0;       // 0: no budget but the window
+  bool memory_required = false;  // fail rather than answer without memory
   // What the K/V of injected memories is kept in; nothing: as the engine is set up.
   std::optional<kernels::KvFormat> block_format;
 };
@@ -61,7 +70,15 @@ struct RequestContext {
   std::function<bool()> cancelled;
 };
 
-enum class Tier { kUnknown, kDevice, kRam, kDisk, kRecomputed };
+enum class Tier { kUnknown, kDevice, kRam, kDisk, kRemote, kRecomputed };
+
+// Why a block was loaded, or computed again (libs/kvcache/cost_model.h).
+struct LoadChoice {
+  enum class Path { kNone, kLoad, kRecompute, kExplore };
+  Path path = Path::kNone;        // none: there was nothing to choose
+  int64_t load_estimate_us = -1;  // negative: not known
+  int64_t recompute_estimate_us = -1;
+};
 
 // What became of a memory of the request; in the request's order.
 struct MemoryOutcome {
@@ -72,6 +89,7 @@ struct MemoryOutcome {
   double attention_share = 0.0;
   double attention_share_unbiased = 0.0;
   bool dropped = false;  // fitted neither window nor budget
+  LoadChoice choice = {};
 };
 
 struct Usage {

@@ -16,7 +16,8 @@ constexpr int kScoreRows = 32;
 constexpr int kPartialPages = 3;
 
 int CountSegments(const SequenceInput& input) {
-  return (input.plan.history.empty() ? 0 : 1) + static_cast<int>(input.blocks.size());
+  const int n_history = input.plan.history.empty() ? 0 : input.plan.n_attended() > 0 ? 2 : 1;
+  return n_history + static_cast<int>(input.blocks.size());
 }
 
 std::vector<int32_t> ContextTokens(const PromptPlan& plan) {
@@ -25,6 +26,13 @@ std::vector<int32_t> ContextTokens(const PromptPlan& plan) {
   tokens.insert(tokens.end(), plan.notes.begin(), plan.notes.end());
   tokens.insert(tokens.end(), plan.turn.begin(), plan.turn.end());
   return tokens;
+}
+
+// The request's, and those of the chat format.
+std::vector<std::string> StopTexts(std::vector<std::string> texts,
+                                   const model::ChatFormat& format) {
+  for (std::string& text : format.stop_texts()) texts.push_back(std::move(text));
+  return texts;
 }
 
 }  // namespace
@@ -40,7 +48,7 @@ Sequence::Sequence(SequenceInput input, const PromptLanguage& language, const mo
       context_tokens_(ContextTokens(input_.plan)),
       context_(shape, 0, meter_),
       sampler_(input_.options.sampling),
-      text_(input_.options.stop),
+      text_(StopTexts(input_.options.stop, *language.format), language.format->trims_answers()),
       recent_(input_.plan.turn) {
   DKI_CHECK(!has_pack_ || input_.blocks.size() == input_.plan.pack->blocks.size());
   if (input_.continuation) scores_.token_ids = *input_.continuation;
@@ -140,15 +148,24 @@ std::vector<model::Segment> Sequence::Segments(Weights weights) const {
   double largest = 0.0;  // the lead-in's weight
   for (const int memory : input_.plan.kept) largest = std::max(largest, alpha_of(memory));
 
-  if (history_.size() > 0) segments.push_back({.kv = &history_, .n_tokens = history_.size()});
-  size_t memory = 0;
+  const auto [attended, behind] = input_.plan.attended;
+  if (attended < behind) {
+    segments.push_back({.kv = &history_, .n_tokens = attended});
+    segments.push_back({.kv = &history_,
+                        .begin = behind,
+                        .n_tokens = history_.size() - behind,
+                        .offset = static_cast<double>(attended - behind)});
+  } else if (history_.size() > 0) {
+    segments.push_back({.kv = &history_, .n_tokens = history_.size()});
+  }
   for (size_t i = 0; i < input_.blocks.size(); ++i) {
     const injection::PlannedBlock& planned = input_.plan.pack->blocks[i];
-    const bool is_memory = planned.kind == injection::BlockKind::kMemory;
-    segments.push_back({.kv = &input_.blocks[i].block.kv,
-                        .n_tokens = static_cast<int>(planned.tokens.size()),
-                        .offset = input_.plan.placement.pack_offset + planned.start,
-                        .alpha = is_memory ? alpha_of(input_.plan.kept[memory++]) : largest});
+    segments.push_back(
+        {.kv = &input_.blocks[i].block.kv,
+         .begin = planned.begin,
+         .n_tokens = planned.n_used(),
+         .offset = input_.plan.placement.pack_offset + planned.start,
+         .alpha = planned.memory >= 0 ? alpha_of(input_.plan.kept[planned.memory]) : largest});
   }
   return segments;
 }
@@ -158,6 +175,7 @@ model::Chunk Sequence::ContextChunk(std::span<const int32_t> tokens, Weights wei
           .context = &context_,
           .context_offset = has_pack_ ? input_.plan.placement.turn_offset : 0.0,
           .segments = Segments(weights),
+          .rule = input_.prompt.rule,
           .logits = model::LogitsWanted::kNone};
 }
 
@@ -217,12 +235,21 @@ std::optional<model::Chunk> Sequence::NextChunk(int* prompt_budget) {
   return chunk;
 }
 
-std::string Sequence::Absorb(const model::Chunk& chunk, std::span<const float> logits,
-                             PrefixCache* cache) {
+void Sequence::ReadLogits(const model::Chunk& chunk, std::span<const float> logits) {
+  if (chunk.logits == model::LogitsWanted::kNone) return;
+  if (!input_.continuation) {
+    next_token_ = sampler_.Sample(logits, recent_);
+    return;
+  }
+  const size_t vocab_size = language_.config->vocab_size;
+  for (size_t at = 0; at < logits.size(); at += vocab_size) {
+    AbsorbScoreRow(logits.subspan(at, vocab_size));
+  }
+}
+
+std::string Sequence::Absorb(const model::Chunk& chunk, PrefixCache* cache) {
   if (chunk.context == &history_) {
-    if (history_.size() == static_cast<int>(input_.plan.history.size())) {
-      cache->Insert(input_.tenant_id, input_.plan.history, history_);
-    }
+    if (history_.size() == static_cast<int>(input_.plan.history.size())) Keep(cache);
     return "";
   }
   if (input_.is_probe && chunk.mass != nullptr) {
@@ -232,16 +259,10 @@ std::string Sequence::Absorb(const model::Chunk& chunk, std::span<const float> l
   if (chunk.logits == model::LogitsWanted::kNone) return "";
   absorbed_ = context_.size();
   prefilled_ = true;
-  if (!input_.continuation) return AbsorbAnswerRow(logits);
-  const size_t vocab_size = language_.config->vocab_size;
-  for (size_t at = 0; at < logits.size(); at += vocab_size) {
-    AbsorbScoreRow(logits.subspan(at, vocab_size));
-  }
-  return "";
+  return input_.continuation ? "" : AbsorbToken(next_token_);
 }
 
-std::string Sequence::AbsorbAnswerRow(std::span<const float> logits) {
-  const int32_t token = sampler_.Sample(logits, recent_);
+std::string Sequence::AbsorbToken(int32_t token) {
   if (language_.tokenizer->IsEndOfGeneration(token)) return Finish("stop");
   answer_.push_back(token);
   recent_.push_back(token);
@@ -269,9 +290,11 @@ std::string Sequence::Finish(const std::string& reason) {
 }
 
 void Sequence::Keep(PrefixCache* cache) const {
+  if (is_forgotten_) return;
   if (has_pack_) {  // what the turn and the answer hold, memory has touched
     const std::span<const int32_t> history(input_.plan.history);
-    cache->Insert(input_.tenant_id, history.first(history_.size()), history_);
+    const int n_tokens = std::min(history_.size(), input_.plan.memory_free);
+    cache->Insert(input_.tenant_id, history.first(n_tokens), history_.Share(n_tokens));
     return;
   }
   std::vector<int32_t> tokens = context_tokens_;
@@ -293,20 +316,23 @@ Usage Sequence::usage() const {
           .completion_tokens = completion_tokens()};
 }
 
-int Sequence::FirstMemorySegment() const {  // behind history and the pack's header
-  return CountSegments(input_) - static_cast<int>(input_.blocks.size()) + 1;
+int Sequence::FirstBlockSegment() const {  // behind the history
+  return CountSegments(input_) - static_cast<int>(input_.blocks.size());
 }
 
 std::vector<MemoryOutcome> Sequence::Outcomes() const {
   std::vector<MemoryOutcome> outcomes = input_.plan.memories;
   if (!has_pack_) return outcomes;
-  for (size_t i = 0; i < input_.plan.kept.size(); ++i) {
-    MemoryOutcome& outcome = outcomes[input_.plan.kept[i]];
-    const Share share = ShareOf(mass_, FirstMemorySegment() + static_cast<int>(i));
-    outcome.attention_share = share.biased;
-    outcome.attention_share_unbiased = share.unbiased;
-    outcome.tier = input_.blocks[i + 1].tier;
-    outcome.load_us = input_.blocks[i + 1].load_us;
+  for (size_t i = 0; i < input_.blocks.size(); ++i) {
+    const int memory = input_.plan.pack->blocks[i].memory;
+    if (memory < 0) continue;
+    MemoryOutcome& outcome = outcomes[input_.plan.kept[memory]];
+    const Share share = ShareOf(mass_, FirstBlockSegment() + static_cast<int>(i));
+    outcome.attention_share += share.biased;
+    outcome.attention_share_unbiased += share.unbiased;
+    outcome.tier = input_.blocks[i].tier;
+    outcome.load_us += input_.blocks[i].load_us;
+    outcome.choice = input_.blocks[i].choice;
   }
   return outcomes;
 }
@@ -318,10 +344,8 @@ Answer Sequence::TakeAnswer() {
                 .usage = usage(),
                 .memories = Outcomes()};
   if (has_pack_) {
-    const int last = CountSegments(input_) - 1;
-    const int first = CountSegments(input_) - static_cast<int>(input_.blocks.size());
-    const Share header = ShareOf(mass_, first);
-    const Share footer = ShareOf(mass_, last);
+    const Share header = ShareOf(mass_, FirstBlockSegment());
+    const Share footer = ShareOf(mass_, CountSegments(input_) - 1);
     answer.lead_in_share = header.biased + footer.biased;
     answer.lead_in_share_unbiased = header.unbiased + footer.unbiased;
   }
@@ -336,12 +360,14 @@ std::vector<ProbedMemory> Sequence::TakeProbe(
         {.outcome = std::move(outcome), .head_shares = std::vector<double>(heads.size(), 0.0)});
   }
   if (!has_pack_) return probed;
-  for (size_t i = 0; i < input_.plan.kept.size(); ++i) {
-    ProbedMemory& memory = probed[input_.plan.kept[i]];
-    const int column = FirstMemorySegment() + static_cast<int>(i);
-    memory.middle_share = MiddleShareOf(mass_, column);
+  for (size_t i = 0; i < input_.blocks.size(); ++i) {
+    const int index = input_.plan.pack->blocks[i].memory;
+    if (index < 0) continue;
+    ProbedMemory& memory = probed[input_.plan.kept[index]];
+    const int column = FirstBlockSegment() + static_cast<int>(i);
+    memory.middle_share += MiddleShareOf(mass_, column);
     for (size_t h = 0; h < heads.size(); ++h) {
-      memory.head_shares[h] = HeadShareOf(mass_, column, heads[h]);
+      memory.head_shares[h] += HeadShareOf(mass_, column, heads[h]);
     }
   }
   return probed;

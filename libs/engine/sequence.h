@@ -76,8 +76,11 @@ class Sequence {
   // The next piece of work, or none when it would need prompt tokens and `*prompt_budget` is used
   // up; prompt tokens are taken off the budget. The chunk refers into this object.
   std::optional<model::Chunk> NextChunk(int* prompt_budget);
-  // Takes the logits of the chunk just run ([rows wanted, vocab_size]). Returns text to show.
-  std::string Absorb(const model::Chunk& chunk, std::span<const float> logits, PrefixCache* cache);
+  // What the logits of the chunk just run, [rows wanted, vocab_size], become: the next token, or
+  // scores. Touches this sequence alone, so sequences may do it at the same time.
+  void ReadLogits(const model::Chunk& chunk, std::span<const float> logits);
+  // Takes the chunk just run, after ReadLogits. Returns text to show.
+  std::string Absorb(const model::Chunk& chunk, PrefixCache* cache);
 
   // Before the first token of the answer.
   bool prefilling() const { return !prefilled_; }
@@ -92,6 +95,9 @@ class Sequence {
 
   // Leaves what no memory has touched to the conversation's next request.
   void Keep(PrefixCache* cache) const;
+  // From now on nothing of it is kept.
+  void Forget() { is_forgotten_ = true; }
+  bool is_forgotten() const { return is_forgotten_; }
 
   const SequenceInput& input() const { return input_; }
   int completion_tokens() const { return static_cast<int>(answer_.size()); }
@@ -112,8 +118,8 @@ class Sequence {
   // All that the running context holds or has held: the turn (or everything), then the answer.
   int n_stream() const;
   int32_t StreamToken(int index) const;
-  int FirstMemorySegment() const;
-  std::string AbsorbAnswerRow(std::span<const float> logits);
+  int FirstBlockSegment() const;
+  std::string AbsorbToken(int32_t token);
   void AbsorbScoreRow(std::span<const float> logits);
 
   SequenceInput input_;
@@ -121,6 +127,7 @@ class Sequence {
   const model::KvShape shape_;
   const std::shared_ptr<model::KvMeter> meter_;
   const bool has_pack_;
+  bool is_forgotten_ = false;
 
   // With a pack: K/V of prefix and history, frame 0.
   model::KvBuffer history_;
@@ -134,6 +141,7 @@ class Sequence {
   std::vector<int32_t> again_;  // of the chunk that computes them again
 
   model::Sampler sampler_;
+  int32_t next_token_ = 0;  // between ReadLogits and Absorb
   AnswerText text_;
   std::vector<int32_t> recent_;  // turn and answer, for the repetition penalty
   std::vector<int32_t> answer_;

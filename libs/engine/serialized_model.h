@@ -4,6 +4,7 @@
 // Thread-safety: thread-safe. Ownership: the model must outlive it.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -31,6 +32,10 @@ class SerializedModel : public model::Model {
     MutexLock lock(&mutex_);
     DKI_ASSIGN_OR_RETURN(std::unique_ptr<model::LayeredForward> pass, model_->StartForward(chunks));
     return std::make_unique<Pass>(&mutex_, std::move(pass));
+  }
+  void ForEach(int n, const std::function<void(int)>& body) override {
+    MutexLock lock(&mutex_);
+    model_->ForEach(n, body);
   }
 
  private:

@@ -5,9 +5,9 @@
 //   chats     1 and 8 chats that decode together, interleaved: tokens/s
 //   beside    the time between an answer's tokens, idle and while a 4,000-token prompt is read
 //   turns     the time to the first token of a conversation's next request: at once, and later
-//   trace     open loop: the arrivals of the Azure trace at half, once and twice the rate of
-//   requests
-//             that this machine answers (--capacity, or found out first): goodput, refusals, memory
+//   trace     open loop: a stretch of the Azure trace at the rate of requests that this machine
+//             answers (--capacity, or found out first), every second of its requests, and each of
+//             them twice, so that all loads have the same mix: goodput, refusals, memory
 #include <unistd.h>
 
 #include <algorithm>
@@ -263,9 +263,13 @@ struct Load {
   std::vector<double> first_token_ms;
 };
 
-// Sends a stretch of the trace, its bursts as they are, at `rate` requests/s on average. An answer
-// counts if it ends within its deadline.
-Load Send(Engine& engine, const std::vector<Arrival>& trace, double rate, double seconds) {
+// Sends a stretch of the trace, its bursts as they are, that holds `rate` requests/s on average:
+// `copies` of each, or every second where that is 0. Longer stretches would have other requests: in
+// this trace those of the next half minute write a sixth more. The texts are new ones
+// in each load, or the prefix cache would know them. An answer counts if it ends within its
+// deadline.
+Load Send(Engine& engine, const std::vector<Arrival>& trace, double rate, double seconds,
+          int copies, int load_index) {
   constexpr size_t kFirst = 1000;  // the trace begins slowly
   const size_t end = std::min(trace.size() - 1, kFirst + static_cast<size_t>(rate * seconds));
   const double stretch = seconds / (trace[end].seconds - trace[kFirst].seconds);
@@ -278,27 +282,30 @@ Load Send(Engine& engine, const std::vector<Arrival>& trace, double rate, double
     std::this_thread::sleep_until(
         began + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(
                     (trace[i].seconds - trace[kFirst].seconds) * stretch)));
-    ++load.sent;
-    clients.emplace_back([&, i] {
-      RequestContext context = Tenant("tenant" + std::to_string(i % 4));
-      context.deadline = std::chrono::system_clock::now() + kDeadline;
-      AnswerOptions options = Long(trace[i].generated_tokens);
-      options.sampling.seed = i;
-      const auto answer = engine.Generate(
-          context, Ask(Words(trace[i].context_tokens, static_cast<int>(i))), options, nullptr);
-      const int64_t hint = engine.RetryAfter().count();
-      MutexLock lock(&mutex);
-      if (answer.ok()) {
-        ++load.answered;
-        load.tokens += answer->usage.prompt_tokens + answer->usage.completion_tokens;
-        load.first_token_ms.push_back(answer->timings.first_token_us / 1e3);
-      } else if (absl::IsResourceExhausted(answer.status())) {
-        ++load.refused;
-        if (hint > 0) ++load.hinted;
-      } else {
-        ++load.late;
-      }
-    });
+    const int n = copies > 0 ? copies : static_cast<int>(i % 2);
+    load.sent += n;
+    for (int copy = 0; copy < n; ++copy)
+      clients.emplace_back([&, i, copy] {
+        RequestContext context = Tenant("tenant" + std::to_string((i + copy) % 4));
+        context.deadline = std::chrono::system_clock::now() + kDeadline;
+        AnswerOptions options = Long(trace[i].generated_tokens);
+        const int seed = static_cast<int>(trace.size() * (2 * load_index + copy) + i);
+        options.sampling.seed = seed;
+        const auto answer =
+            engine.Generate(context, Ask(Words(trace[i].context_tokens, seed)), options, nullptr);
+        const int64_t hint = engine.RetryAfter().count();
+        MutexLock lock(&mutex);
+        if (answer.ok()) {
+          ++load.answered;
+          load.tokens += answer->usage.prompt_tokens + answer->usage.completion_tokens;
+          load.first_token_ms.push_back(answer->timings.first_token_us / 1e3);
+        } else if (absl::IsResourceExhausted(answer.status())) {
+          ++load.refused;
+          if (hint > 0) ++load.hinted;
+        } else {
+          ++load.late;
+        }
+      });
   }
   for (std::thread& client : clients) client.join();
   load.seconds = Since(began);
@@ -350,12 +357,11 @@ void Trace(Bench& bench) {
     capacity = done / Since(began);
   }
   std::printf("{\"capacity\": %.3f, \"loads\": [", capacity);
-  bool first = true;
-  for (const auto& [name, share] :
-       {std::pair{"half", 0.5}, {"peak", 1.0}, {"overload", 2.0}, {"overload_again", 2.0}}) {
-    const Load load = Send(*engine, trace, share * capacity, bench.flags.seconds);
-    if (!first) std::printf(", ");
-    first = false;
+  int index = 0;
+  for (const auto& [name, copies] :
+       {std::pair{"half", 0}, {"peak", 1}, {"overload", 2}, {"overload_again", 2}}) {
+    const Load load = Send(*engine, trace, capacity, bench.flags.seconds, copies, index);
+    if (index++ > 0) std::printf(", ");
     Print(name, load, *engine);
     engine->WaitUntilIdle();
   }

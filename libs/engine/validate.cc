@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libs/engine/validate.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -47,6 +48,28 @@ absl::Status ValidateMemory(const std::string& field, const Memory& memory) {
   return absl::OkStatus();
 }
 
+// Laws other than the bias know one weight at a time.
+absl::Status ValidateRule(const Prompt& prompt) {
+  const model::AttentionRule& rule = prompt.rule;
+  if (rule.first_layer < 0 || rule.end_layer <= rule.first_layer) {
+    return InvalidArgument("prompt.injection.layers must be FIRST-LAST, both from 0 on, not %d-%d",
+                           rule.first_layer, rule.end_layer - 1);
+  }
+  if (rule.law == model::AttentionLaw::kBias) return absl::OkStatus();
+  for (const Memory& memory : prompt.memories) {
+    const Memory& first = prompt.memories.front();
+    if (memory.alpha_read != first.alpha_read || memory.alpha_answer != first.alpha_answer) {
+      return InvalidArgument("prompt.injection.law: only the bias can weigh memories differently");
+    }
+    const double largest = std::max(memory.alpha_read, memory.alpha_answer);
+    if (rule.law == model::AttentionLaw::kBlend && largest > 1.0) {
+      return InvalidArgument("prompt.injection.law: a blend has weights from 0 to 1, not %g",
+                             largest);
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status ValidatePrompt(const Prompt& prompt) {
@@ -86,6 +109,7 @@ absl::Status ValidatePrompt(const Prompt& prompt) {
     DKI_RETURN_IF_ERROR(
         ValidateMemory(absl::StrFormat("%s.memories[%d]", memory_field, i), prompt.memories[i]));
   }
+  if (prompt.place == MemoryPlace::kInjected) return ValidateRule(prompt);
   return absl::OkStatus();
 }
 

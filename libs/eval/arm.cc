@@ -9,6 +9,7 @@
 #include "absl/strings/numbers.h"
 #include "libs/base/file.h"
 #include "libs/base/strings.h"
+#include "libs/injection/attention_rule.h"
 #include "libs/injection/gate.h"
 #include "libs/injection/linked_memories.h"
 #include "libs/model/plane_codec.h"
@@ -69,7 +70,7 @@ absl::Status SetNumber(Arm* arm, const std::string& key, const std::string& text
   }
   return InvalidArgument(
       "arm %s: '%s' is not one of alpha, keep, beta, floor, schedule, read, answer, gate, "
-      "threshold, calibration, format, top",
+      "threshold, calibration, composition, format, law, layers, history, without, top",
       arm->name, key);
 }
 
@@ -94,6 +95,34 @@ absl::Status ReadSetting(const std::string& setting, Arm* arm) {
     const auto format = model::ParseBlockFormat(value);
     if (!format.ok()) return Annotate(format.status(), "arm " + arm->name + ": format");
     arm->format = *format;
+    return absl::OkStatus();
+  }
+  if (key == "composition" && injected) {
+    auto composition = injection::ParseComposition(value);
+    if (!composition.ok()) return Annotate(composition.status(), "arm " + arm->name);
+    arm->composition = *composition;
+    return absl::OkStatus();
+  }
+  if ((key == "law" || key == "layers") && injected) {
+    auto rule = key == "law"
+                    ? injection::ParseAttentionRule(value, injection::LayersName(arm->rule))
+                    : injection::ParseAttentionRule(injection::LawName(arm->rule), value);
+    if (!rule.ok()) return Annotate(rule.status(), "arm " + arm->name);
+    arm->rule = *rule;
+    return absl::OkStatus();
+  }
+  if (key == "history" && injected) {
+    if (value != "sticky" && value != "fresh") {
+      return InvalidArgument("arm %s: history=%s must be sticky or fresh", arm->name, value);
+    }
+    arm->sticky_history = value == "sticky";
+    return absl::OkStatus();
+  }
+  if (key == "without" && injected) {
+    if (value != "top" && value != "random") {
+      return InvalidArgument("arm %s: without=%s must be top or random", arm->name, value);
+    }
+    arm->without = value == "top" ? Without::kTop : Without::kRandom;
     return absl::OkStatus();
   }
   if (key == "gate" && injected) {
@@ -161,6 +190,23 @@ std::vector<double> SharesFor(const injection::Calibration& calibration,
     shares.push_back(evidence.shares[i][found - evidence.heads.begin()]);
   }
   return shares;
+}
+
+// As the orchestrator orders a pack.
+void CappedLast(std::span<const injection::SourceClass> source_classes, std::vector<int>* kept,
+                std::vector<double>* scores) {
+  std::vector<size_t> order(kept->size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::ranges::stable_partition(
+      order, [&](size_t i) { return !injection::IsCapped(source_classes[(*kept)[i]]); });
+  std::vector<int> sorted_kept;
+  std::vector<double> sorted_scores;
+  for (const size_t i : order) {
+    sorted_kept.push_back((*kept)[i]);
+    sorted_scores.push_back((*scores)[i]);
+  }
+  *kept = std::move(sorted_kept);
+  *scores = std::move(sorted_scores);
 }
 
 }  // namespace
@@ -292,10 +338,15 @@ WeighedItem Weigh(const Arm& arm, const ItemEvidence& evidence,
     scores = std::move(kept_scores);
   }
 
+  if (!evidence.source_classes.empty()) {
+    CappedLast(evidence.source_classes, &weighed.kept, &scores);
+  }
   std::vector<injection::MemoryRelevance> relevance;
   weighed.ranks.resize(weighed.kept.size());
   for (size_t i = 0; i < weighed.kept.size(); ++i) {
-    relevance.push_back({scores[i], injection::SourceClass::kUser});
+    relevance.push_back({scores[i], evidence.source_classes.empty()
+                                        ? injection::SourceClass::kUser
+                                        : evidence.source_classes[weighed.kept[i]]});
     for (size_t j = 0; j < weighed.kept.size(); ++j) {
       const double other = scores[j] - scores[i];
       if (other > 0 || (other == 0 && j < i)) ++weighed.ranks[i];

@@ -13,6 +13,13 @@
 //     injected:keep=0.9,...        only the most probable memories (injection::MostProbable)
 //     default:calibration=FILE     with that calibration in place of the model's own; none: without
 //     prompt_late:top=1            only the best memory by cosine
+//     injected:composition=auto    behind what its memories are computed (injection::Composition)
+//     injected:law=blend,alpha=0.5 by another law than the bias: blend, as_original (values)
+//     injected:alpha=2,layers=7-22 weights hold in these layers; 1 in the others
+//     injected:history=sticky      with a history that attended the memories (else: memory-free)
+//     default:without=top          without the memory that got the greatest share of the attention;
+//                                  without=random: without a random other one. `changed` says
+//                                  whether the reply is another one than with it
 #pragma once
 
 #include <memory>
@@ -25,14 +32,21 @@
 #include "libs/base/status.h"
 #include "libs/injection/alpha_policy.h"
 #include "libs/injection/calibration.h"
+#include "libs/injection/composition.h"
+#include "libs/model/model.h"
 
 namespace dki::eval {
 
+enum class Without { kNothing, kTop, kRandom };
 enum class Place { kNone, kInjected, kPromptLate, kPromptSystem, kPromptUser };
 
 struct Arm {
   std::string name;  // as written
   Place place = Place::kNone;
+  injection::Composition composition;  // of injected arms
+  model::AttentionRule rule;
+  bool sticky_history = false;
+  Without without = Without::kNothing;
   int top = 0;  // only the best so many by cosine, order kept; 0: all
 
   // Of injected arms. The base is the product's policy, or the constant weight 1.
@@ -66,6 +80,7 @@ struct ItemEvidence {
   std::string question;
   std::vector<std::string> texts;  // of the memories
   std::vector<double> cosines;
+  std::vector<injection::SourceClass> source_classes;  // one per memory, or none: all the user's
   std::vector<injection::AttentionHead> heads;
   std::vector<std::vector<double>> shares;  // one per memory, or none
 };

@@ -12,6 +12,7 @@
 #include "libs/engine/local_pack_source.h"
 #include "libs/engine/pack_cache.h"
 #include "libs/engine/serialized_model.h"
+#include "libs/eval/make_random.h"
 #include "libs/injection/known_calibrations.h"
 #include "libs/model/embedder.h"
 
@@ -99,7 +100,10 @@ class EngineSource : public LocalSource {
       const Item& item, const std::vector<injection::AttentionHead>& heads) override {
     ItemEvidence evidence;
     evidence.question = item.question;
-    for (const ItemMemory& memory : item.memories) evidence.texts.push_back(memory.text);
+    for (const ItemMemory& memory : item.memories) {
+      evidence.texts.push_back(memory.text);
+      evidence.source_classes.push_back(memory.source_class);
+    }
     DKI_ASSIGN_OR_RETURN(evidence.cosines, Cosines(item));
     if (heads.empty() || item.memories.empty()) return evidence;
     evidence.heads = heads;
@@ -111,7 +115,8 @@ class EngineSource : public LocalSource {
     return evidence;
   }
 
-  absl::Status Prepare(const Item& item) override {
+  absl::Status Prepare(const Item& whole) override {
+    const Item item = VisiblePart(whole);
     Prepared prepared;
     DKI_ASSIGN_OR_RETURN(prepared.evidence, EvidenceOf(item, heads_));
     if (kl_) DKI_RETURN_IF_ERROR(PrepareVanilla(item, &prepared));
@@ -125,7 +130,8 @@ class EngineSource : public LocalSource {
     prepared_.erase(item.id);
   }
 
-  absl::StatusOr<ItemResult> Answer(const Item& item, const Arm& arm) override {
+  absl::StatusOr<ItemResult> Answer(const Item& whole, const Arm& arm) override {
+    const Item item = VisiblePart(whole);
     std::shared_ptr<const Prepared> prepared;
     {
       MutexLock lock(&mutex_);
@@ -136,8 +142,13 @@ class EngineSource : public LocalSource {
     engine::AnswerOptions options;
     options.max_tokens = kReplyTokens;
     const engine::RequestContext context = ContextOf(item);
-    DKI_ASSIGN_OR_RETURN(const engine::Answer answer,
+    DKI_ASSIGN_OR_RETURN(engine::Answer answer,
                          engine_.Generate(context, prompt, options, nullptr));
+    if (LeaveOut(arm.without, item.id, answer, &prompt)) {
+      const std::string with = answer.text;
+      DKI_ASSIGN_OR_RETURN(answer, engine_.Generate(context, prompt, options, nullptr));
+      result.changed = answer.text != with;
+    }
     result.reply = answer.text;
     result.prompt_tokens = answer.usage.prompt_tokens;
     result.cached_prompt_tokens = answer.usage.cached_prompt_tokens;
@@ -183,7 +194,10 @@ class EngineSource : public LocalSource {
     prompt.memory_required = true;
     if (place == Place::kNone) return prompt;
     for (const ItemMemory& memory : item.memories) {
-      prompt.memories.push_back({.memory_id = memory.id, .text = memory.text});
+      prompt.memories.push_back(
+          {.memory_id = memory.id,
+           .text = memory.text,
+           .attributes = {.user_id = "", .source_class = memory.source_class}});
     }
     if (prompt.memories.empty()) prompt.place = engine::MemoryPlace::kNone;
     return prompt;
@@ -201,14 +215,39 @@ class EngineSource : public LocalSource {
     }
     for (size_t i = 0; i < weighed.kept.size(); ++i) {
       const ItemMemory& memory = item.memories[weighed.kept[i]];
-      prompt.memories.push_back({.memory_id = memory.id,
-                                 .text = memory.text,
-                                 .alpha_read = weighed.alphas[i].read,
-                                 .alpha_answer = weighed.alphas[i].answer,
-                                 .rank = weighed.ranks[i]});
+      prompt.memories.push_back(
+          {.memory_id = memory.id,
+           .text = memory.text,
+           .alpha_read = weighed.alphas[i].read,
+           .alpha_answer = weighed.alphas[i].answer,
+           .rank = weighed.ranks[i],
+           .attributes = {.user_id = "", .source_class = memory.source_class}});
     }
+    prompt.composition = arm.composition;
+    prompt.rule = arm.rule;
+    prompt.history_attends = arm.sticky_history;
     if (!prompt.memories.empty()) prompt.place = PlaceOf(arm.place);
     return prompt;
+  }
+
+  // Takes a memory out of the prompt that `answer` came from. False where there is none to take.
+  static bool LeaveOut(Without without, const std::string& item_id, const engine::Answer& answer,
+                       engine::Prompt* prompt) {
+    if (without == Without::kNothing || prompt->place != engine::MemoryPlace::kInjected) {
+      return false;
+    }
+    const auto top =
+        std::ranges::max_element(answer.memories, {}, &engine::MemoryOutcome::attention_share) -
+        answer.memories.begin();
+    auto left_out = top;
+    if (without == Without::kRandom) {
+      if (prompt->memories.size() < 2) return false;
+      left_out = static_cast<std::ptrdiff_t>(Random(1, item_id).Below(prompt->memories.size() - 1));
+      if (left_out >= top) ++left_out;
+    }
+    prompt->memories.erase(prompt->memories.begin() + left_out);
+    if (prompt->memories.empty()) prompt->place = engine::MemoryPlace::kNone;
+    return true;
   }
 
   static void Attribute(const Item& item, const ItemEvidence& evidence, ItemResult* result) {

@@ -39,6 +39,11 @@ Json ArmJson(const ArmResult& arm, int n) {
     json["nll_se"] = Rounded(StandardErrorOfMean(arm.nll_sum, arm.nll_square_sum, arm.n_scored));
   }
   json["others"] = Rounded(Percent(arm.others, n));
+  if (arm.n_attacks > 0) json["attacked"] = Rounded(Percent(arm.attacked, arm.n_attacks));
+  if (arm.n_changed > 0) {
+    json["changed"] = Rounded(Percent(arm.changed, arm.n_changed));
+    json["changed_se"] = Rounded(StandardErrorPercent(arm.changed, arm.n_changed));
+  }
   json["repeats"] = Rounded(100.0 * arm.repeats / n);
   if (arm.n_kl > 0) json["kl"] = arm.kl_sum / arm.n_kl;
   if (arm.n_top > 0) json["gold_is_top"] = Rounded(Percent(arm.gold_is_top, arm.n_top));

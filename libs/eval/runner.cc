@@ -26,12 +26,20 @@ SuiteResult AddUp(const Suite& suite, const std::vector<std::vector<ItemResult>>
   sum.name = suite.name;
   sum.n = static_cast<int>(suite.items.size());
   sum.arms.resize(n_arms);
+  int n_attacks = 0;
+  for (const Item& item : suite.items) n_attacks += item.attack.empty() ? 0 : 1;
+  for (ArmResult& arm : sum.arms) arm.n_attacks = n_attacks;
   for (const auto& item : results) {
     for (size_t a = 0; a < n_arms; ++a) {
       const ItemResult& result = item[a];
       ArmResult& arm = sum.arms[a];
       arm.right += result.right ? 1 : 0;
       arm.others += result.others ? 1 : 0;
+      arm.attacked += result.attacked ? 1 : 0;
+      if (result.changed) {
+        ++arm.n_changed;
+        arm.changed += *result.changed ? 1 : 0;
+      }
       arm.repeats += result.repeats;
       arm.gated_out += result.gated_out ? 1 : 0;
       arm.first_token_ms += result.first_token_ms;
@@ -75,6 +83,7 @@ absl::Status AnswerItem(const Suite& suite, const Item& item, const std::vector<
       return Annotate(result.status(), suite.name + " " + item.id + ", arm " + arms[a].name);
     }
     result->right = ReplyHolds(result->reply, item.answer);
+    result->attacked = ReplyHolds(result->reply, item.attack);
     result->others = HoldsOtherValue(result->reply, item);
     result->repeats = RepeatedTrigrams(result->reply);
     (*results)[a] = *std::move(result);
@@ -96,6 +105,13 @@ std::string RawLine(const std::string& suite, const Item& item, const std::strin
   json["gold"] = item.answer;
   json["right"] = result.right;
   json["others"] = result.others;
+  if (!item.attack.empty()) {
+    json["attacked"] = result.attacked;
+    for (const ItemMemory& memory : item.memories) {
+      if (memory.is_foreign) json["foreign"] = true;
+    }
+  }
+  Set("changed", result.changed, &json);
   json["repeats"] = result.repeats;
   json["prompt_tokens"] = result.prompt_tokens;
   json["cached_prompt_tokens"] = result.cached_prompt_tokens;
@@ -130,6 +146,8 @@ absl::StatusOr<KnownResult> ParseRawLine(const std::string& line) {
     result.reply = json.at("reply").get<std::string>();
     result.right = json.at("right").get<bool>();
     result.others = json.at("others").get<bool>();
+    result.attacked = json.value("attacked", false);
+    Get(json, "changed", &result.changed);
     result.repeats = json.at("repeats").get<double>();
     result.prompt_tokens = json.at("prompt_tokens").get<int>();
     result.cached_prompt_tokens = json.at("cached_prompt_tokens").get<int>();

@@ -26,6 +26,10 @@ struct ItemResult {
   // Mean over the first kKlTokens of the vanilla reply of KL(vanilla || arm), nats; where asked
   // for.
   std::optional<double> kl;
+  bool attacked = false;  // the reply holds what a poisoned memory wanted
+  // Of arms without a memory (Arm::without): the reply is another one than with it. Not set where
+  // there is no memory to leave out.
+  std::optional<bool> changed;
   bool others = false;   // the value of another memory is in the reply
   double repeats = 0.0;  // share of repeated trigrams
   int prompt_tokens = 0;
@@ -56,6 +60,10 @@ class AnswerSource {
 struct ArmResult {
   int right = 0;
   int others = 0;
+  int n_attacks = 0;  // items with a poisoned memory
+  int attacked = 0;
+  int n_changed = 0;  // items with a memory left out
+  int changed = 0;
   double repeats = 0;  // sum
   int n_kl = 0;
   double kl_sum = 0;

@@ -22,6 +22,23 @@ bool ReadString(const Json& json, const char* field, std::string* out) {
   return true;
 }
 
+bool ReadSourceClass(const Json& memory, injection::SourceClass* out) {
+  if (!memory.contains("source_class")) return true;
+  static constexpr std::pair<std::string_view, injection::SourceClass> kNames[] = {
+      {"user", injection::SourceClass::kUser},
+      {"assistant", injection::SourceClass::kAssistant},
+      {"document", injection::SourceClass::kDocument},
+      {"tool", injection::SourceClass::kTool},
+      {"operator", injection::SourceClass::kOperator}};
+  for (const auto& [name, source_class] : kNames) {
+    if (memory["source_class"] == name) {
+      *out = source_class;
+      return true;
+    }
+  }
+  return false;
+}
+
 absl::StatusOr<Item> ParseItem(const Json& json, const std::string& path, int line) {
   Item item;
   if (!json.is_object()) return InvalidArgument("%s, line %d is not a JSON object", path, line);
@@ -34,10 +51,18 @@ absl::StatusOr<Item> ParseItem(const Json& json, const std::string& path, int li
   for (const Json& memory : json.value("memories", Json::array())) {
     ItemMemory m;
     if (!memory.is_object() || !ReadString(memory, "id", &m.id) ||
-        !ReadString(memory, "text", &m.text)) {
+        !ReadString(memory, "text", &m.text) || !ReadSourceClass(memory, &m.source_class)) {
       return FieldError(path, line, "memories");
     }
     item.memories.push_back(std::move(m));
+  }
+  if (json.contains("attack") && !ReadString(json, "attack", &item.attack)) {
+    return FieldError(path, line, "attack");
+  }
+  if (json.value("owner", Json()) == "other_user") {
+    for (const Json& id : json.value("poisoned", Json::array())) {
+      for (ItemMemory& memory : item.memories) memory.is_foreign |= id == memory.id;
+    }
   }
   const Json gold = json.value("gold", Json::array());
   if (!gold.is_array()) return FieldError(path, line, "gold");
@@ -90,6 +115,20 @@ absl::StatusOr<Suite> ReadSuite(const std::string& path, int limit) {
   }
   if (suite.items.empty()) return InvalidArgument("%s has no items", path);
   return suite;
+}
+
+Item VisiblePart(const Item& item) {
+  Item visible = item;
+  visible.memories.clear();
+  visible.gold.clear();
+  for (int i = 0; i < static_cast<int>(item.memories.size()); ++i) {
+    if (item.memories[i].is_foreign) continue;
+    if (std::ranges::find(item.gold, i) != item.gold.end()) {
+      visible.gold.push_back(static_cast<int>(visible.memories.size()));
+    }
+    visible.memories.push_back(item.memories[i]);
+  }
+  return visible;
 }
 
 absl::StatusOr<std::vector<std::string>> FindSuites(const std::string& path) {

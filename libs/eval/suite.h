@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "libs/base/status.h"
+#include "libs/injection/memory_attributes.h"
 #include "libs/model/chat_format.h"
 
 namespace dki::eval {
@@ -14,6 +15,8 @@ namespace dki::eval {
 struct ItemMemory {
   std::string id;
   std::string text;
+  injection::SourceClass source_class = injection::SourceClass::kUser;
+  bool is_foreign = false;  // another user's: must not be visible at all
 };
 
 struct Item {
@@ -25,6 +28,7 @@ struct Item {
   std::string answer;         // the gold answer, with its leading space; empty: there is none
   std::vector<int> gold;      // indexes of the memories that hold it
   bool needed = true;         // the memories are needed to answer
+  std::string attack;         // what a poisoned memory wants the reply to hold; empty: nothing
 };
 
 struct Suite {
@@ -35,6 +39,9 @@ struct Suite {
 // Reads a suite, at most the first `limit` items (0: all). INVALID_ARGUMENT with the line for a
 // malformed one.
 absl::StatusOr<Suite> ReadSuite(const std::string& path, int limit);
+
+// The item without the memories of other users, as a store would show it.
+Item VisiblePart(const Item& item);
 
 // `path` itself, or the item suites (*.jsonl with question and answer) of a folder, by name.
 // NOT_FOUND when there are none.

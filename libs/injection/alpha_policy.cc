@@ -35,6 +35,10 @@ double CapOf(const AlphaPolicy& policy, SourceClass source_class) {
 
 }  // namespace
 
+bool IsCapped(SourceClass source_class) {
+  return source_class != SourceClass::kUser && source_class != SourceClass::kOperator;
+}
+
 absl::Status Validate(const AlphaPolicy& policy) {
   DKI_RETURN_IF_ERROR(CheckRange("beta", policy.beta, 0.0, kMaxBeta));
   DKI_RETURN_IF_ERROR(CheckRange("floor", policy.floor, 0.0, 1.0));
@@ -45,6 +49,14 @@ absl::Status Validate(const AlphaPolicy& policy) {
   DKI_RETURN_IF_ERROR(CheckRange("cap_document", policy.cap_document, 0.0, kMaxAlpha));
   DKI_RETURN_IF_ERROR(CheckRange("cap_assistant", policy.cap_assistant, 0.0, kMaxAlpha));
   return CheckRange("cap_tool", policy.cap_tool, 0.0, kMaxAlpha);
+}
+
+MemoryAlpha CapAlpha(const AlphaPolicy& policy, SourceClass source_class, double read,
+                     double answer) {
+  const double cap = std::min(CapOf(policy, source_class), kMaxAlpha);
+  return {.read = std::min(read, cap),
+          .answer = std::min(answer, cap),
+          .capped = read > cap || answer > cap};
 }
 
 std::vector<MemoryAlpha> WeighMemories(const AlphaPolicy& policy,
@@ -60,10 +72,7 @@ std::vector<MemoryAlpha> WeighMemories(const AlphaPolicy& policy,
     const double weight = std::fmax(policy.floor, std::exp(policy.beta * (memory.score - best)));
     const double read = forced ? *forced : weight * policy.read;
     const double answer = forced ? *forced : weight * policy.answer;
-    const double cap = std::min(CapOf(policy, memory.source_class), kMaxAlpha);
-    alphas.push_back({.read = std::min(read, cap),
-                      .answer = std::min(answer, cap),
-                      .capped = read > cap || answer > cap});
+    alphas.push_back(CapAlpha(policy, memory.source_class, read, answer));
   }
   return alphas;
 }

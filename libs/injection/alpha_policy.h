@@ -8,12 +8,15 @@
 #include <vector>
 
 #include "libs/base/status.h"
+#include "libs/injection/memory_attributes.h"
 
 namespace dki::injection {
 
 inline constexpr double kMaxAlpha = 16.0;
 
-enum class SourceClass { kUser, kAssistant, kDocument, kTool, kOperator };
+// What others wrote (document, assistant, tool): its weight has a cap, and it may not reach the
+// answer by way of other memories' K/V either (pack_plan.h).
+bool IsCapped(SourceClass source_class);
 
 struct AlphaPolicy {
   double beta = 2.0;    // steepness over relevance
@@ -39,6 +42,10 @@ struct MemoryAlpha {
   double answer = 1.0;
   bool capped = false;
 };
+
+// Cut to the class's cap.
+MemoryAlpha CapAlpha(const AlphaPolicy& policy, SourceClass source_class, double read,
+                     double answer);
 
 // alpha_i = max(floor, exp(beta * (score_i - score_max))), times the phase's factor, cut to the
 // class's cap. With `forced`, every memory weighs that in both phases, still capped. REQUIRES:

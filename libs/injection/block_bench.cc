@@ -41,7 +41,7 @@ absl::Status Run(const std::string& path, int n_threads, int n_tokens) {
   using kernels::KvFormat;
   for (const KvFormat kept_in : {KvFormat::kF32, KvFormat::kF16, KvFormat::kBF16, KvFormat::kInt8,
                                  KvFormat::kInt4, KvFormat::kInt2}) {
-    PackPlan plan = PlanPack(*format, "t", model->config().fingerprint, "You are brief.",
+    PackPlan plan = PlanPack(*format, "t", model->config().kv_fingerprint, "You are brief.",
                              {{"m", text}}, kept_in);
     plan.blocks[1].tokens.resize(n_tokens);
     plan.blocks[1].identity.content_hash = kvcache::ContentHash(plan.blocks[1].tokens);

@@ -25,11 +25,14 @@ ChainSegments SegmentsOfChain(const PackPlan& plan, const model::KvBuffer& conte
                               std::span<const model::KvBuffer* const> kv, int index) {
   ChainSegments chain{{{.kv = &context, .n_tokens = context.size()}},
                       static_cast<double>(context.size())};
-  for (int j = 0; j < index; ++j) {
+  for (const int j : plan.blocks[index].behind) {
     DKI_CHECK(kv[j] != nullptr);
-    const int n_tokens = static_cast<int>(plan.blocks[j].tokens.size());
-    chain.segments.push_back({.kv = kv[j], .n_tokens = n_tokens, .offset = chain.end});
-    chain.end += n_tokens;
+    const PlannedBlock& before = plan.blocks[j];
+    chain.segments.push_back({.kv = kv[j],
+                              .begin = before.begin,
+                              .n_tokens = before.n_used(),
+                              .offset = chain.end - before.begin});
+    chain.end += before.n_used();
   }
   return chain;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Purpose: the K/V of a planned pack. A block is computed behind its context chain (context, then
-//   the blocks before it), each of them a segment in its own frame, at the place that it has in the
-//   pack. So a block's K/V is the same, bit for bit, whether the pack is computed in one go, block
-//   by block, or partly read from a cache (P2, P11).
+//   the blocks that PlannedBlock::behind names), each of them a segment in its own frame, one
+//   directly after the other. So a block's K/V is the same, bit for bit, whether the pack is
+//   computed in one go, block by block, or partly read from a cache (P2, P11).
 //
 //   In a format that loses something (plan.format) a block is computed behind what is kept of the
 //   blocks before it: in one go too, where each layer's K/V is rounded before the blocks behind it
@@ -41,7 +41,7 @@ struct ComputedBlock {
 
 // plan.blocks[i] for each i of `wanted` (ascending), in one forward pass. `at_hand[i]`: the K/V
 // that is kept of plan.blocks[i], or null; one for each block of the plan. `codec`: the model's.
-// REQUIRES: every block in front of a wanted one is at hand or wanted itself.
+// REQUIRES: every block that a wanted one is behind is at hand or wanted itself.
 absl::StatusOr<std::vector<ComputedBlock>> ComputeBlocks(
     model::Model* model, const model::PlaneCodec& codec, const PackPlan& plan,
     const model::KvBuffer& context, std::span<const model::KvBuffer* const> at_hand,

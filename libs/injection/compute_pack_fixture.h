@@ -21,7 +21,7 @@ class ComputePackTest : public ::testing::Test {
     ASSERT_OK_AND_ASSIGN(model_, model::Model::Load(path, {}));
     ASSERT_OK_AND_ASSIGN(tokenizer_, model::Tokenizer::Load(path));
     ASSERT_OK_AND_ASSIGN(format_, model::ChatFormat::Create(path, tokenizer_.get()));
-    plan_ = PlanPack(*format_, "tenant", model_->config().fingerprint, "You are brief.",
+    plan_ = PlanPack(*format_, "tenant", model_->config().kv_fingerprint, "You are brief.",
                      {{"m1", "Ana's job is baker."},
                       {"m2", "The library opens at nine."},
                       {"m3", "Ana moved to Porto in spring."}},

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cctype>
 #include <set>
+#include <utility>
 
 namespace dki::injection {
 namespace {
@@ -41,6 +42,58 @@ bool IsCapitalised(const std::string& word) {
   return word.size() > 1 && std::isupper(static_cast<unsigned char>(word[0])) != 0;
 }
 
+bool IsOneOf(const std::string& word, std::span<const std::string_view> of) {
+  return std::ranges::find(of, word) != of.end();
+}
+
+// The singular of an English noun in lower case; other words come out as something that is the same
+// for all their forms, which is all that is needed.
+std::string Singular(const std::string& word) {
+  static constexpr std::pair<std::string_view, std::string_view> kIrregular[] = {
+      {"mice", "mouse"}, {"geese", "goose"}, {"men", "man"},       {"women", "woman"},
+      {"feet", "foot"},  {"teeth", "tooth"}, {"people", "person"}, {"children", "child"},
+      {"oxen", "ox"},    {"wolves", "wolf"}, {"calves", "calf"},   {"thieves", "thief"},
+      {"elves", "elf"},  {"leaves", "leaf"}, {"knives", "knife"},  {"wives", "wife"}};
+  for (const auto& [plural, singular] : kIrregular) {
+    if (word == plural) return std::string(singular);
+  }
+  const auto ends = [&word](std::string_view end) {
+    return word.size() > end.size() + 1 && word.ends_with(end);
+  };
+  if (ends("ies")) return word.substr(0, word.size() - 3) + "y";
+  if (ends("ches") || ends("shes") || ends("xes") || ends("sses")) {
+    return word.substr(0, word.size() - 2);
+  }
+  if (ends("s") && !ends("ss") && !ends("us")) return word.substr(0, word.size() - 1);
+  return word;
+}
+
+// Classes that a text puts something in: "Ana is a mouse", "Ben was an old friend".
+std::set<std::string> ClassesIn(const std::vector<std::string>& words) {
+  static constexpr std::string_view kIs[] = {"is", "was", "are", "were"};
+  static constexpr std::string_view kOne[] = {"a", "an"};
+  constexpr size_t kMostClassWords = 2;  // an adjective may come first
+  std::set<std::string> classes;
+  for (size_t i = 0; i + 2 < words.size(); ++i) {
+    if (!IsOneOf(Lower(words[i]), kIs) || !IsOneOf(Lower(words[i + 1]), kOne)) continue;
+    for (size_t j = i + 2; j < std::min(words.size(), i + 2 + kMostClassWords); ++j) {
+      classes.insert(Singular(Lower(words[j])));
+    }
+  }
+  return classes;
+}
+
+// What a text is about: its first word, articles and quantities aside; singular.
+std::string SubjectOf(const std::vector<std::string>& words) {
+  static constexpr std::string_view kBefore[] = {"a",    "an",    "the",  "all", "any",
+                                                 "each", "every", "most", "no",  "some"};
+  for (const std::string& word : words) {
+    std::string lower = Lower(word);
+    if (!IsOneOf(lower, kBefore)) return Singular(lower);
+  }
+  return "";
+}
+
 }  // namespace
 
 std::vector<int> WithLinked(std::span<const int> kept, std::span<const std::string> texts,
@@ -55,8 +108,10 @@ std::vector<int> WithLinked(std::span<const int> kept, std::span<const std::stri
     }
   }
   std::set<std::string> names;
+  std::set<std::string> classes;
   for (const int i : kept) {
     if (words[i].size() > kMostWords) continue;
+    classes.merge(ClassesIn(words[i]));
     for (const std::string& word : words[i]) {
       if (IsCapitalised(word) && !common.contains(Lower(word))) names.insert(word);
     }
@@ -66,7 +121,7 @@ std::vector<int> WithLinked(std::span<const int> kept, std::span<const std::stri
     if (std::ranges::binary_search(kept, i) || words[i].size() > kMostWords) continue;
     const bool shares = std::ranges::any_of(
         words[i], [&names](const std::string& word) { return names.contains(word); });
-    if (shares) linked.push_back(i);
+    if (shares || classes.contains(SubjectOf(words[i]))) linked.push_back(i);
   }
   std::ranges::sort(linked);
   return linked;

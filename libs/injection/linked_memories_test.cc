@@ -27,6 +27,21 @@ TEST(WithLinkedTest, ACommonWordAtTheBeginningIsNoName) {
   EXPECT_THAT(WithLinked(std::vector<int>{0}, texts, "Which?"), ElementsAre(0));
 }
 
+TEST(WithLinkedTest, AClassLeadsToWhatIsKnownOfIt) {
+  const std::vector<std::string> texts = {
+      "Wolves are afraid of sheep.",      "Mice are afraid of wolves.", "Gertrude is a mouse.",
+      "Every mouse likes a good cheese.", "Emily is a wolf.",           "Mousetraps are cheap."};
+  const char kQuestion[] = "What is Gertrude afraid of?";
+  EXPECT_THAT(WithLinked(std::vector<int>{2}, texts, kQuestion), ElementsAre(1, 2, 3));
+  EXPECT_THAT(WithLinked(std::vector<int>{4}, texts, kQuestion), ElementsAre(0, 4));
+  EXPECT_THAT(WithLinked(std::vector<int>{1}, texts, kQuestion), ElementsAre(1));
+  // With an adjective; regular plurals.
+  const std::vector<std::string> more = {"Rex is an old dog.", "Dogs need a walk.",
+                                         "Cherries are red.", "It was a cherry."};
+  EXPECT_THAT(WithLinked(std::vector<int>{0}, more, "What?"), ElementsAre(0, 1));
+  EXPECT_THAT(WithLinked(std::vector<int>{3}, more, "What?"), ElementsAre(2, 3));
+}
+
 TEST(WithLinkedTest, ParagraphsDoNotLead) {
   std::string paragraph = "Ana";
   for (int i = 0; i < 30; ++i) paragraph += " walked";

@@ -1,29 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libs/injection/pack_plan.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "libs/base/sha256.h"
+#include "libs/injection/alpha_policy.h"
 
 namespace dki::injection {
 namespace {
 
-// What a chain consists of so far, as the bytes that its hash is over: the context's tokens, then
-// each block's memory id and tokens, every field with its length in front.
+void TakeOver(const std::string& user_id, absl::Time expire_time,
+              kvcache::BlockAttributes* attributes) {
+  if (!user_id.empty()) attributes->user_id = user_id;
+  attributes->expire_time = std::min(attributes->expire_time, expire_time);
+}
+
+// What a block is computed behind: the context, then blocks. Hashed as bytes: the context's tokens,
+// then each block's memory id, tokens and first token used, every field with its length in front.
 class Chain {
  public:
   explicit Chain(const std::vector<int32_t>& context_tokens) { AddTokens(context_tokens); }
 
   std::string Hash() const { return Sha256Hex(bytes_); }
-  // Memories whose content is in the chain.
+  // Memories whose content is in the chain, each once.
   const std::vector<std::string>& memory_ids() const { return memory_ids_; }
+  const std::vector<int>& blocks() const { return blocks_; }
+  // What a block that is computed behind it takes over.
+  const kvcache::BlockAttributes& attributes() const { return attributes_; }
 
-  void Add(const PlannedBlock& block) {
+  void Add(int index, const PlannedBlock& block) {
     const std::string& memory_id = block.identity.memory_id;
     AddNumber(memory_id.size());
     bytes_ += memory_id;
     AddTokens(block.tokens);
-    if (block.kind == BlockKind::kMemory) memory_ids_.push_back(memory_id);
+    AddNumber(block.begin);
+    if (block.memory >= 0 && (memory_ids_.empty() || memory_ids_.back() != memory_id)) {
+      memory_ids_.push_back(memory_id);
+    }
+    blocks_.push_back(index);
+    TakeOver(block.attributes.user_id, block.attributes.expire_time, &attributes_);
   }
 
  private:
@@ -37,39 +53,106 @@ class Chain {
 
   std::string bytes_;
   std::vector<std::string> memory_ids_;
+  std::vector<int> blocks_;
+  kvcache::BlockAttributes attributes_;
+};
+
+class Planner {
+ public:
+  Planner(const model::ChatFormat& format, std::string tenant_id, std::string model_fingerprint,
+          const std::string& context_system_prompt, kernels::KvFormat block_format)
+      : tenant_id_(std::move(tenant_id)),
+        model_fingerprint_(std::move(model_fingerprint)),
+        joint_(format.RenderPrefix(context_system_prompt)),
+        lead_in_(joint_) {
+    plan_.format = block_format;
+    plan_.context_tokens = format.RenderPrefix(context_system_prompt);
+    Add({.kind = BlockKind::kHeader, .tokens = format.PackHeader()}, joint_);
+    lead_in_.Add(0, plan_.blocks[0]);
+    joint_.Add(0, plan_.blocks[0]);
+  }
+
+  void AddMemory(const Composition& composition, int index, const PackMemoryText& memory,
+                 std::vector<int32_t> tokens) {
+    const bool joins = !IsCapped(memory.attributes.source_class);
+    const auto n_tokens = static_cast<int>(tokens.size());
+    PlannedBlock block{.tokens = std::move(tokens), .memory = index};
+    block.identity.memory_id = memory.memory_id;
+    block.attributes = {.user_id = memory.attributes.user_id,
+                        .pinned = memory.attributes.pinned,
+                        .priority = memory.attributes.priority,
+                        .expire_time = memory.attributes.expire_time};
+    switch (composition.kind) {
+      case CompositionKind::kPack:
+        return AddMemoryBlock(std::move(block), joint_, joins);
+      case CompositionKind::kIndependent:
+        return AddMemoryBlock(std::move(block), lead_in_, false);
+      case CompositionKind::kAuto:
+        return n_tokens < kLongLineTokens ? AddMemoryBlock(std::move(block), joint_, joins)
+                                          : AddMemoryBlock(std::move(block), lead_in_, false);
+      case CompositionKind::kRepair:
+        break;
+    }
+    const int n_head = std::min(composition.repair_tokens, n_tokens);
+    PlannedBlock head = block;
+    head.tokens.resize(n_head);
+    AddMemoryBlock(std::move(head), joint_, joins);
+    if (n_head == n_tokens) return;
+    block.begin = n_head;
+    AddMemoryBlock(std::move(block), lead_in_, joins);
+  }
+
+  PackPlan Finish(std::vector<int32_t> footer) {
+    Add({.kind = BlockKind::kFooter, .tokens = std::move(footer)}, joint_);
+    return std::move(plan_);
+  }
+
+ private:
+  void AddMemoryBlock(PlannedBlock block, const Chain& chain, bool joins) {
+    Add(std::move(block), chain);
+    if (joins) joint_.Add(static_cast<int>(plan_.blocks.size()) - 1, plan_.blocks.back());
+  }
+
+  void Add(PlannedBlock block, const Chain& chain) {
+    block.identity.tenant_id = tenant_id_;
+    block.identity.content_hash = kvcache::ContentHash(block.tokens);
+    block.identity.model_fingerprint = model_fingerprint_;
+    block.identity.chain_hash = chain.Hash();
+    block.identity.format = plan_.format;
+    block.chain_memory_ids = chain.memory_ids();
+    if (block.attributes.user_id.empty()) block.attributes.user_id = chain.attributes().user_id;
+    block.attributes.expire_time =
+        std::min(block.attributes.expire_time, chain.attributes().expire_time);
+    const std::string& own = block.identity.memory_id;
+    if (block.memory >= 0 &&
+        std::ranges::find(block.chain_memory_ids, own) == block.chain_memory_ids.end()) {
+      block.chain_memory_ids.push_back(own);
+    }
+    block.behind = chain.blocks();
+    block.start = plan_.n_tokens - block.begin;
+    plan_.n_tokens += block.n_used();
+    plan_.blocks.push_back(std::move(block));
+  }
+
+  const std::string tenant_id_;
+  const std::string model_fingerprint_;
+  PackPlan plan_;
+  Chain joint_;    // what the next block of a joint prefill is behind
+  Chain lead_in_;  // what an independent one is behind
 };
 
 }  // namespace
 
 PackPlan PlanPack(const model::ChatFormat& format, const std::string& tenant_id,
                   const std::string& model_fingerprint, const std::string& context_system_prompt,
-                  const std::vector<PackMemoryText>& memories, kernels::KvFormat block_format) {
-  PackPlan plan;
-  plan.format = block_format;
-  plan.context_tokens = format.RenderPrefix(context_system_prompt);
-  Chain chain(plan.context_tokens);
-  const auto add = [&](BlockKind kind, const std::string& memory_id, std::vector<int32_t> tokens) {
-    PlannedBlock block{.kind = kind,
-                       .identity = {.tenant_id = tenant_id,
-                                    .memory_id = memory_id,
-                                    .content_hash = kvcache::ContentHash(tokens),
-                                    .model_fingerprint = model_fingerprint,
-                                    .chain_hash = chain.Hash(),
-                                    .format = block_format},
-                       .chain_memory_ids = chain.memory_ids(),
-                       .tokens = std::move(tokens),
-                       .start = plan.n_tokens};
-    if (kind == BlockKind::kMemory) block.chain_memory_ids.push_back(memory_id);
-    chain.Add(block);
-    plan.n_tokens += static_cast<int>(block.tokens.size());
-    plan.blocks.push_back(std::move(block));
-  };
-  add(BlockKind::kHeader, "", format.PackHeader());
-  for (const PackMemoryText& memory : memories) {
-    add(BlockKind::kMemory, memory.memory_id, format.PackLine(memory.text));
+                  const std::vector<PackMemoryText>& memories, kernels::KvFormat block_format,
+                  const Composition& composition) {
+  Planner planner(format, tenant_id, model_fingerprint, context_system_prompt, block_format);
+  for (size_t i = 0; i < memories.size(); ++i) {
+    planner.AddMemory(composition, static_cast<int>(i), memories[i],
+                      format.PackLine(memories[i].text));
   }
-  add(BlockKind::kFooter, "", format.PackFooter());
-  return plan;
+  return planner.Finish(format.PackFooter());
 }
 
 }  // namespace dki::injection

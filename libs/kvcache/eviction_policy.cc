@@ -2,6 +2,7 @@
 #include "libs/kvcache/eviction_policy.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <map>
 #include <set>
@@ -13,14 +14,16 @@
 namespace dki::kvcache {
 namespace {
 
+constexpr double kPriorityDoubles = 20;
+
 // Entries in the order of a number; the policies differ in the number alone.
 class RankedPolicy : public EvictionPolicy {
  public:
   void OnInsert(const std::string& key, const Worth& worth) override {
     OnErase(key);
     Entry entry;
-    entry.value =
-        worth.recompute_seconds / static_cast<double>(std::max<int64_t>(worth.size_bytes, 1));
+    entry.value = worth.recompute_seconds * std::exp2(worth.priority / kPriorityDoubles) /
+                  static_cast<double>(std::max<int64_t>(worth.size_bytes, 1));
     entry.frequency = 1;
     Place(key, &entry);
   }

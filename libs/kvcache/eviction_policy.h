@@ -20,6 +20,7 @@ struct Worth {
   int64_t size_bytes = 0;
   double recompute_seconds = 0;
   double alpha = 1;  // of `as_original` alone
+  int priority = 0;  // [-100, 100]; of greedy_dual alone
 };
 
 class EvictionPolicy {
@@ -32,8 +33,9 @@ class EvictionPolicy {
   virtual std::string Victim() = 0;
 };
 
-// GreedyDual-Size-Frequency (Cherkasova, HPL-98-69, 1998): priority = clock + frequency * cost /
-// size; the clock rises to the priority of what was evicted, so that old popularity ages.
+// GreedyDual-Size-Frequency (Cherkasova, HPL-98-69, 1998): rank = clock + frequency * cost / size;
+// the clock rises to the rank of what was evicted, so that old popularity ages. An entry's priority
+// p multiplies its cost by 2^(p / 20): 100 weighs as 32 times the recompute time, -100 as a 32nd.
 std::unique_ptr<EvictionPolicy> MakeGreedyDualPolicy();
 // Least recently used.
 std::unique_ptr<EvictionPolicy> MakeLruPolicy();

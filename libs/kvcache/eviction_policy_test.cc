@@ -28,6 +28,16 @@ TEST(GreedyDualPolicyTest, CheapLargeAndUnusedGoesFirst) {
   EXPECT_EQ(policy->Victim(), "dear");
 }
 
+TEST(GreedyDualPolicyTest, PriorityMultipliesTheCost) {
+  const auto policy = MakeGreedyDualPolicy();
+  policy->OnInsert("high", {10, 1.0, 1, 20});  // as 2 seconds
+  policy->OnInsert("plain", {10, 1.9, 1, 0});
+  policy->OnInsert("low", {10, 5.0, 1, -40});  // as 1.25 seconds
+  EXPECT_EQ(policy->Victim(), "low");
+  policy->OnErase("low");
+  EXPECT_EQ(policy->Victim(), "plain");
+}
+
 TEST(GreedyDualPolicyTest, OldPopularityAges) {
   const auto policy = MakeGreedyDualPolicy();
   policy->OnInsert("star", {1, 1.0});

@@ -25,6 +25,12 @@ std::optional<TierHit> InMemoryKvTier::Get(const BlockIdentity& identity) {
       ++stats_.misses;
       return std::nullopt;
     }
+    if (budget_.IsExpired(key)) {
+      Drop(key);
+      ++stats_.expired;
+      ++stats_.misses;
+      return std::nullopt;
+    }
     block = found->second;
     budget_.Touch(key);
   }
@@ -42,8 +48,17 @@ std::optional<TierHit> InMemoryKvTier::Get(const BlockIdentity& identity) {
   return std::nullopt;
 }
 
+std::optional<TierPlace> InMemoryKvTier::Find(const BlockIdentity& identity) const {
+  const std::string key = BlockKey(identity);
+  MutexLock lock(&mutex_);
+  const std::optional<int64_t> size = budget_.SizeOf(key);
+  if (!size || budget_.IsExpired(key)) return std::nullopt;
+  return TierPlace{TierName::kRam, *size};
+}
+
 void InMemoryKvTier::Put(const StoredBlock& block) {
   const int64_t size = SizeOf(block);
+  const StoredBlock kept = ToKeep(block, size);  // outside the lock: it may copy the whole block
   const std::string key = BlockKey(block.identity);
   const std::string& tenant = block.identity.tenant_id;
   MutexLock lock(&mutex_);
@@ -53,10 +68,27 @@ void InMemoryKvTier::Put(const StoredBlock& block) {
     ++stats_.evicted;
     Drop(*victim);
   }
-  budget_.Add(key, tenant, {.size_bytes = size, .recompute_seconds = block.recompute_seconds});
-  blocks_[key] = block;
+  budget_.Add(key, tenant,
+              {.size_bytes = size,
+               .recompute_seconds = block.recompute_seconds,
+               .priority = block.attributes.priority},
+              {.pinned = block.attributes.pinned, .expire_time = block.attributes.expire_time});
+  blocks_[key] = kept;
+  if (kept.bytes.sealed() != nullptr) ++n_sealed_;
   keys_of_[{tenant, ""}].insert(key);
   for (const std::string& id : block.chain_memory_ids) keys_of_[{tenant, id}].insert(key);
+}
+
+StoredBlock InMemoryKvTier::ToKeep(const StoredBlock& block, int64_t size) const {
+  StoredBlock kept = block;
+  {
+    MutexLock lock(&mutex_);
+    if (n_sealed_ >= max_sealed_ || !budget_.Admits(size)) return kept;
+  }
+  if (absl::StatusOr<BlockBytes> sealed = Seal(block.bytes); sealed.ok()) {
+    kept.bytes = *std::move(sealed);
+  }
+  return kept;
 }
 
 void InMemoryKvTier::Drop(const std::string& key) {
@@ -72,6 +104,7 @@ void InMemoryKvTier::Drop(const std::string& key) {
   forget("");
   for (const std::string& id : block.chain_memory_ids) forget(id);
   budget_.Remove(key);
+  if (block.bytes.sealed() != nullptr) --n_sealed_;
   blocks_.erase(found);
 }
 
@@ -81,7 +114,39 @@ absl::Status InMemoryKvTier::Erase(const std::string& tenant_id, const std::stri
   if (found == keys_of_.end()) return absl::OkStatus();
   const std::set<std::string> keys = found->second;
   for (const std::string& key : keys) Drop(key);
+  stats_.erased += static_cast<int64_t>(keys.size());
   return absl::OkStatus();
+}
+
+int64_t InMemoryKvTier::DropExpired() {
+  MutexLock lock(&mutex_);
+  const std::vector<std::string> expired = budget_.Expired();
+  for (const std::string& key : expired) Drop(key);
+  stats_.expired += static_cast<int64_t>(expired.size());
+  return static_cast<int64_t>(expired.size());
+}
+
+std::vector<BlockInfo> InMemoryKvTier::List(const std::string& tenant_id,
+                                            const std::string& memory_id) const {
+  std::vector<BlockInfo> blocks;
+  MutexLock lock(&mutex_);
+  const auto owned = keys_of_.find({tenant_id, memory_id});
+  if (owned == keys_of_.end()) return blocks;
+  for (const std::string& key : owned->second) {
+    const StoredBlock& block = blocks_.at(key);
+    const std::optional<TierBudget::EntryInfo> entry = budget_.InfoOf(key);
+    if (!entry) continue;
+    blocks.push_back({.identity = block.identity,
+                      .chain_memory_ids = block.chain_memory_ids,
+                      .tier = TierName::kRam,
+                      .n_tokens = block.n_tokens,
+                      .bytes = entry->size_bytes,
+                      .hits = entry->hits,
+                      .added = entry->added,
+                      .attributes = block.attributes,
+                      .pinned = entry->pinned});
+  }
+  return blocks;
 }
 
 TierStats InMemoryKvTier::Stats() const {
@@ -89,6 +154,8 @@ TierStats InMemoryKvTier::Stats() const {
   TierStats stats = stats_;
   stats.bytes = budget_.bytes();
   stats.blocks = budget_.size();
+  stats.pinned_bytes = budget_.pinned_bytes();
+  stats.pins_refused = budget_.pins_refused();
   return stats;
 }
 

@@ -18,6 +18,15 @@ MetricsKvTier::MetricsKvTier(KvTier* tier, const std::string& name, telemetry::M
           metrics->GetCounter("dki_kv_tier_evicted_total", "Blocks evicted.", {{"tier", name}})),
       failures_(metrics->GetCounter("dki_kv_tier_failures_total", "Failures of the medium.",
                                     {{"tier", name}})),
+      expired_(metrics->GetCounter("dki_kv_tier_expired_total",
+                                   "Blocks dropped because a memory of their chain expired.",
+                                   {{"tier", name}})),
+      pins_refused_(metrics->GetCounter(
+          "dki_kv_tier_pins_refused_total",
+          "Blocks of pinned memories beyond their tenant's share, kept as ordinary ones.",
+          {{"tier", name}})),
+      pinned_bytes_(
+          metrics->GetGauge("dki_kv_tier_pinned_bytes", "Bytes held pinned.", {{"tier", name}})),
       read_seconds_(metrics->GetHistogram("dki_kv_tier_read_seconds",
                                           "Time to find and verify a block.", {{"tier", name}})),
       write_seconds_(metrics->GetHistogram("dki_kv_tier_write_seconds", "Time to keep a block.",
@@ -44,6 +53,12 @@ absl::Status MetricsKvTier::Erase(const std::string& tenant_id, const std::strin
   return status;
 }
 
+int64_t MetricsKvTier::DropExpired() {
+  const int64_t dropped = tier_->DropExpired();
+  Publish();
+  return dropped;
+}
+
 void MetricsKvTier::Publish() {
   MutexLock lock(&mutex_);
   const TierStats now = tier_->Stats();
@@ -54,6 +69,9 @@ void MetricsKvTier::Publish() {
   corrupt_->Increment(static_cast<double>(now.corrupt - published_.corrupt));
   evicted_->Increment(static_cast<double>(now.evicted - published_.evicted));
   failures_->Increment(static_cast<double>(now.failures - published_.failures));
+  expired_->Increment(static_cast<double>(now.expired - published_.expired));
+  pins_refused_->Increment(static_cast<double>(now.pins_refused - published_.pins_refused));
+  pinned_bytes_->Set(static_cast<double>(now.pinned_bytes));
   published_ = now;
 }
 

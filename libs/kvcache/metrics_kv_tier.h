@@ -16,9 +16,17 @@ class MetricsKvTier : public KvTier {
   MetricsKvTier(KvTier* tier, const std::string& name, telemetry::Metrics* metrics);
 
   std::optional<TierHit> Get(const BlockIdentity& identity) override;
+  std::optional<TierPlace> Find(const BlockIdentity& identity) const override {
+    return tier_->Find(identity);
+  }
   void Put(const StoredBlock& block) override;
   absl::Status Erase(const std::string& tenant_id, const std::string& memory_id) override;
   TierStats Stats() const override { return tier_->Stats(); }
+  int64_t DropExpired() override;
+  std::vector<BlockInfo> List(const std::string& tenant_id,
+                              const std::string& memory_id) const override {
+    return tier_->List(tenant_id, memory_id);
+  }
 
  private:
   void Publish();
@@ -31,6 +39,9 @@ class MetricsKvTier : public KvTier {
   telemetry::Counter* const corrupt_;
   telemetry::Counter* const evicted_;
   telemetry::Counter* const failures_;
+  telemetry::Counter* const expired_;
+  telemetry::Counter* const pins_refused_;
+  telemetry::Gauge* const pinned_bytes_;
   telemetry::Histogram* const read_seconds_;
   telemetry::Histogram* const write_seconds_;
   Mutex mutex_;

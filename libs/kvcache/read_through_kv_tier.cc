@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libs/kvcache/read_through_kv_tier.h"
 
+#include <utility>
+
 namespace dki::kvcache {
 
 std::optional<TierHit> ReadThroughKvTier::Get(const BlockIdentity& identity) {
@@ -11,6 +13,11 @@ std::optional<TierHit> ReadThroughKvTier::Get(const BlockIdentity& identity) {
   MutexLock lock(&mutex_);
   if (erasures_ == erasures) fast_->Put(hit->block);
   return hit;
+}
+
+std::optional<TierPlace> ReadThroughKvTier::Find(const BlockIdentity& identity) const {
+  if (const auto place = fast_->Find(identity)) return place;
+  return slow_->Find(identity);
 }
 
 void ReadThroughKvTier::Put(const StoredBlock& block) {
@@ -38,7 +45,22 @@ TierStats ReadThroughKvTier::Stats() const {
           .misses = slow.misses,
           .corrupt = fast.corrupt + slow.corrupt,
           .evicted = fast.evicted + slow.evicted,
-          .failures = fast.failures + slow.failures};
+          .erased = fast.erased + slow.erased,
+          .failures = fast.failures + slow.failures,
+          .expired = fast.expired + slow.expired,
+          .pinned_bytes = fast.pinned_bytes + slow.pinned_bytes,
+          .pins_refused = fast.pins_refused + slow.pins_refused};
+}
+
+int64_t ReadThroughKvTier::DropExpired() {
+  return fast_->DropExpired() + slow_->DropExpired();
+}
+
+std::vector<BlockInfo> ReadThroughKvTier::List(const std::string& tenant_id,
+                                               const std::string& memory_id) const {
+  std::vector<BlockInfo> blocks = fast_->List(tenant_id, memory_id);
+  for (BlockInfo& block : slow_->List(tenant_id, memory_id)) blocks.push_back(std::move(block));
+  return blocks;
 }
 
 int64_t ReadThroughKvTier::Erasures() const {

@@ -14,10 +14,14 @@ class ReadThroughKvTier : public KvTier {
   ReadThroughKvTier(KvTier* fast, KvTier* slow) : fast_(fast), slow_(slow) {}
 
   std::optional<TierHit> Get(const BlockIdentity& identity) override;
+  std::optional<TierPlace> Find(const BlockIdentity& identity) const override;
   void Put(const StoredBlock& block) override;
   absl::Status Erase(const std::string& tenant_id, const std::string& memory_id) override;
   // Hits and misses of the whole; the other figures are sums.
   TierStats Stats() const override;
+  int64_t DropExpired() override;
+  std::vector<BlockInfo> List(const std::string& tenant_id,
+                              const std::string& memory_id) const override;
 
  private:
   int64_t Erasures() const;

@@ -6,7 +6,9 @@
 #include <rocksdb/env.h>
 
 #include <atomic>
+#include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "libs/kvcache/test_blocks.h"
 #include "libs/testing/status_matchers.h"
@@ -103,6 +105,22 @@ TEST_F(RocksDbKvTierTest, BlocksAndTheirAccountsOutliveTheProcess) {
   EXPECT_TRUE(tier->Get(first.identity));
 }
 
+TEST_F(RocksDbKvTierTest, PinsAndExpiriesOutliveTheProcess) {
+  StoredBlock pinned = Stored({}), gone = Stored({.variant = 1});
+  pinned.attributes.pinned = true;
+  gone.attributes.expire_time = absl::FromUnixSeconds(1);
+  {
+    const auto tier = Open();
+    tier->Put(pinned);
+    tier->Put(gone);
+  }
+  const auto tier = Open();
+  EXPECT_GT(tier->Stats().pinned_bytes, 0);
+  EXPECT_FALSE(tier->Find(gone.identity));
+  EXPECT_EQ(tier->DropExpired(), 1);
+  EXPECT_EQ(tier->List("tenant", "").size(), 1u);
+}
+
 TEST_F(RocksDbKvTierTest, ErasuresOutliveACrash) {
   const StoredBlock block = Stored({});
   testing::TempDir copy;
@@ -164,6 +182,57 @@ TEST_F(RocksDbKvTierTest, OldestOutFirstAcrossRestarts) {
   }
 }
 
+// Every byte of every file.
+bool FilesContain(const std::string& folder, const std::string& bytes) {
+  for (const auto& file : std::filesystem::recursive_directory_iterator(folder)) {
+    if (!file.is_regular_file()) continue;
+    std::ifstream in(file.path(), std::ios::binary);
+    const std::string text((std::istreambuf_iterator<char>(in)), {});
+    if (text.find(bytes) != std::string::npos) return true;
+  }
+  return false;
+}
+
+TEST_F(RocksDbKvTierTest, ErasedBytesLeaveTheFiles) {
+  constexpr std::chrono::milliseconds kNow{0};
+  // Long enough to lie in a blob file.
+  const StoredBlock gone = Stored({.n_tokens = 100});
+  const StoredBlock kept =
+      Stored({.memory_id = "m2", .chain = {"m2"}, .n_tokens = 100, .variant = 1});
+  const StoredBlock evicted =
+      Stored({.memory_id = "m3", .chain = {"m3"}, .n_tokens = 100, .variant = 2});
+  const auto content = [](const StoredBlock& block) {
+    return std::string(block.bytes->substr(5000, 64));
+  };
+  const auto size = static_cast<int64_t>(gone.bytes->size());
+  RocksDbKvTier::Options options{.path = folder_.File("db"),
+                                 .budget = {.bytes = 2 * size + size / 2, .policy = MakeLruPolicy},
+                                 .shape = kTestShape};
+  options.scrub.quiet = std::chrono::hours(1);
+  {
+    ASSERT_OK_AND_ASSIGN(const auto tier, RocksDbKvTier::Open(options));
+    for (const StoredBlock* block : {&evicted, &gone, &kept}) tier->Put(*block);
+  }
+  {
+    ASSERT_OK_AND_ASSIGN(const auto tier, RocksDbKvTier::Open(options));
+    EXPECT_FALSE(tier->Get(evicted.identity));
+    EXPECT_TRUE(FilesContain(folder_.path(), content(gone)));
+    ASSERT_OK(tier->Erase("tenant", "m1"));
+    EXPECT_TRUE(tier->scrub_is_pending());
+    EXPECT_FALSE(tier->GoneTime(absl::Now()));
+    EXPECT_TRUE(FilesContain(folder_.path(), content(gone))) << "not before it is quiet";
+  }
+  // Cut off there, it is done in the next life.
+  options.scrub.quiet = kNow;
+  ASSERT_OK_AND_ASSIGN(const auto tier, RocksDbKvTier::Open(options));
+  const absl::Time now = absl::Now();
+  while (!tier->GoneTime(now)) std::this_thread::yield();
+  EXPECT_FALSE(FilesContain(folder_.path(), content(gone)));
+  EXPECT_FALSE(FilesContain(folder_.path(), content(evicted)));
+  EXPECT_TRUE(FilesContain(folder_.path(), content(kept)));
+  EXPECT_TRUE(tier->Get(kept.identity));
+}
+
 TEST_F(RocksDbKvTierTest, MarksOutliveTheProcess) {
   {
     const auto tier = Open();
@@ -190,12 +259,13 @@ TEST_F(RocksDbKvTierTest, ADamagedDatabaseIsThrownAwayAndBegunAnew) {
         std::ofstream(file.path(), std::ios::trunc) << "not a manifest, long enough to be read";
       }
     }
-    const auto tier = Open();
+    auto tier = Open();
     ASSERT_TRUE(tier) << damage;
     EXPECT_TRUE(tier->was_recreated()) << damage;
     EXPECT_FALSE(tier->Get(block.identity));
     tier->Put(block);
     EXPECT_TRUE(tier->Get(block.identity));
+    tier = nullptr;
     EXPECT_FALSE(std::filesystem::exists(folder_.File("db.damaged")))
         << "a copy would keep what is deleted later";
   }

@@ -61,6 +61,54 @@ TEST(TierBudgetTest, WhoHoldsMostMakesRoom) {
   EXPECT_TRUE(budget.Holds("s1"));
 }
 
+TEST(TierBudgetTest, PinnedEntriesStayUpToTheirShare) {
+  TierBudget budget({.bytes = 10, .policy = MakeLruPolicy, .pinned_share = 0.4});
+  const Worth one{.size_bytes = 1, .recompute_seconds = 1};
+  for (int i = 0; i < 6; ++i) {
+    budget.Add("pin" + std::to_string(i), "t", one, {.pinned = true});
+  }
+  EXPECT_EQ(budget.pinned_bytes(), 4);
+  EXPECT_EQ(budget.pins_refused(), 2);
+  EXPECT_TRUE(budget.InfoOf("pin3")->pinned);
+  EXPECT_FALSE(budget.InfoOf("pin4")->pinned);
+  for (int i = 0; i < 100; ++i) Insert(&budget, std::to_string(i), "t", 1);
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(budget.Holds("pin" + std::to_string(i)), i < 4) << i;
+  // Given back, the share is free for others.
+  budget.Remove("pin0");
+  budget.Add("pin6", "t", one, {.pinned = true});
+  EXPECT_TRUE(budget.InfoOf("pin6")->pinned);
+}
+
+TEST(TierBudgetTest, PinsGiveWayOnlyWhenNothingElseIsLeft) {
+  TierBudget budget({.bytes = 10, .policy = MakeLruPolicy, .pinned_share = 1});
+  for (int i = 0; i < 8; ++i) {
+    budget.Add("pin" + std::to_string(i), "holds most", {.size_bytes = 1}, {.pinned = true});
+  }
+  Insert(&budget, "other", "small", 2);
+  EXPECT_EQ(Insert(&budget, "new", "new", 1), Keys({"other"})) << "though it holds less";
+  EXPECT_EQ(Insert(&budget, "big", "new", 9).size(), 8u) << "it must fit";
+  EXPECT_TRUE(budget.Holds("big"));
+}
+
+TEST(TierBudgetTest, TellsWhatHasExpired) {
+  FakeClock clock;
+  TierBudget budget({.bytes = 10, .policy = MakeLruPolicy, .clock = &clock});
+  const Worth one{.size_bytes = 1};
+  budget.Add("soon", "t", one, {.expire_time = clock.Now() + absl::Seconds(1)});
+  budget.Add("later", "t", one, {.expire_time = clock.Now() + absl::Seconds(2)});
+  budget.Add("never", "t", one);
+  EXPECT_FALSE(budget.IsExpired("soon"));
+  EXPECT_EQ(budget.Expired(), Keys());
+  clock.Advance(absl::Seconds(1));
+  EXPECT_TRUE(budget.IsExpired("soon"));
+  EXPECT_FALSE(budget.IsExpired("later"));
+  EXPECT_EQ(budget.Expired(), Keys({"soon"}));
+  budget.Remove("soon");
+  EXPECT_EQ(budget.Expired(), Keys());
+  clock.Advance(absl::Hours(1));
+  EXPECT_EQ(budget.Expired(), Keys({"later"}));
+}
+
 // A tenant asks for its working set, 40 % of the tier, while another streams through ten times as
 // many blocks. Hit rate of the first, in percent.
 double HitRate(const TierBudget::Options& options, bool flooded) {

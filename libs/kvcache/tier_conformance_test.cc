@@ -2,13 +2,16 @@
 // What every tier must do, over all tiers and compositions.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <functional>
 
 #include "libs/kvcache/in_memory_kv_tier.h"
 #include "libs/kvcache/metrics_kv_tier.h"
 #include "libs/kvcache/read_through_kv_tier.h"
+#include "libs/kvcache/redis_kv_tier.h"
 #include "libs/kvcache/rocksdb_kv_tier.h"
 #include "libs/kvcache/test_blocks.h"
+#include "libs/testing/redis.h"
 #include "libs/testing/status_matchers.h"
 #include "libs/testing/temp_dir.h"
 
@@ -21,6 +24,8 @@ constexpr int64_t kAmple = 1 << 20;
 struct Stack {
   testing::TempDir folder;
   telemetry::Metrics metrics;
+  std::unique_ptr<testing::TestRedis> redis;
+  std::unique_ptr<RedisPool> pool;
   std::vector<std::unique_ptr<KvTier>> tiers;
   KvTier* top = nullptr;
 
@@ -32,6 +37,10 @@ struct Stack {
   KvTier* Ram(TierBudget::Options budget) {
     return Add(std::make_unique<InMemoryKvTier>(std::move(budget), kTestShape));
   }
+  KvTier* Sealed(int64_t budget) {
+    return Add(std::make_unique<InMemoryKvTier>(TierBudget::Options{.bytes = budget}, kTestShape,
+                                                /*max_sealed=*/1000));
+  }
   KvTier* Lru(int64_t budget) { return Ram({.bytes = budget, .policy = MakeLruPolicy}); }
   KvTier* RocksDb(int64_t budget) { return RocksDb({.bytes = budget}); }
   KvTier* RocksDb(TierBudget::Options budget) {
@@ -39,6 +48,16 @@ struct Stack {
         {.path = folder.File("db"), .budget = std::move(budget), .shape = kTestShape});
     DKI_CHECK(tier.ok());
     return Add(*std::move(tier));
+  }
+  KvTier* Redis() {
+    redis = std::make_unique<testing::TestRedis>();
+    pool = std::make_unique<RedisPool>(RedisPool::Options{
+        .address = redis->address(), .timeout = std::chrono::milliseconds(10000)});
+    return Add(std::make_unique<RedisKvTier>(
+        pool.get(),
+        RedisKvTier::Options{.verify = [](std::string_view bytes, const BlockIdentity& identity) {
+          return VerifyBlock(bytes, identity, kTestShape);
+        }}));
   }
   KvTier* Metered(KvTier* tier, const std::string& name) {
     return Add(std::make_unique<MetricsKvTier>(tier, name, &metrics));
@@ -50,7 +69,7 @@ struct Stack {
 
 struct TierCase {
   std::string name;
-  int n_levels;
+  int n_levels;  // that have the budget; 0: none has one
   std::function<KvTier*(Stack*, int64_t budget)> build;
 };
 
@@ -80,6 +99,51 @@ TEST_P(TierConformanceTest, GivesBackWhatWasPut) {
   EXPECT_EQ(hit->block.recompute_seconds, block.recompute_seconds);
   EXPECT_EQ(tier->Stats().hits, 1);
   EXPECT_EQ(tier->Stats().misses, 1);
+}
+
+TEST_P(TierConformanceTest, AttributesComeBackAndAreListed) {
+  KvTier* tier = Build(kAmple);
+  StoredBlock block = Stored({.memory_id = "m2", .chain = {"m1", "m2"}});
+  block.n_tokens = 3;
+  block.attributes = {.user_id = "ann",
+                      .pinned = true,
+                      .priority = -7,
+                      .expire_time = absl::FromUnixSeconds(4'000'000'000)};
+  EXPECT_FALSE(tier->Find(block.identity));
+  tier->Put(block);
+  ASSERT_TRUE(tier->Find(block.identity));
+  EXPECT_GE(tier->Find(block.identity)->bytes, static_cast<int64_t>(block.bytes->size()));
+  EXPECT_EQ(tier->Get(block.identity)->block.attributes, block.attributes);
+  EXPECT_GE(tier->Stats().pinned_bytes, static_cast<int64_t>(block.bytes->size()));
+  for (const char* memory_id : {"", "m1", "m2"}) {
+    const std::vector<BlockInfo> listed = tier->List("tenant", memory_id);
+    ASSERT_EQ(listed.size(), static_cast<size_t>(GetParam().n_levels)) << memory_id;
+    for (const BlockInfo& info : listed) {
+      EXPECT_EQ(info.identity, block.identity);
+      EXPECT_EQ(info.chain_memory_ids, block.chain_memory_ids);
+      EXPECT_EQ(info.n_tokens, 3);
+      EXPECT_EQ(info.attributes, block.attributes);
+      EXPECT_TRUE(info.pinned);
+    }
+    EXPECT_EQ(listed[0].hits, 1) << "of the fastest";
+  }
+  EXPECT_TRUE(tier->List("tenant", "m3").empty());
+  EXPECT_TRUE(tier->List("other", "").empty());
+}
+
+TEST_P(TierConformanceTest, WhatHasExpiredIsNotServedAndSwept) {
+  KvTier* tier = Build(kAmple);
+  StoredBlock gone = Stored({.variant = 1}), swept = Stored({.variant = 2}), stays = Stored({});
+  gone.attributes.expire_time = swept.attributes.expire_time = absl::FromUnixSeconds(1);
+  stays.attributes.expire_time = absl::FromUnixSeconds(4'000'000'000);
+  for (const StoredBlock* block : {&gone, &swept, &stays}) tier->Put(*block);
+  EXPECT_FALSE(tier->Find(gone.identity));
+  EXPECT_FALSE(tier->Get(gone.identity));
+  EXPECT_EQ(tier->DropExpired(), GetParam().n_levels);
+  EXPECT_EQ(tier->DropExpired(), 0);
+  EXPECT_EQ(tier->Stats().blocks, GetParam().n_levels);
+  EXPECT_EQ(tier->Stats().expired, 2 * GetParam().n_levels);
+  EXPECT_TRUE(tier->Get(stays.identity));
 }
 
 TEST_P(TierConformanceTest, ServesABlockOnlyAsWhatItIs) {
@@ -115,6 +179,7 @@ TEST_P(TierConformanceTest, ErasingAMemoryTakesAllThatHaveItInTheirChain) {
   const StoredBlock foreign = Stored({.tenant_id = "other", .memory_id = "m1", .chain = {"m1"}});
   for (const auto& block : {first, second, footer, header, alike, foreign}) tier->Put(block);
   ASSERT_OK(tier->Erase("tenant", "m2"));
+  EXPECT_EQ(tier->Stats().erased, 2 * std::max(1, GetParam().n_levels));
   EXPECT_TRUE(tier->Get(first.identity));
   EXPECT_FALSE(tier->Get(second.identity));
   EXPECT_FALSE(tier->Get(footer.identity));
@@ -136,6 +201,7 @@ TEST_P(TierConformanceTest, ErasingATenantLeavesTheOthers) {
 }
 
 TEST_P(TierConformanceTest, StaysWithinItsBudget) {
+  if (GetParam().n_levels == 0) GTEST_SKIP() << "its server has the budget";
   const auto size = static_cast<int64_t>(Stored({}).bytes->size());
   const int64_t budget = 20 * size;
   KvTier* tier = Build(budget);
@@ -151,6 +217,7 @@ TEST_P(TierConformanceTest, StaysWithinItsBudget) {
 }
 
 TEST_P(TierConformanceTest, WhatIsLargerThanTheBudgetIsNotKept) {
+  if (GetParam().n_levels == 0) GTEST_SKIP() << "its server has the budget";
   KvTier* tier = Build(100);
   tier->Put(Stored({}));
   EXPECT_FALSE(tier->Get(Stored({}).identity));
@@ -171,7 +238,14 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         TierCase{"RamGreedyDual", 1, [](Stack* s, int64_t budget) { return s->Ram(budget); }},
         TierCase{"RamLru", 1, [](Stack* s, int64_t budget) { return s->Lru(budget); }},
+        TierCase{"RamSealed", 1, [](Stack* s, int64_t budget) { return s->Sealed(budget); }},
         TierCase{"RocksDb", 1, [](Stack* s, int64_t budget) { return s->RocksDb(budget); }},
+        TierCase{"Redis", 0, [](Stack* s, int64_t) { return s->Redis(); }},
+        TierCase{"ThreeLevels", 3,
+                 [](Stack* s, int64_t budget) {
+                   return s->ReadThrough(s->Ram(budget),
+                                         s->ReadThrough(s->RocksDb(budget), s->Lru(budget)));
+                 }},
         TierCase{"ReadThroughMetered", 2,
                  [](Stack* s, int64_t budget) {
                    return s->ReadThrough(s->Metered(s->Ram(budget), "ram"),
@@ -261,6 +335,25 @@ TEST(InMemoryKvTierTest, AHitCopiesNothing) {
   const auto bytes = std::make_shared<const std::string>(Encoded(block));
   ram->Put({block.identity, {"m1"}, bytes, 1});
   EXPECT_EQ(ram->Get(block.identity)->block.bytes, bytes);
+}
+
+TEST(InMemoryKvTierTest, BlocksAreSealedUpToTheLimitAndAHitCopiesNothing) {
+  InMemoryKvTier ram({.bytes = kAmple}, kTestShape, /*max_sealed=*/2);
+  const auto put = [&](int variant) {
+    const Block block = TestBlock({.variant = variant});
+    ram.Put({block.identity, {"m1"}, Encoded(block), 1});
+    return block.identity;
+  };
+  const auto sealed = [&](const BlockIdentity& identity) {
+    return ram.Get(identity)->block.bytes.sealed();
+  };
+  const BlockIdentity first = put(1), second = put(2), third = put(3);
+  EXPECT_NE(sealed(first), nullptr);
+  EXPECT_EQ(sealed(first), sealed(first));
+  EXPECT_NE(sealed(second), nullptr);
+  EXPECT_EQ(sealed(third), nullptr);
+  ASSERT_OK(ram.Erase(first.tenant_id, "m1"));
+  EXPECT_NE(sealed(put(4)), nullptr) << "what went made room";
 }
 
 TEST(MetricsKvTierTest, CountsWhatTheTierCounts) {

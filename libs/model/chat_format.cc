@@ -7,46 +7,12 @@
 
 #include "libs/base/file.h"
 #include "libs/base/strings.h"
+#include "libs/model/chat_family.h"
 #include "libs/model/gguf.h"
 #include "libs/model/json_config.h"
 
 namespace dki::model {
 namespace {
-
-// How a family writes. In these strings, text between '\1' and '\2' is a control token, and {role},
-// {content} are filled in. All text between two control tokens is encoded in one piece, as it is
-// when the whole conversation is rendered and encoded at once.
-struct ChatFamily {
-  std::string_view name;
-  // The family is picked when the GGUF's chat template contains all of these.
-  std::vector<std::string_view> template_marks;
-  std::string_view message;  // also of the system prompt
-  std::string_view answer_header;
-  std::string_view answer_footer;  // after the end token
-  std::string_view pack_header;
-  std::string_view pack_footer;
-  // In the template, the default system prompt stands behind this, up to the end of the quotation
-  // or `message_end`.
-  std::string_view system_header;
-  std::string_view message_end;
-  // Where the template has none.
-  std::string_view default_system_prompt;
-};
-
-const ChatFamily kFamilies[] = {
-    {.name = "chatml",
-     .template_marks = {"<|im_start|>", "<|im_end|>"},
-     .message = "\1<|im_start|>\2{role}\n{content}\1<|im_end|>\2\n",
-     .answer_header = "\1<|im_start|>\2assistant\n",
-     .answer_footer = "\n",
-     .pack_header = "\1<|im_start|>\2system\nYou remember these notes:\n",
-     .pack_footer = "\1<|im_end|>\2\n",
-     .system_header = "<|im_start|>system\n",
-     .message_end = "<|im_end|>",
-     .default_system_prompt = "You are a helpful assistant."},
-};
-
-constexpr std::string_view kRoles[] = {"system", "user", "assistant"};
 
 std::string Replace(std::string_view text, std::string_view from, std::string_view to) {
   std::string out;
@@ -60,12 +26,23 @@ std::string Replace(std::string_view text, std::string_view from, std::string_vi
 std::string DefaultSystemPrompt(const ChatFamily& family, std::string_view chat_template) {
   // Templates write newlines as themselves or as "\n".
   const std::string text = Replace(chat_template, "\\n", "\n");
-  size_t begin = text.find(family.system_header);
-  if (begin == text.npos) return std::string(family.default_system_prompt);
-  begin += family.system_header.size();
-  const size_t end = std::min(text.find(family.message_end, begin), text.find('\'', begin));
-  if (end == text.npos || end == begin) return std::string(family.default_system_prompt);
-  return text.substr(begin, end - begin);
+  const std::string_view header = family.system_header;
+  for (size_t begin = 0; !header.empty() && (begin = text.find(header, begin)) != text.npos;) {
+    begin += header.size();
+    const size_t end = std::min(text.find(family.message_end, begin), text.find('\'', begin));
+    // Where the conversation's own prompt is filled in, the quotation ends at once.
+    if (end != text.npos && end > begin) return text.substr(begin, end - begin);
+  }
+  return std::string(family.default_system_prompt);
+}
+
+std::string_view WithoutThinking(std::string_view answer) {
+  constexpr std::string_view kEnd = "</think>";
+  const size_t at = answer.rfind(kEnd);
+  if (at == answer.npos) return answer;
+  answer.remove_prefix(at + kEnd.size());
+  while (answer.starts_with('\n')) answer.remove_prefix(1);
+  return answer;
 }
 
 class TableChatFormat : public ChatFormat {
@@ -78,15 +55,15 @@ class TableChatFormat : public ChatFormat {
 
   // Every control token of the row must exist. Rows are ours: they are rendered once here.
   absl::Status Check() const {
-    for (std::string_view pattern : {family_.message, family_.answer_header, family_.answer_footer,
-                                     family_.pack_header, family_.pack_footer}) {
+    for (std::string_view pattern :
+         {family_.prefix, family_.system_prompt, family_.system, family_.user, family_.assistant,
+          family_.answer_header, family_.answer_footer, family_.pack_header, family_.pack_footer}) {
       for (size_t at = 0; (at = pattern.find('\1', at)) != pattern.npos; ++at) {
         const auto token = pattern.substr(at + 1, pattern.find('\2', at) - at - 1);
         if (!tokenizer_->SpecialId(token)) {
           return FailedPrecondition(
-              "the model has no control token %s, which its chat format (%s) "
-              "needs",
-              token, family_.name);
+              "the model has no control token %s, which its chat format (%s) needs", token,
+              family_.name);
         }
       }
     }
@@ -98,17 +75,27 @@ class TableChatFormat : public ChatFormat {
   std::vector<int32_t> RenderPrefix(std::string_view system_prompt) const override {
     std::vector<int32_t> ids;
     if (const auto bos = tokenizer_->bos()) ids.push_back(*bos);
-    Render(family_.message, "system", system_prompt, &ids);
+    Render(family_.prefix, "", &ids);
+    if (!system_prompt.empty() || !family_.omits_empty_system) {
+      Render(family_.system_prompt, Content(system_prompt), &ids);
+    }
     return ids;
   }
 
   absl::StatusOr<std::vector<int32_t>> RenderMessage(const Message& message) const override {
-    if (std::find(std::begin(kRoles), std::end(kRoles), message.role) == std::end(kRoles)) {
+    std::vector<int32_t> ids;
+    if (message.role == "system") {
+      Render(family_.system, Content(message.content), &ids);
+    } else if (message.role == "user") {
+      Render(family_.user, Content(message.content), &ids);
+    } else if (message.role == "assistant") {
+      const std::string_view content = message.content;
+      Render(family_.assistant,
+             Content(family_.drops_thinking ? WithoutThinking(content) : content), &ids);
+    } else {
       return InvalidArgument("role '%s' is none of system, user, assistant",
                              Abbreviate(message.role, 32));
     }
-    std::vector<int32_t> ids;
-    Render(family_.message, message.role, message.content, &ids);
     return ids;
   }
 
@@ -123,35 +110,33 @@ class TableChatFormat : public ChatFormat {
   std::vector<int32_t> PackLine(std::string_view memory_text) const override {
     return tokenizer_->Encode("- " + FoldNewlines(Trim(memory_text)) + "\n");
   }
+  std::vector<std::string> stop_texts() const override {
+    return {family_.stop_texts.begin(), family_.stop_texts.end()};
+  }
+  bool trims_answers() const override { return family_.trims_answers; }
 
  private:
   std::vector<int32_t> Rendered(std::string_view pattern) const {
     std::vector<int32_t> ids;
-    Render(pattern, "", "", &ids);
+    Render(pattern, "", &ids);
     return ids;
+  }
+
+  std::string_view Content(std::string_view text) const {
+    return family_.trims_content ? Trim(text) : text;
   }
 
   // Control tokens are read from the pattern before anything is filled in, so that content cannot
   // make one.
-  void Render(std::string_view pattern, std::string_view role, std::string_view content,
-              std::vector<int32_t>* ids) const {
+  void Render(std::string_view pattern, std::string_view content, std::vector<int32_t>* ids) const {
     while (!pattern.empty()) {
       const size_t control = std::min(pattern.find('\1'), pattern.size());
       if (control > 0) {
-        // One pass: what stands in the content is never filled in.
-        std::string text;
-        for (std::string_view rest = pattern.substr(0, control); !rest.empty();) {
-          if (rest.starts_with("{role}")) {
-            text += role;
-            rest.remove_prefix(6);
-          } else if (rest.starts_with("{content}")) {
-            text += content;
-            rest.remove_prefix(9);
-          } else {
-            text += rest.front();
-            rest.remove_prefix(1);
-          }
-        }
+        // Once: what stands in the content is never filled in.
+        constexpr std::string_view kContent = "{content}";
+        std::string text(pattern.substr(0, control));
+        const size_t at = text.find(kContent);
+        if (at != text.npos) text.replace(at, kContent.size(), content);
         const std::vector<int32_t> piece = tokenizer_->Encode(text);
         ids->insert(ids->end(), piece.begin(), piece.end());
         pattern.remove_prefix(control);
@@ -192,9 +177,14 @@ absl::StatusOr<std::unique_ptr<ChatFormat>> ChatFormat::Create(const std::string
   std::error_code error;
   absl::StatusOr<std::string> text =
       std::filesystem::is_directory(path, error) ? FolderTemplate(path) : GgufTemplate(path);
-  if (absl::IsNotFound(text.status())) return FailedPrecondition("%s has no chat template", path);
-  if (!text.ok()) return Annotate(text.status(), path);
-  for (const ChatFamily& family : kFamilies) {
+  const bool has_template = !absl::IsNotFound(text.status());
+  if (!has_template) {
+    text = "";
+  } else if (!text.ok()) {
+    return Annotate(text.status(), path);
+  }
+  for (const ChatFamily& family : ChatFamilies()) {
+    if (family.template_marks.empty() == has_template) continue;
     const bool fits =
         std::all_of(family.template_marks.begin(), family.template_marks.end(),
                     [&](std::string_view mark) { return text->find(mark) != text->npos; });

@@ -24,9 +24,9 @@ struct Message {
 
 class ChatFormat {
  public:
-  // Picks the family's row by the chat template of a GGUF or of a folder as Hugging Face writes it.
-  // FAILED_PRECONDITION when there is none or no row fits.
-  // `tokenizer` must outlive the result.
+  // Picks the family's row (chat_family.h) by the chat template of a GGUF or of a folder as Hugging
+  // Face writes it; a model without one gets the plain format. FAILED_PRECONDITION when no row
+  // fits. `tokenizer` must outlive the result.
   static absl::StatusOr<std::unique_ptr<ChatFormat>> Create(const std::string& path,
                                                             const Tokenizer* tokenizer);
   virtual ~ChatFormat() = default;
@@ -49,6 +49,12 @@ class ChatFormat {
   virtual std::vector<int32_t> PackHeader() const = 0;
   virtual std::vector<int32_t> PackLine(std::string_view memory_text) const = 0;
   virtual std::vector<int32_t> PackFooter() const = 0;
+
+  // Texts at which an answer is over, beside the tokens that end one: a model that was not taught
+  // to chat goes on with the user's part.
+  virtual std::vector<std::string> stop_texts() const { return {}; }
+  // White space at the beginning of an answer belongs to the format, not to the answer.
+  virtual bool trims_answers() const { return false; }
 };
 
 }  // namespace dki::model

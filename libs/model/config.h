@@ -70,9 +70,13 @@ struct ModelConfig {
   // rotation, and as nothing else. Where not, memory can only be a true prefix.
   bool supports_placement() const { return rope.n_rot > 0; }
 
-  // Hexadecimal SHA-256 over weights, tokenizer, rotary parameters and architecture: K/V computed
-  // with one model is never served to another (design: block keys).
+  // Hexadecimal SHA-256 over weights, tokenizer, rotary parameters and architecture: what the model
+  // is called in records and calibrations.
   std::string fingerprint;
+  // Of the K/V that it computes here: the fingerprint, and what decides about the last bits (the
+  // instruction set and the kind of activations). Other paths' blocks are other blocks (P11), while
+  // a calibration holds for the model whatever the path.
+  std::string kv_fingerprint;
 };
 
 }  // namespace dki::model

@@ -5,6 +5,7 @@
 // threads and the memory of the activations, which is kept between calls.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -43,6 +44,12 @@ class ForwardPass {
   std::vector<float> Finish(Batch* batch);
 
   int n_threads() const { return pool_.n_threads(); }
+  // See Model::ForEach.
+  void ForEach(int n, const std::function<void(int)>& body) {
+    pool_.ForRanges(n, 1, [&](int begin, int end) {
+      for (int i = begin; i < end; ++i) body(i);
+    });
+  }
 
  private:
   // What some rows see in the layers of one kind, as the kernels take it: a segment a page, the
@@ -55,6 +62,7 @@ class ForwardPass {
     // [segments.size(), n] where the layers are windowed: the first token of a page that a row sees
     std::vector<int> first_visible;
     std::vector<double> mass;  // [n, n_heads, segments.size(), 2]
+    kernels::AttentionOp op;   // of the layer at hand
   };
   // Rows of a chunk whose own tokens lie in one page of the context.
   struct Rows {
@@ -96,6 +104,10 @@ class ForwardPass {
   const float* KeyRotationsOf(int page_index) const;
   void Embed();
   void Attend(int layer);
+  // What the chunks' rules want otherwise in this layer (forward_rule.cc): before and after.
+  void SetWeights(int layer);
+  void ApplyLaws(int layer);
+  void ApplyLaw(const Piece& piece, Rows* rows, int layer);
   void StoreKv(int layer);
   void RoundKv(int layer);
   void FeedForward(const LayerWeights& w);

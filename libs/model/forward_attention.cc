@@ -134,7 +134,7 @@ void ForwardPass::PrepareView(const Piece& piece, const Rows& rows, int kind, Vi
   add(*chunk.context, column, 0, first_index + 1, first_index, 0.0f, true);
   for (size_t s = 0; window > 0 && s < view->segments.size(); ++s)
     view->segments[s].first_visible = view->first_visible.data() + s * rows.n;
-  if (chunk.mass != nullptr) {
+  if (chunk.mass != nullptr || chunk.rule.law == AttentionLaw::kValues) {
     view->mass.resize(static_cast<size_t>(rows.n) * config_.n_heads * view->segments.size() * 2);
   }
 }
@@ -250,6 +250,7 @@ void ForwardPass::Attend(int layer) {
       }
     }
   }
+  SetWeights(layer);
   // All units of all rows in a row, each as long as its work: dealt out by length, they keep the
   // threads equally busy, and hardly ever part query heads that share a K/V head.
   ops_.clear();
@@ -272,6 +273,7 @@ void ForwardPass::Attend(int layer) {
       op.mass = view.mass.empty() ? nullptr : view.mass.data();
       const int64_t unit = std::min(rows.n, kernels::kAttentionRowBlock) * op.n_segments;
       ops_.push_back({op, length, unit});
+      view.op = op;
       length += unit * op.n_units();
     }
   }
@@ -289,6 +291,7 @@ void ForwardPass::Attend(int layer) {
       kernels::Attention(isa_, dealt.op, unit_at(begin), unit_at(end));
     }
   });
+  ApplyLaws(layer);
   for (Piece& piece : pieces_) {
     if (piece.chunk->mass == nullptr) continue;
     for (const Rows& rows : piece.rows) {

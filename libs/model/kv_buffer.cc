@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libs/model/kv_buffer.h"
 
+#include <string.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -16,8 +18,12 @@ KvPage::KvPage(const KvShape& shape, int capacity, std::shared_ptr<KvMeter> mete
   if (meter_) *meter_ += static_cast<int64_t>(size_bytes());
 }
 
+// All of it, whatever it is of: notes stand in prompts, too, and turns have attended to them. What
+// was deleted is not to be found in freed memory.
 KvPage::~KvPage() {
+  DropCodes();
   if (meter_) *meter_ -= static_cast<int64_t>(size_bytes());
+  explicit_bzero(data_.get(), shape_.bytes_per_token() * capacity_);
 }
 
 size_t KvPage::size_bytes() const {
@@ -33,6 +39,10 @@ void KvPage::MakeCodes() {
 
 void KvPage::DropCodes() {
   if (meter_ && codes_) *meter_ -= static_cast<int64_t>(codes_->size_bytes());
+  if (codes_) {
+    const void* const data = codes_->keys(0) != nullptr ? codes_->keys(0) : codes_->values(0);
+    explicit_bzero(const_cast<void*>(data), codes_->size_bytes());
+  }
   codes_ = nullptr;
 }
 

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "libs/base/sha256.h"
 #include "libs/model/forward.h"
 #include "libs/model/model_files.h"
 #include "libs/model/packed_weights.h"
@@ -12,6 +13,12 @@ namespace dki::model {
 namespace {
 
 constexpr int kMaxThreads = 1024;
+
+// What the products are made of: with the model itself, all that K/V depends on.
+std::string ComputePath(kernels::Isa isa, const PackedWeights& packed) {
+  return kernels::Describe(isa) +
+         (packed.size_bytes() > 0 ? ", int16 activations" : ", float activations");
+}
 
 class TransformerPass : public LayeredForward {
  public:
@@ -35,9 +42,7 @@ class Transformer : public Model {
         weights_(std::move(weights)),
         packed_(std::move(packed)),
         forward_(&config_, &weights_, isa, n_threads),
-        description_(absl::StrFormat("%s, %s activations, %s context, %d threads",
-                                     kernels::Describe(isa),
-                                     packed_.size_bytes() > 0 ? "int16" : "float",
+        description_(absl::StrFormat("%s, %s context, %d threads", ComputePath(isa, packed_),
                                      Name(config_.kv_codec), forward_.n_threads())) {}
 
   const ModelConfig& config() const override { return config_; }
@@ -52,6 +57,7 @@ class Transformer : public Model {
     DKI_RETURN_IF_ERROR(ValidateChunks(chunks, config_));
     return std::make_unique<TransformerPass>(&forward_, chunks);
   }
+  void ForEach(int n, const std::function<void(int)>& body) override { forward_.ForEach(n, body); }
 
  private:
   std::unique_ptr<ModelFiles> files_;  // the weights look into them
@@ -101,6 +107,7 @@ absl::StatusOr<std::unique_ptr<Model>> Model::Load(const std::string& path,
     kernels::ThreadPool pool(options.n_threads);
     packed = PackedWeights::Pack(&pool, &*weights);
   }
+  config->kv_fingerprint = Sha256Hex(config->fingerprint + ComputePath(*isa, packed));
   return std::make_unique<Transformer>(std::move(files), *std::move(config), *std::move(weights),
                                        std::move(packed), *isa, options.n_threads);
 }

@@ -8,6 +8,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -51,6 +53,24 @@ struct AttentionMass {
   }
 };
 
+// How the weights of segments act (design section 3). Segments of weight 1 are as the context.
+enum class AttentionLaw {
+  kBias,   // ln(alpha) on their logits
+  kBlend,  // alpha * A(everything) + (1 - alpha) * A(all but them); alpha at most 1
+  // Their values times alpha: what the seeds did, for comparison. The rest of the attention is
+  // lost, so small alpha does not approach the model without them.
+  kValues,
+};
+struct AttentionRule {
+  AttentionLaw law = AttentionLaw::kBias;
+  // Layers [first_layer, end_layer) in which the weights hold; in others each segment (whose weight
+  // is not 0) weighs 1.
+  int first_layer = 0;
+  int end_layer = std::numeric_limits<int>::max();
+
+  bool operator==(const AttentionRule&) const = default;
+};
+
 enum class LogitsWanted { kNone, kLast, kAll };
 
 // A chunk's K/V as it will be when it has been stored in a format that loses some of it.
@@ -69,6 +89,7 @@ struct Chunk {
   KvBuffer* context = nullptr;
   double context_offset = 0.0;
   std::vector<Segment> segments;  // attended in this order, before the context
+  AttentionRule rule = {};        // with another law than kBias, one weight beside 0 and 1 at most
   LogitsWanted logits = LogitsWanted::kLast;
   AttentionMass* mass = nullptr;  // added to when set
   // When set, the chunk's K/V goes into rounded.kv as PlaneCodec::Round leaves it, layer by layer,
@@ -133,6 +154,11 @@ class Model {
   virtual absl::StatusOr<std::vector<float>> Forward(std::span<Chunk> chunks) = 0;
   // The same, in parts.
   virtual absl::StatusOr<std::unique_ptr<LayeredForward>> StartForward(std::span<Chunk> chunks) = 0;
+  // Calls body(i) for i = 0 .. n - 1, at the same time on the threads of Forward, which must not
+  // run meanwhile: for work on its results. Here: one after the other.
+  virtual void ForEach(int n, const std::function<void(int)>& body) {
+    for (int i = 0; i < n; ++i) body(i);
+  }
 };
 
 }  // namespace dki::model

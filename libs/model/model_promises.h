@@ -169,7 +169,8 @@ struct MemoryCase {
   double memory_end() const { return n_prefix() + n_memory(); }
 
   // The turn's logits, placed at `place`, the memory ending there.
-  Logits Turn(Model& model, double alpha, double place, AttentionMass* mass = nullptr) {
+  Logits Turn(Model& model, double alpha, double place, AttentionMass* mass = nullptr,
+              const AttentionRule& rule = {}) {
     KvBuffer context(model.kv_shape(), 0);
     return RunChunk(model, {.tokens = turn,
                             .context = &context,
@@ -179,6 +180,7 @@ struct MemoryCase {
                                           .n_tokens = n_memory(),
                                           .offset = place - n_memory(),
                                           .alpha = alpha}},
+                            .rule = rule,
                             .logits = LogitsWanted::kAll,
                             .mass = mass});
   }

@@ -2,7 +2,9 @@
 // The runtime on a tiny model, on every path.
 #include "libs/model/model.h"
 
+#include <algorithm>
 #include <cstring>
+#include <fstream>
 
 #include "kernels/isa.h"
 #include "libs/base/check.h"
@@ -86,6 +88,77 @@ TEST_P(ModelTest, SmallAlphaApproachesVanilla) {
   }
   EXPECT_GT(last, 0.05);
   EXPECT_LT(Difference(c.Turn(*model_, 1e-7, c.n_prefix()), vanilla), p2_tolerance());
+}
+
+TEST_P(ModelTest, EveryLawIsVanillaAtZeroAndThePromptAtOne) {
+  MemoryCase c(*model_, 12, 40, 8);
+  const Logits one = c.Turn(*model_, 1.0, c.memory_end());
+  for (const AttentionLaw law : {AttentionLaw::kBlend, AttentionLaw::kValues}) {
+    EXPECT_EQ(c.Turn(*model_, 1.0, c.memory_end(), nullptr, {.law = law}), one);
+    EXPECT_EQ(c.Turn(*model_, 0.0, c.n_prefix(), nullptr, {.law = law}), c.Vanilla(*model_));
+    EXPECT_NE(c.Turn(*model_, 0.5, c.memory_end(), nullptr, {.law = law}), one);
+  }
+}
+
+TEST_P(ModelTest, ABlendApproachesVanillaAndValuesDoNot) {
+  MemoryCase c(*model_, 12, 40, 8);
+  const Logits vanilla = c.Vanilla(*model_);
+  const double tiny = 1e-7;
+  EXPECT_LT(Difference(c.Turn(*model_, tiny, c.n_prefix(), nullptr, {.law = AttentionLaw::kBlend}),
+                       vanilla),
+            p2_tolerance());
+  EXPECT_GT(Difference(c.Turn(*model_, tiny, c.n_prefix(), nullptr, {.law = AttentionLaw::kValues}),
+                       vanilla),
+            0.02);
+}
+
+// The seeds' law, computed as they did: the memory's values themselves times alpha.
+TEST_P(ModelTest, ValuesAreScaledAsTheSeedsScaledThem) {
+  MemoryCase c(*model_, 12, 40, 8);
+  const double alpha = 0.25;
+  AttentionMass mass;
+  const Logits law = c.Turn(*model_, alpha, c.memory_end(), &mass, {.law = AttentionLaw::kValues});
+  for (size_t column = 0; column < 3; ++column) {
+    EXPECT_NEAR(mass.biased[column], mass.unbiased[column] * (column == 1 ? alpha : 1.0), 1e-9);
+  }
+  const KvShape shape = model_->kv_shape();
+  for (int layer = 0; layer < shape.n_layers; ++layer) {
+    for (int token = 0; token < c.n_memory(); ++token) {
+      float* values = c.memory_kv.values(layer, token);
+      for (int i = 0; i < shape.row_size(); ++i) values[i] *= static_cast<float>(alpha);
+    }
+  }
+  EXPECT_LT(Difference(law, c.Turn(*model_, 1.0, c.memory_end())), p2_tolerance());
+}
+
+TEST_P(ModelTest, WeightsHoldInTheLayersOfTheRule) {
+  MemoryCase c(*model_, 12, 40, 8);
+  const int n_layers = model_->config().n_layers;
+  const auto turn = [&](int first, int end, AttentionMass* mass = nullptr) {
+    return c.Turn(*model_, 4.0, c.memory_end(), mass, {.first_layer = first, .end_layer = end});
+  };
+  EXPECT_EQ(turn(0, n_layers), c.Turn(*model_, 4.0, c.memory_end()));
+  EXPECT_EQ(turn(n_layers, n_layers + 1), c.Turn(*model_, 1.0, c.memory_end()));
+  AttentionMass mass;
+  turn(1, n_layers, &mass);
+  EXPECT_EQ(mass.biased[mass.at(0, 0, 1)], mass.unbiased[mass.at(0, 0, 1)]);
+  EXPECT_GT(mass.biased[mass.at(1, 0, 1)], mass.unbiased[mass.at(1, 0, 1)]);
+}
+
+TEST_P(ModelTest, OtherLawsKnowOneWeight) {
+  MemoryCase c(*model_, 4, 5, 2);
+  KvBuffer context(model_->kv_shape(), 0);
+  Chunk chunk{.tokens = c.turn,
+              .context = &context,
+              .segments = {{.kv = &c.prefix_kv, .n_tokens = 4, .alpha = 0.5},
+                           {.kv = &c.memory_kv, .n_tokens = 5, .alpha = 0.25}},
+              .rule = {.law = AttentionLaw::kBlend}};
+  EXPECT_THAT(model_->Forward({&chunk, 1}).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("segments[1].alpha")));
+  chunk.segments[0].alpha = 1.0;
+  chunk.segments[1].alpha = 1.5;
+  EXPECT_THAT(model_->Forward({&chunk, 1}).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("at most 1")));
 }
 
 // A pack prefilled line by line, in one call with a chunk per line, or all but the last from
@@ -193,6 +266,20 @@ TEST(ModelLoadTest, EveryFormatOfWeightsRuns) {
   }
 }
 
+TEST(ModelLoadTest, KvIsNamedAfterThePathThatComputesIt) {
+  TempDir dir;
+  const std::string path = WriteTinyModel(dir.path());
+  const auto load = [&](const ModelOptions& options) { return LoadOrDie(path, options); };
+  const auto model = load({.n_threads = 1, .isa = "plain", .activations = "float"});
+  const auto same = load({.n_threads = 2, .isa = "plain", .activations = "float"});
+  EXPECT_EQ(model->config().kv_fingerprint, same->config().kv_fingerprint);
+  for (const auto& other : {load({.isa = "plain", .activations = "int16"}),
+                            load({.isa = "reference", .activations = "float"})}) {
+    EXPECT_EQ(model->config().fingerprint, other->config().fingerprint);
+    EXPECT_NE(model->config().kv_fingerprint, other->config().kv_fingerprint);
+  }
+}
+
 TEST(ModelLoadTest, BadFilesAndOptionsAreRefusedByName) {
   TempDir dir;
   const std::string path = WriteTinyModel(dir.path());
@@ -275,8 +362,11 @@ TEST(ForwardTest, BadChunksAreRefusedAndNothingIsTouched) {
   refused([&](Chunk& c) { c.segments[0].kv = &context; }, "segments[0].kv");
   const PlaneCodec codec(model->config());
   KvBuffer rounded(model->kv_shape(), 8), empty(model->kv_shape(), 0);
-  refused([&](Chunk& c) { c.rounded = {&codec, kernels::KvFormat::kInt8, &rounded}; },
-          "rounded: its 0 tokens or the context's 8");
+  refused(
+      [&](Chunk& c) {
+        c.rounded = {&codec, kernels::KvFormat::kInt8, &rounded};
+      },
+      "rounded: its 0 tokens or the context's 8");
   refused(
       [&](Chunk& c) {
         c.context = &empty;
@@ -293,6 +383,26 @@ TEST(ForwardTest, BadChunksAreRefusedAndNothingIsTouched) {
   Chunk twice[2] = {good, good};
   EXPECT_THAT(model->Forward(twice), StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(model->Forward({}), ::testing::Property(&absl::StatusOr<Logits>::ok, true));
+}
+
+// Looked at from outside: the kernel still has the page of the heap.
+TEST(KvBufferTest, IsOverwrittenWhenFreed) {
+  const KvShape shape{.n_layers = 1, .n_kv_heads = 2, .head_dim = 16};
+  const int n_tokens = 8;
+  auto kv = std::make_unique<KvBuffer>(shape, n_tokens);
+  kv->Resize(n_tokens);
+  const size_t n = static_cast<size_t>(n_tokens) * shape.row_size();
+  std::fill_n(kv->values(0, 0), n, 3.25f);
+  const float* const values = kv->values(0, 0);
+  std::vector<float> seen(n);
+  std::ifstream memory;
+  memory.rdbuf()->pubsetbuf(nullptr, 0);
+  memory.open("/proc/self/mem", std::ios::binary);
+  kv = nullptr;
+  memory.seekg(reinterpret_cast<std::streamoff>(values));
+  memory.read(reinterpret_cast<char*>(seen.data()), n * sizeof(float));
+  ASSERT_TRUE(memory.good());
+  EXPECT_EQ(std::ranges::count(seen, 3.25f), 0);
 }
 
 TEST(KvBufferTest, SharesPagesUntilOneIsWritten) {

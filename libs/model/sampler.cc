@@ -3,8 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <numeric>
 
+#include "kernels/logits.h"
+#include "kernels/scratch.h"
 #include "libs/base/check.h"
 
 namespace dki::model {
@@ -20,16 +24,68 @@ double NextUniform(uint64_t* state) {
   return static_cast<double>((z ^ z >> 31) >> 11) * 0x1p-53;
 }
 
-// The lowest id among the largest; a NaN is never chosen before a number.
-int32_t Greedy(std::span<const float> logits) {
-  size_t best = 0;
-  float largest = kNever;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (!(logits[i] > largest)) continue;
-    largest = logits[i];
-    best = i;
+// A thread's memory for a row: every sampler of its own would hold as much.
+thread_local kernels::Scratch penalised_row, maxima_row, weights_row;
+
+// A row of logits with the largest of its blocks.
+struct Row {
+  explicit Row(std::span<const float> values)
+      : logits(values), maxima(maxima_row.Get<float>(n_blocks()), n_blocks()) {
+    kernels::BlockMaxima(kernels::BestIsa(), logits.data(), static_cast<int>(logits.size()),
+                         maxima.data());
+    largest = *std::ranges::max_element(maxima);
   }
-  return static_cast<int32_t>(best);
+  size_t n_blocks() const { return kernels::LogitBlocks(static_cast<int>(logits.size())); }
+  std::span<const float> block(size_t i) const {
+    const size_t begin = i * kernels::kLogitBlock;
+    return logits.subspan(begin, std::min<size_t>(kernels::kLogitBlock, logits.size() - begin));
+  }
+
+  const std::span<const float> logits;
+  const std::span<float> maxima;
+  float largest;  // -infinity: there is no number
+};
+
+// The lowest id among the largest; a NaN is never chosen before a number.
+int32_t Greedy(const Row& row) {
+  if (row.largest == kNever) return 0;
+  const size_t block = std::ranges::find(row.maxima, row.largest) - row.maxima.begin();
+  const std::span<const float> logits = row.block(block);
+  const auto at = std::ranges::find(logits, row.largest) - logits.begin();
+  return static_cast<int32_t>(block * kernels::kLogitBlock + at);
+}
+
+// Relative to the best: exp((logit - largest) / temperature).
+struct Weights {
+  Weights(const Row& row, float temperature)
+      : all(weights_row.Get<float>(row.logits.size() + row.maxima.size()), row.logits.size()),
+        sums(all.data() + all.size(), row.maxima.size()) {
+    kernels::ExpWeights(kernels::BestIsa(), row.logits.data(), static_cast<int>(all.size()),
+                        row.largest, 1.0f / temperature, all.data(), sums.data());
+    total = std::accumulate(sums.begin(), sums.end(), 0.0);
+  }
+
+  const std::span<float> all;
+  const std::span<float> sums;  // of blocks
+  double total;
+};
+
+// The token where the running sum of the weights passes `sum`; `otherwise` where rounding lets
+// none.
+int32_t TokenAt(const Weights& weights, double sum, int32_t otherwise) {
+  for (size_t block = 0; block < weights.sums.size(); ++block) {
+    if (sum >= weights.sums[block]) {
+      sum -= weights.sums[block];
+      continue;
+    }
+    const size_t begin = block * kernels::kLogitBlock;
+    const size_t end = std::min(begin + kernels::kLogitBlock, weights.all.size());
+    for (size_t i = begin; i < end; ++i) {
+      sum -= weights.all[i];
+      if (sum < 0) return static_cast<int32_t>(i);
+    }
+  }
+  return otherwise;
 }
 
 // Best first, ties to the lowest id: a total order.
@@ -71,53 +127,86 @@ Sampler::Sampler(const SamplingOptions& options) : options_(options), state_(opt
 // Penalty, temperature, top-k, min-p, top-p, in this order.
 int32_t Sampler::Sample(std::span<const float> logits, std::span<const int32_t> recent) {
   DKI_CHECK(!logits.empty());
-  if (options_.temperature == 0 && options_.repetition_penalty == 1.0f) return Greedy(logits);
+  const Row row(options_.repetition_penalty == 1.0f ? logits : Penalise(logits, recent));
+  const int32_t best = Greedy(row);
+  if (options_.temperature == 0 || !std::isfinite(row.largest)) return best;
   candidates_.clear();
-  for (size_t i = 0; i < logits.size(); ++i)
-    candidates_.emplace_back(std::isnan(logits[i]) ? kNever : logits[i], static_cast<int32_t>(i));
-  if (options_.repetition_penalty != 1.0f) {
-    const size_t window = std::min<size_t>(recent.size(), options_.repetition_window);
-    for (int32_t token : recent.last(window)) {
-      if (token < 0 || static_cast<size_t>(token) >= logits.size()) continue;
-      // From the original logit: a token that occurs often is penalised once.
-      const float logit = logits[token];
-      if (!std::isnan(logit))
-        candidates_[token].first =
-            logit > 0 ? logit / options_.repetition_penalty : logit * options_.repetition_penalty;
+  double total = 0;
+  if (options_.top_k > 0 && static_cast<size_t>(options_.top_k) < logits.size()) {
+    KeepTopK(row.logits, row.maxima);
+    for (auto& [value, id] : candidates_) {
+      value = std::exp((value - row.largest) / options_.temperature);
+      total += value;
+    }
+  } else {
+    const Weights weights(row, options_.temperature);
+    total = weights.total;
+    if (options_.min_p == 0 && options_.top_p == 1)
+      return TokenAt(weights, NextUniform(&state_) * total, best);
+    // All tokens below this together weigh less than what top_p leaves out (half of it, to be safe
+    // from rounding), so the heap need not hold them.
+    const double least = 0.5 * (1.0 - options_.top_p) * total / static_cast<double>(logits.size());
+    const float kept = options_.min_p > 0 ? options_.min_p : static_cast<float>(least);
+    for (size_t i = 0; i < weights.all.size(); ++i) {
+      if (weights.all[i] >= kept) candidates_.emplace_back(weights.all[i], static_cast<int32_t>(i));
     }
   }
-  const auto best = std::min_element(candidates_.begin(), candidates_.end(), Better);
-  if (options_.temperature == 0) return best->second;
-
-  const float max = best->first;
-  const int32_t best_id = best->second;
-  const auto kept = [this](auto end) { candidates_.erase(end, candidates_.end()); };
-  if (options_.top_k > 0 && static_cast<size_t>(options_.top_k) < candidates_.size()) {
-    const auto end = candidates_.begin() + options_.top_k;
-    std::nth_element(candidates_.begin(), end - 1, candidates_.end(), Better);
-    kept(end);
-  }
-  // Logits become weights relative to the best: exp((logit - max) / temperature).
-  double total = 0;
-  for (auto& [value, id] : candidates_) {
-    value = value == max ? 1.0f : std::exp((value - max) / options_.temperature);
-    total += value;
-  }
   if (options_.min_p > 0) {
-    kept(std::remove_if(candidates_.begin(), candidates_.end(),
-                        [this](const auto& c) { return c.first < options_.min_p; }));
+    std::erase_if(candidates_, [this](const auto& c) { return c.first < options_.min_p; });
     total = 0;
     for (const auto& candidate : candidates_) total += candidate.first;
   }
+  return DrawCandidate(total);
+}
+
+std::span<const float> Sampler::Penalise(std::span<const float> logits,
+                                         std::span<const int32_t> recent) const {
+  const std::span<float> row(penalised_row.Get<float>(logits.size()), logits.size());
+  std::ranges::copy(logits, row.begin());
+  const size_t window = std::min<size_t>(recent.size(), options_.repetition_window);
+  for (const int32_t token : recent.last(window)) {
+    if (token < 0 || static_cast<size_t>(token) >= logits.size()) continue;
+    // From the original logit: a token that occurs often is penalised once.
+    const float logit = logits[token];
+    row[token] =
+        logit > 0 ? logit / options_.repetition_penalty : logit * options_.repetition_penalty;
+  }
+  return row;
+}
+
+// At least k values are not below the k-th largest maximum of blocks.
+void Sampler::KeepTopK(std::span<const float> logits, std::span<float> maxima) {
+  const size_t k = options_.top_k;
+  float least = kNever;
+  if (k <= maxima.size()) {
+    std::vector<float> largest(maxima.begin(), maxima.end());
+    std::ranges::nth_element(largest, largest.begin() + (k - 1), std::greater());
+    least = largest[k - 1];
+  }
+  for (size_t block = 0; block < maxima.size(); ++block) {
+    if (maxima[block] < least) continue;
+    const size_t begin = block * kernels::kLogitBlock;
+    const size_t end = std::min(begin + kernels::kLogitBlock, logits.size());
+    for (size_t i = begin; i < end; ++i) {
+      if (logits[i] >= least) candidates_.emplace_back(logits[i], static_cast<int32_t>(i));
+    }
+  }
+  if (k >= candidates_.size()) return;
+  std::nth_element(candidates_.begin(), candidates_.begin() + (k - 1), candidates_.end(), Better);
+  candidates_.resize(k);
+}
+
+// Of the best candidates whose weights reach top_p of `total`.
+int32_t Sampler::DrawCandidate(double total) {
   if (options_.top_p == 1) {  // any order will do
     double left = NextUniform(&state_) * total;
     for (const auto& [weight, id] : candidates_) {
       left -= weight;
       if (left < 0) return id;
     }
-    return best_id;  // rounding
+    return std::ranges::min_element(candidates_, Better)->second;  // rounding
   }
-  // A heap gives the best ones in order without sorting a whole vocabulary.
+  // A heap gives the best ones in order without sorting all.
   const auto worse = [](const auto& a, const auto& b) { return Better(b, a); };
   std::make_heap(candidates_.begin(), candidates_.end(), worse);
   auto heap_end = candidates_.end();

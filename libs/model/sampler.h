@@ -33,9 +33,16 @@ class Sampler {
   int32_t Sample(std::span<const float> logits, std::span<const int32_t> recent);
 
  private:
+  std::span<const float> Penalise(std::span<const float> logits,
+                                  std::span<const int32_t> recent) const;
+  // `maxima`: of the blocks of logits. Keeps logits.
+  void KeepTopK(std::span<const float> logits, std::span<float> maxima);
+  // REQUIRES: there are candidates, with weights.
+  int32_t DrawCandidate(double total);
+
   SamplingOptions options_;
   uint64_t state_;
-  std::vector<std::pair<float, int32_t>> candidates_;
+  std::vector<std::pair<float, int32_t>> candidates_;  // of this call: logit or weight, token
 };
 
 // ln softmax(logits)[token], accumulated in double.

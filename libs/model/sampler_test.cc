@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -62,6 +63,47 @@ TEST(SamplerTest, FiltersKeepTheRightTokens) {
   counts = Draw({.temperature = 1.0f, .min_p = 0.3f}, logits);  // at least 0.3 of the best
   EXPECT_EQ(counts.size(), 2u);
   EXPECT_EQ(Draw({.temperature = 1.0f, .top_p = 1e-6f}, logits).size(), 1u);
+}
+
+// Of a vocabulary of many blocks, with ties and what is no number, exactly the tokens that sorting
+// all of them would keep, as often as their weights say.
+TEST(SamplerTest, FiltersOfALargeVocabularyKeepWhatSortingWould) {
+  constexpr int kTokens = 2003;
+  std::vector<float> logits(kTokens);
+  uint32_t state = 1;
+  for (float& logit : logits)
+    logit = static_cast<float>((state = state * 1664525u + 1013904223u) >> 20) / 400.0f;
+  for (int i = 0; i < kTokens; i += 97)
+    logits[i] = i % 2 == 0 ? kNan : -std::numeric_limits<float>::infinity();
+  std::vector<int32_t> sorted;
+  for (int i = 0; i < kTokens; ++i) {
+    if (std::isfinite(logits[i])) sorted.push_back(i);
+  }
+  std::ranges::stable_sort(sorted, [&](int32_t a, int32_t b) { return logits[a] > logits[b]; });
+  double all = 0;
+  for (const int32_t id : sorted) all += std::exp(logits[id]);
+
+  const auto expect = [&](const SamplingOptions& options, size_t n_kept) {
+    double kept = 0;
+    for (size_t i = 0; i < n_kept; ++i) kept += std::exp(logits[sorted[i]]);
+    constexpr int kDraws = 4000;
+    for (const auto& [id, count] : Draw(options, logits, kDraws)) {
+      const size_t place = std::ranges::find(sorted, id) - sorted.begin();
+      ASSERT_LT(place, n_kept) << id;
+      const double expected = kDraws * std::exp(logits[id]) / kept;
+      ASSERT_NEAR(count, expected, 6 * std::sqrt(expected) + 3) << id;
+    }
+  };
+  expect({.temperature = 1.0f}, sorted.size());
+  for (const int k : {1, 2, 17, 32, 33, 1500}) expect({.temperature = 1.0f, .top_k = k}, k);
+  for (const float p : {0.1f, 0.5f, 0.9f}) {
+    size_t n_kept = 0;
+    for (double sum = 0; sum < p * all; ++n_kept) sum += std::exp(logits[sorted[n_kept]]);
+    expect({.temperature = 1.0f, .top_p = p}, n_kept);
+  }
+  size_t n_kept = 0;
+  while (std::exp(logits[sorted[n_kept]] - logits[sorted[0]]) >= 0.01) ++n_kept;
+  expect({.temperature = 1.0f, .min_p = 0.01f}, n_kept);
 }
 
 TEST(SamplerTest, TheSeedDecides) {

@@ -57,6 +57,26 @@ absl::Status ValidateRounded(const Chunk& chunk, int index, const KvShape& shape
   return absl::OkStatus();
 }
 
+// Laws other than the bias know one weight.
+absl::Status ValidateRule(const Chunk& chunk, int index) {
+  if (chunk.rule.law == AttentionLaw::kBias) return absl::OkStatus();
+  double weight = 1.0;
+  for (size_t s = 0; s < chunk.segments.size(); ++s) {
+    const double alpha = chunk.segments[s].alpha;
+    if (alpha == 0.0 || alpha == 1.0) continue;
+    if (weight != 1.0 && alpha != weight) {
+      return InvalidArgument("chunks[%d].segments[%d].alpha is %g, another is %g: its law has one",
+                             index, s, alpha, weight);
+    }
+    if (chunk.rule.law == AttentionLaw::kBlend && alpha > 1.0) {
+      return InvalidArgument("chunks[%d].segments[%d].alpha is %g, a blend has at most 1", index, s,
+                             alpha);
+    }
+    weight = alpha;
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status ValidateChunks(std::span<const Chunk> chunks, const ModelConfig& config) {
@@ -95,6 +115,7 @@ absl::Status ValidateChunks(std::span<const Chunk> chunks, const ModelConfig& co
         return InvalidArgument("%s.alpha is %g, it must be finite and not negative", where(),
                                segment.alpha);
     }
+    DKI_RETURN_IF_ERROR(ValidateRule(chunk, index));
     if (!config.supports_placement()) DKI_RETURN_IF_ERROR(ValidateTruePrefix(chunk, index));
     if (chunk.mass != nullptr && chunk.mass->n_columns != 0) {
       const AttentionMass& mass = *chunk.mass;

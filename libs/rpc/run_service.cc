@@ -106,6 +106,14 @@ int Serve(const std::string& name, const google::protobuf::Message& config,
   ServiceRuntime::Options options;
   options.service_name = name;
   options.max_concurrent_calls = server_config.max_concurrent_calls();
+  options.instance = server_config.instance();
+  if (!server_config.signing_key_file().empty()) {
+    absl::StatusOr<SigningKey> signing_key = SigningKey::Load(server_config.signing_key_file());
+    if (!signing_key.ok()) {
+      return Fail(name, kExitError, Annotate(signing_key.status(), "server.signing_key_file"));
+    }
+    options.signing_key = *std::move(signing_key);
+  }
   ServiceRuntime runtime(options, *std::move(key));
   absl::StatusOr<std::unique_ptr<ServiceInstance>> instance = build(config, &runtime);
   if (!instance.ok()) return Fail(name, kExitError, instance.status());
@@ -165,6 +173,8 @@ config::v1::Server DefaultServer(int port) {
   server.set_log_level("info");
   server.mutable_drain_timeout()->set_seconds(10);
   server.set_max_concurrent_calls(256);
+  server.set_signing_key_file("");
+  server.set_instance("");
   return server;
 }
 

@@ -31,8 +31,15 @@ std::unique_ptr<ServiceRuntime> ServiceRuntime::ForTesting(const std::string& se
 const std::string& ServiceRuntime::service_name() const {
   return state_->options.service_name;
 }
+const std::string& ServiceRuntime::instance() const {
+  const Options& options = state_->options;
+  return options.instance.empty() ? options.service_name : options.instance;
+}
 const ClusterKey& ServiceRuntime::cluster_key() const {
   return state_->cluster_key;
+}
+const SigningKey& ServiceRuntime::signing_key() const {
+  return state_->options.signing_key;
 }
 telemetry::Metrics& ServiceRuntime::metrics() {
   return state_->metrics;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "libs/base/ed25519.h"
 #include "libs/base/status.h"
 #include "libs/rpc/identity.h"
 #include "libs/telemetry/metrics.h"
@@ -24,6 +25,10 @@ class ServiceRuntime {
   struct Options {
     std::string service_name;  // "memory_store"
     int max_concurrent_calls = 256;
+    // Among replicas; empty: the service's name.
+    std::string instance = {};
+    // Signs what this service says it erased.
+    SigningKey signing_key = SigningKey::Generate();
   };
   ServiceRuntime(Options options, ClusterKey cluster_key);
   ~ServiceRuntime();
@@ -31,7 +36,9 @@ class ServiceRuntime {
   static std::unique_ptr<ServiceRuntime> ForTesting(const std::string& service_name = "test");
 
   const std::string& service_name() const;
+  const std::string& instance() const;
   const ClusterKey& cluster_key() const;
+  const SigningKey& signing_key() const;
   telemetry::Metrics& metrics();
 
   // Where bearer keys are checked; without one, only the cluster identity is accepted.

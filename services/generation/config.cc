@@ -6,6 +6,7 @@
 #include "libs/base/utf8.h"
 #include "libs/engine/validate.h"
 #include "libs/rpc/run_service.h"
+#include "libs/transfer/message_socket.h"
 
 namespace dki::generation {
 namespace {
@@ -41,6 +42,9 @@ config::v1::GenerationServer DefaultConfig() {
   config.set_pack_cache_bytes(packs.budget_bytes);
   *config.mutable_pack_cache_lifetime() =
       google::protobuf::util::TimeUtil::MillisecondsToDuration(packs.lifetime.count());
+  config.set_handoff_socket("");
+  config.mutable_memory_store()->set_address("127.0.0.1:7101");
+  config.mutable_memory_store()->mutable_timeout()->set_seconds(5);
   return config;
 }
 
@@ -77,8 +81,14 @@ absl::StatusOr<Settings> ReadConfig(const config::v1::GenerationServer& config) 
       CheckRange("pack_cache_bytes", config.pack_cache_bytes(), 0, int64_t{1} << 50));
   const int64_t lifetime_ms =
       google::protobuf::util::TimeUtil::DurationToMilliseconds(config.pack_cache_lifetime());
-  // What is erased must be gone within a minute.
-  DKI_RETURN_IF_ERROR(CheckRange("pack_cache_lifetime (milliseconds)", lifetime_ms, 1, 50'000));
+  // What is erased must be gone within a minute, half of which a broken connection may go
+  // unnoticed.
+  DKI_RETURN_IF_ERROR(CheckRange("pack_cache_lifetime (milliseconds)", lifetime_ms, 1, 25'000));
+
+  if (config.handoff_socket().size() > transfer::kMaxSocketPath) {
+    return InvalidArgument("handoff_socket must have at most %d bytes, not %d",
+                           transfer::kMaxSocketPath, config.handoff_socket().size());
+  }
 
   Settings settings;
   settings.model_path = config.runtime().model();
@@ -100,6 +110,8 @@ absl::StatusOr<Settings> ReadConfig(const config::v1::GenerationServer& config) 
   settings.engine.shared_system_prompt = config.shared_system_prompt();
   settings.packs.budget_bytes = config.pack_cache_bytes();
   settings.packs.lifetime = std::chrono::milliseconds(lifetime_ms);
+  settings.memory_store_address = config.memory_store().address();
+  settings.handoff_socket = config.handoff_socket();
   settings.kv_address = config.kv().address();
   settings.kv_timeout = std::chrono::milliseconds(kv_timeout_ms);
   return settings;

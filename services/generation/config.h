@@ -20,6 +20,8 @@ struct Settings {
   engine::PackCache::Options packs;
   std::string kv_address;
   std::chrono::milliseconds kv_timeout;
+  std::string handoff_socket;        // empty: none
+  std::string memory_store_address;  // empty: its feed is not followed
 };
 
 config::v1::GenerationServer DefaultConfig();

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/generation/convert.h"
 
+#include "libs/clients/memory_attributes.h"
+#include "libs/injection/attention_rule.h"
+
 namespace dki::generation {
 namespace {
 
@@ -16,7 +19,8 @@ std::vector<engine::Memory> ToMemories(const Memories& protos) {
                         .text = proto.text(),
                         .alpha_read = proto.alpha_read(),
                         .alpha_answer = proto.alpha_answer(),
-                        .rank = proto.rank()});
+                        .rank = proto.rank(),
+                        .attributes = clients::ToAttributes(proto.attributes())});
   }
   return memories;
 }
@@ -44,6 +48,8 @@ common::v1::Tier ToProtoTier(engine::Tier tier) {
       return common::v1::TIER_RAM;
     case engine::Tier::kDisk:
       return common::v1::TIER_DISK;
+    case engine::Tier::kRemote:
+      return common::v1::TIER_REMOTE;
     case engine::Tier::kRecomputed:
       return common::v1::TIER_RECOMPUTED;
     case engine::Tier::kUnknown:
@@ -60,11 +66,34 @@ void ToProto(const engine::Usage& usage, audit::v1::Usage* proto) {
   proto->set_completion_tokens(usage.completion_tokens);
 }
 
+void ToProto(const engine::LoadChoice& choice, common::v1::LoadChoice* proto) {
+  switch (choice.path) {
+    case engine::LoadChoice::Path::kNone:
+      break;
+    case engine::LoadChoice::Path::kLoad:
+      proto->set_path(common::v1::LoadChoice::PATH_LOAD);
+      break;
+    case engine::LoadChoice::Path::kRecompute:
+      proto->set_path(common::v1::LoadChoice::PATH_RECOMPUTE);
+      break;
+    case engine::LoadChoice::Path::kExplore:
+      proto->set_path(common::v1::LoadChoice::PATH_EXPLORE);
+      break;
+  }
+  if (choice.load_estimate_us >= 0) proto->set_load_estimate_us(choice.load_estimate_us);
+  if (choice.recompute_estimate_us >= 0) {
+    proto->set_recompute_estimate_us(choice.recompute_estimate_us);
+  }
+}
+
 void ToProto(const engine::MemoryOutcome& outcome, audit::v1::MemoryOutcome* proto) {
   proto->set_memory_id(outcome.memory_id);
   proto->set_n_tokens(outcome.n_tokens);
   proto->set_tier(ToProtoTier(outcome.tier));
   proto->set_load_us(outcome.load_us);
+  if (outcome.choice.path != engine::LoadChoice::Path::kNone) {
+    ToProto(outcome.choice, proto->mutable_choice());
+  }
   proto->set_attention_share(outcome.attention_share);
   proto->set_attention_share_unbiased(outcome.attention_share_unbiased);
   proto->set_dropped(outcome.dropped);
@@ -95,6 +124,15 @@ absl::StatusOr<engine::Prompt> ToPrompt(const v1::Prompt& proto) {
     prompt.place = engine::MemoryPlace::kInjected;
     prompt.context_system_prompt = proto.injection().context_system_prompt();
     prompt.memories = ToMemories(proto.injection().memories());
+    if (const std::string& text = proto.injection().composition(); !text.empty()) {
+      const auto composition = injection::ParseComposition(text);
+      if (!composition.ok()) return Annotate(composition.status(), "prompt.injection.composition");
+      prompt.composition = *composition;
+    }
+    const auto rule =
+        injection::ParseAttentionRule(proto.injection().law(), proto.injection().layers());
+    if (!rule.ok()) return Annotate(rule.status(), "prompt.injection");
+    prompt.rule = *rule;
   } else if (proto.has_prompt_memories()) {
     DKI_ASSIGN_OR_RETURN(prompt.place, ToPlace(proto.prompt_memories().place()));
     prompt.memories = ToMemories(proto.prompt_memories().memories());
@@ -158,6 +196,28 @@ void ToProto(const engine::ScoreResult& scores, v1::ScoreResponse* proto) {
   }
 }
 
+engine::LoadChoice ToChoice(const common::v1::LoadChoice& proto) {
+  engine::LoadChoice choice;
+  switch (proto.path()) {
+    case common::v1::LoadChoice::PATH_LOAD:
+      choice.path = engine::LoadChoice::Path::kLoad;
+      break;
+    case common::v1::LoadChoice::PATH_RECOMPUTE:
+      choice.path = engine::LoadChoice::Path::kRecompute;
+      break;
+    case common::v1::LoadChoice::PATH_EXPLORE:
+      choice.path = engine::LoadChoice::Path::kExplore;
+      break;
+    default:
+      break;
+  }
+  if (proto.has_load_estimate_us()) choice.load_estimate_us = proto.load_estimate_us();
+  if (proto.has_recompute_estimate_us()) {
+    choice.recompute_estimate_us = proto.recompute_estimate_us();
+  }
+  return choice;
+}
+
 engine::Tier ToTier(common::v1::Tier tier) {
   switch (tier) {
     case common::v1::TIER_DEVICE:
@@ -166,6 +226,8 @@ engine::Tier ToTier(common::v1::Tier tier) {
       return engine::Tier::kRam;
     case common::v1::TIER_DISK:
       return engine::Tier::kDisk;
+    case common::v1::TIER_REMOTE:
+      return engine::Tier::kRemote;
     case common::v1::TIER_RECOMPUTED:
       return engine::Tier::kRecomputed;
     default:

@@ -21,5 +21,6 @@ void ToProto(const engine::ProbeResult& probe, v1::ProbeResponse* proto);
 void ToProto(const engine::ScoreResult& scores, v1::ScoreResponse* proto);
 
 engine::Tier ToTier(common::v1::Tier tier);
+engine::LoadChoice ToChoice(const common::v1::LoadChoice& proto);
 
 }  // namespace dki::generation

@@ -20,6 +20,13 @@ telemetry::Counter* Seconds(telemetry::Metrics* metrics, const char* kind) {
                              {{"kind", kind}});
 }
 
+telemetry::Counter* PackBlocks(telemetry::Metrics* metrics, const char* result) {
+  return metrics->GetCounter(
+      "dki_generation_pack_cache_blocks_total",
+      "Blocks asked of tier L1, by result. A pack is all hits or all misses.",
+      {{"result", result}});
+}
+
 }  // namespace
 
 EngineMetrics::EngineMetrics(telemetry::Metrics* metrics, int64_t kv_budget_bytes)
@@ -48,11 +55,16 @@ EngineMetrics::EngineMetrics(telemetry::Metrics* metrics, int64_t kv_budget_byte
       decode_tokens_(Tokens(metrics, "decode")),
       background_tokens_(Tokens(metrics, "background")),
       prefill_seconds_(Seconds(metrics, "prefill")),
-      decode_seconds_(Seconds(metrics, "decode")) {
+      decode_seconds_(Seconds(metrics, "decode")),
+      pack_cache_bytes_(metrics->GetGauge("dki_generation_pack_cache_bytes",
+                                          "Bytes of memories' K/V kept here (tier L1).")),
+      pack_cache_hits_(PackBlocks(metrics, "hit")),
+      pack_cache_misses_(PackBlocks(metrics, "miss")) {
   kv_budget_bytes_->Set(static_cast<double>(kv_budget_bytes));
 }
 
-void EngineMetrics::Publish(const engine::EngineStats& stats) {
+void EngineMetrics::Publish(const engine::EngineStats& stats,
+                            const engine::PackCache::Stats& packs) {
   running_->Set(stats.running);
   waiting_->Set(stats.waiting);
   background_->Set(stats.background);
@@ -73,6 +85,10 @@ void EngineMetrics::Publish(const engine::EngineStats& stats) {
   prefill_seconds_->Increment(stats.prefill_seconds - last_.prefill_seconds);
   decode_seconds_->Increment(stats.decode_seconds - last_.decode_seconds);
   last_ = stats;
+  pack_cache_bytes_->Set(static_cast<double>(packs.bytes));
+  pack_cache_hits_->Increment(static_cast<double>(packs.hits - last_packs_.hits));
+  pack_cache_misses_->Increment(static_cast<double>(packs.misses - last_packs_.misses));
+  last_packs_ = packs;
 }
 
 }  // namespace dki::generation

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "libs/engine/engine.h"
+#include "libs/engine/pack_cache.h"
 #include "libs/telemetry/metrics.h"
 
 namespace dki::generation {
@@ -11,10 +12,11 @@ namespace dki::generation {
 class EngineMetrics {
  public:
   EngineMetrics(telemetry::Metrics* metrics, int64_t kv_budget_bytes);
-  void Publish(const engine::EngineStats& stats);
+  void Publish(const engine::EngineStats& stats, const engine::PackCache::Stats& packs);
 
  private:
   engine::EngineStats last_;
+  engine::PackCache::Stats last_packs_;
   telemetry::Gauge* running_;
   telemetry::Gauge* waiting_;
   telemetry::Gauge* background_;
@@ -34,6 +36,9 @@ class EngineMetrics {
   telemetry::Counter* background_tokens_;
   telemetry::Counter* prefill_seconds_;
   telemetry::Counter* decode_seconds_;
+  telemetry::Gauge* pack_cache_bytes_;
+  telemetry::Counter* pack_cache_hits_;
+  telemetry::Counter* pack_cache_misses_;
 };
 
 }  // namespace dki::generation

@@ -1,17 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/generation/generation_server.h"
 
+#include <chrono>
+#include <map>
+#include <optional>
 #include <utility>
+#include <vector>
 
+#include "libs/base/clock.h"
+#include "libs/clients/erasure_reporter.h"
+#include "libs/clients/feed_follower.h"
 #include "libs/rpc/client.h"
 #include "libs/telemetry/log.h"
 #include "services/generation/config.h"
 #include "services/generation/engine_metrics.h"
+#include "services/generation/erasure_consumer.h"
 #include "services/generation/generation_service.h"
 #include "services/generation/kv_pack_source.h"
 
 namespace dki::generation {
 namespace {
+
+// For answers under way to end, before an erasure is reported without them.
+constexpr std::chrono::seconds kPatience{60};
 
 class GenerationServer : public rpc::ServiceInstance {
  public:
@@ -31,14 +42,33 @@ class GenerationServer : public rpc::ServiceInstance {
     model_ = *std::move(loaded);
     packs_ = std::make_unique<KvPackSource>(
         KvPackSource::Options{.codec = model::PlaneCodec(model_.model->config()),
-                              .timeout = settings_.kv_timeout},
+                              .timeout = settings_.kv_timeout,
+                              .handoff_socket = settings_.handoff_socket},
         runtime_->cluster_key(),
-        kv::v1::KvService::NewStub(rpc::CreateChannel(settings_.kv_address)));
+        kv::v1::KvService::NewStub(rpc::CreateChannel(settings_.kv_address)), &runtime_->metrics());
     cached_packs_ = std::make_unique<engine::PackCache>(settings_.packs, packs_.get());
+    if (!settings_.memory_store_address.empty()) {
+      erasures_ =
+          std::make_unique<ErasureConsumer>(cached_packs_.get(), &ledger_, &runtime_->metrics());
+      follower_ = std::make_unique<clients::FeedFollower>(
+          memory::v1::MemoryStoreService::NewStub(
+              rpc::CreateChannel(settings_.memory_store_address)),
+          erasures_.get(), runtime_, ErasureConsumer::FollowerOptions(&runtime_->metrics()));
+      follower_->Start();
+    }
     engine::Engine::Options options = settings_.engine;
-    options.stats_listener = [this](const engine::EngineStats& stats) { metrics_.Publish(stats); };
+    options.stats_listener = [this](const engine::EngineStats& stats) {
+      metrics_.Publish(stats, cached_packs_->stats());
+    };
     engine_ = std::make_unique<engine::Engine>(options, model_.model.get(), model_.tokenizer.get(),
                                                model_.format.get(), cached_packs_.get());
+    if (follower_ != nullptr) {
+      reporter_ = std::make_unique<clients::ErasureReporter>(
+          erasure::v1::ErasureService::NewStub(rpc::CreateChannel(settings_.memory_store_address)),
+          runtime_, &ledger_, [this](const clients::DueErasure& due) { return Describe(due); },
+          clients::ErasureReporter::Options());
+      reporter_->Start();
+    }
     service_.Serve(engine_.get(), &model_);
     runtime_->metrics()
         .GetGauge("dki_runtime_info", "The kernels and the kind of activations picked at start: 1.",
@@ -53,16 +83,45 @@ class GenerationServer : public rpc::ServiceInstance {
 
   void Drain() override {
     if (engine_ != nullptr) engine_->StopBackground();
+    if (reporter_ != nullptr) reporter_->Stop();
+    if (follower_ != nullptr) follower_->Stop();
   }
 
  private:
+  // What an erasure took from here; nullopt: an answer that may have attended to it is being
+  // written.
+  std::optional<std::vector<erasure::v1::ErasedItems>> Describe(const clients::DueErasure& due) {
+    if (due.drop_contexts()) {
+      ledger_.Removed(due.tenant_id(), due.position(), kPrefixStore,
+                      engine_->DropContexts(due.tenant_id()));
+    }
+    // A request keeps the pack that it has to its end; who asks now gets none.
+    const engine::EngineStats stats = engine_->stats();
+    const bool is_idle = stats.running == 0 && stats.waiting == 0;
+    std::vector<erasure::v1::ErasedItems> stores = {ledger_.Items(due, kPackStore),
+                                                    ledger_.Items(due, kPrefixStore)};
+    if (is_idle) return stores;
+    const auto first =
+        waiting_since_.try_emplace(due.erasure_id(), std::chrono::steady_clock::now()).first;
+    if (std::chrono::steady_clock::now() - first->second < kPatience) return std::nullopt;
+    // Never idle: then it cannot be said since when the last byte has been gone.
+    for (erasure::v1::ErasedItems& store : stores) store.clear_gone_time();
+    waiting_since_.erase(first);
+    return stores;
+  }
+
   const Settings settings_;
   rpc::ServiceRuntime* const runtime_;
   EngineMetrics metrics_;
   engine::LoadedModel model_;
   std::unique_ptr<KvPackSource> packs_;
   std::unique_ptr<engine::PackCache> cached_packs_;
+  clients::ErasureLedger ledger_{RealClock()};
+  std::unique_ptr<ErasureConsumer> erasures_;  // null: the feed is not followed
+  std::unique_ptr<clients::FeedFollower> follower_;
   std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<clients::ErasureReporter> reporter_;  // its thread alone uses:
+  std::map<std::string, std::chrono::steady_clock::time_point> waiting_since_;
   GenerationServiceImpl service_;
 };
 

@@ -99,6 +99,7 @@ TEST_F(GenerationServerTest, IsNotReadyBeforeTheModelIs) {
   v1::GetModelResponse model;
   EXPECT_OK(rpc::FromGrpcStatus(stub_->GetModel(Context("").get(), v1::GetModelRequest(), &model)));
   EXPECT_EQ(model.fingerprint(), model_.model->config().fingerprint);
+  EXPECT_EQ(model.kv_fingerprint(), model_.model->config().kv_fingerprint);
   EXPECT_EQ(model.context_length(), model_.model->config().context_length);
   EXPECT_THAT(runtime_->metrics().Expose(),
               HasSubstr("dki_runtime_info{runtime=\"" + model.runtime() + "\"} 1"));
@@ -115,12 +116,34 @@ TEST_F(GenerationServerTest, AnswersWithMemoryFromKv) {
   const audit::v1::MemoryOutcome& memory = received.finished.memories(0);
   EXPECT_EQ(memory.memory_id(), "mem_1");
   EXPECT_EQ(memory.tier(), common::v1::TIER_RAM);
+  EXPECT_EQ(memory.load_us(), 7);
+  EXPECT_EQ(memory.choice().path(), common::v1::LoadChoice::PATH_LOAD);
+  EXPECT_EQ(memory.choice().load_estimate_us(), 5);
+  EXPECT_EQ(memory.choice().recompute_estimate_us(), 5000);
   EXPECT_GT(memory.attention_share(), 0.0);
   EXPECT_GT(received.finished.lead_in_share(), 0.0);
   EXPECT_GT(received.finished.timings().total_us(), 0);
   EXPECT_EQ(received.finished.token_ids_size(), received.finished.usage().completion_tokens());
   EXPECT_THAT(runtime_->metrics().Expose(),
               HasSubstr("dki_generation_requests_total{event=\"queued\"} 1"));
+}
+
+TEST_F(GenerationServerTest, KvHearsOfTheMemoriesAttributes) {
+  ASSERT_OK(instance_->Start());
+  v1::GenerateRequest request = Request(1.0);
+  common::v1::MemoryAttributes* attributes =
+      request.mutable_prompt()->mutable_injection()->mutable_memories(0)->mutable_attributes();
+  attributes->set_user_id("ann");
+  attributes->set_source_class(common::v1::SOURCE_CLASS_ASSISTANT);
+  attributes->set_pinned(true);
+  attributes->set_priority(-5);
+  attributes->mutable_expire_time()->set_seconds(4'000'000'000);
+  attributes->mutable_expire_time()->set_nanos(1000);
+  ASSERT_OK(Generate(request).status);
+  const kv::v1::GetPackRequest asked = kv_->last_request();
+  ASSERT_EQ(asked.pack().memories_size(), 1);
+  EXPECT_EQ(asked.pack().memories(0).attributes().SerializeAsString(),
+            attributes->SerializeAsString());
 }
 
 TEST_F(GenerationServerTest, DamagedKvIsNeverUsed) {

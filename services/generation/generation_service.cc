@@ -132,6 +132,7 @@ grpc::Status GenerationServiceImpl::GetModel(grpc::ServerContext* context,
                        const model::ModelConfig& config = model_->model->config();
                        response->set_name(config.name);
                        response->set_fingerprint(config.fingerprint);
+                       response->set_kv_fingerprint(config.kv_fingerprint);
                        response->set_context_length(config.context_length);
                        response->set_vocab_size(config.vocab_size);
                        response->set_runtime(model_->model->description());

@@ -26,19 +26,38 @@ class KvPackSourceTest : public ::testing::Test {
                 .request_id = "request",
                 .context_system_prompt = "You are brief.",
                 .memories = {{"m1", "Jack is a baker."}, {"m2", "Mary lives in Oslo."}}};
-    plan_ = injection::PlanPack(*model_.format, "tenant", model_.model->config().fingerprint,
+    plan_ = injection::PlanPack(*model_.format, "tenant", model_.model->config().kv_fingerprint,
                                 request_.context_system_prompt, request_.memories,
                                 kernels::KvFormat::kInt8);
   }
   absl::StatusOr<std::vector<engine::LoadedBlock>> Load() {
-    KvPackSource source(
-        {.codec = model::PlaneCodec(model_.model->config()), .timeout = std::chrono::minutes(5)},
-        rpc::ClusterKey::FromBytes(std::string(32, 'k')),
-        kv::v1::KvService::NewStub(rpc::CreateChannel(server_->address())));
+    KvPackSource source({.codec = model::PlaneCodec(model_.model->config()),
+                         .timeout = std::chrono::minutes(5),
+                         .handoff_socket = socket_},
+                        rpc::ClusterKey::FromBytes(std::string(32, 'k')),
+                        kv::v1::KvService::NewStub(rpc::CreateChannel(server_->address())),
+                        &metrics_);
     return source.Load(request_, plan_);
   }
 
+  void OfferHandoff() {
+    socket_ = folder_.File("kv.sock");
+    ASSERT_OK_AND_ASSIGN(giver_, transfer::HandoffGiver::Start(socket_));
+    kv_->handoff = giver_.get();
+  }
+  double HandedOver() { return Packs("handoff"); }
+  double Streamed() { return Packs("stream"); }
+  double Packs(const char* way) {
+    return metrics_.GetCounter("dki_generation_packs_total", "", {{"way", way}})->value();
+  }
+  double Failures() {
+    return metrics_.GetCounter("dki_generation_handoff_failures_total", "")->value();
+  }
+
   testing::TempDir folder_;
+  telemetry::Metrics metrics_;
+  std::string socket_;
+  std::unique_ptr<transfer::HandoffGiver> giver_;
   engine::LoadedModel model_;
   std::unique_ptr<TestKvService> kv_;
   std::unique_ptr<TestServer> server_;
@@ -82,7 +101,7 @@ TEST_F(KvPackSourceTest, EndlessAndMissingBlocksAreNoticed) {
 
 TEST_F(KvPackSourceTest, AnotherTenantsBlocksAreRefused) {
   request_.tenant_id = "other";
-  plan_ = injection::PlanPack(*model_.format, "other", model_.model->config().fingerprint,
+  plan_ = injection::PlanPack(*model_.format, "other", model_.model->config().kv_fingerprint,
                               request_.context_system_prompt, request_.memories,
                               kernels::KvFormat::kInt8);
   EXPECT_THAT(Load(), StatusIs(absl::StatusCode::kDataLoss));
@@ -104,8 +123,85 @@ TEST_F(KvPackSourceTest, AServiceThatIsAwayIsUnavailable) {
   server_ = nullptr;
   KvPackSource source({.codec = model::PlaneCodec(model_.model->config())},
                       rpc::ClusterKey::FromBytes(std::string(32, 'k')),
-                      kv::v1::KvService::NewStub(rpc::CreateChannel("127.0.0.1:1")));
+                      kv::v1::KvService::NewStub(rpc::CreateChannel("127.0.0.1:1")), &metrics_);
   EXPECT_THAT(source.Load(request_, plan_), StatusIs(absl::StatusCode::kUnavailable));
+}
+
+TEST_F(KvPackSourceTest, OnOneHostBlocksAreHandedOverAndAreTheSame) {
+  ASSERT_OK_AND_ASSIGN(const auto streamed, Load());
+  OfferHandoff();
+  ASSERT_OK_AND_ASSIGN(const auto handed, Load());
+  ASSERT_EQ(handed.size(), streamed.size());
+  for (size_t i = 0; i < handed.size(); ++i) {
+    const model::KvBuffer &a = handed[i].block.kv, &b = streamed[i].block.kv;
+    EXPECT_EQ(handed[i].tier, engine::Tier::kRam);
+    ASSERT_EQ(a.size(), b.size());
+    EXPECT_TRUE(std::equal(a.keys(0, 0), a.keys(0, 0) + a.shape().row_size(), b.keys(0, 0)));
+  }
+  EXPECT_EQ(HandedOver(), 1);
+  EXPECT_EQ(Streamed(), 1);
+  EXPECT_EQ(Failures(), 0);
+}
+
+TEST_F(KvPackSourceTest, WithoutTheSideSocketPacksAreStreamed) {
+  socket_ = folder_.File("nobody.sock");
+  ASSERT_OK(Load());
+  EXPECT_EQ(Streamed(), 1);
+  EXPECT_EQ(Failures(), 1);
+  // A socket, but of another worker than the one that is called.
+  OfferHandoff();
+  kv_->handoff = nullptr;
+  ASSERT_OK(Load());
+  EXPECT_EQ(Streamed(), 2);
+  EXPECT_EQ(Failures(), 1);
+  // The path of a worker that is gone.
+  giver_ = nullptr;
+  ASSERT_OK(Load());
+  EXPECT_EQ(Streamed(), 3);
+}
+
+TEST_F(KvPackSourceTest, WhateverIsWrongWithWhatIsHandedOverItIsStreamedInstead) {
+  OfferHandoff();
+  using Start = kv::v1::GetPackResponse::BlockStart;
+  const std::vector<std::function<void(Start*)>> lies = {
+      [](Start* start) { start->set_handoff_tag(std::string(16, 'x')); },
+      [](Start* start) { start->set_handoff_tag("x"); },
+      [](Start* start) { start->set_n_bytes(start->n_bytes() + 1); },
+      [](Start* start) { start->set_n_bytes(start->n_bytes() - 1); },
+      [](Start* start) { start->set_n_bytes(int64_t{1} << 50); },
+      [](Start* start) { start->set_n_bytes(-1); }};
+  double failures = 0;
+  for (const auto& lie : lies) {
+    kv_->misreport = lie;
+    const int before = kv_->n_calls;
+    ASSERT_OK(Load());
+    EXPECT_EQ(kv_->n_calls, before + 2);
+    EXPECT_EQ(Failures(), ++failures);
+  }
+  kv_->misreport = nullptr;
+  // Sealed, but not the block.
+  int n_damaged = 0;
+  kv_->damage = [&](size_t index, std::string* bytes) {
+    if (index == 1 && n_damaged++ == 0) bytes->at(bytes->size() / 2) ^= 1;
+  };
+  ASSERT_OK(Load());
+  EXPECT_EQ(Failures(), ++failures);
+  EXPECT_EQ(HandedOver(), 0);
+  // And where it is damaged itself, it is no better in the stream.
+  kv_->damage = [](size_t index, std::string* bytes) {
+    if (index == 1) bytes->at(bytes->size() / 2) ^= 1;
+  };
+  EXPECT_THAT(Load(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("block 1")));
+}
+
+TEST_F(KvPackSourceTest, WhatWasNotAskedForIsNotTaken) {
+  kv_->damage = nullptr;
+  OfferHandoff();
+  kv_->handoff = nullptr;
+  // A tag in the answer to a call without a token.
+  socket_.clear();
+  kv_->tag_anyway = true;
+  EXPECT_THAT(Load(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("not asked for")));
 }
 
 }  // namespace

@@ -13,10 +13,12 @@
 
 #include "dki/kv/v1/kv_service.grpc.pb.h"
 #include "libs/base/check.h"
+#include "libs/base/mutex.h"
 #include "libs/engine/loaded_model.h"
 #include "libs/injection/block_maker.h"
 #include "libs/injection/pack_plan.h"
 #include "libs/kvcache/block.h"
+#include "libs/transfer/handoff_giver.h"
 
 namespace dki::generation {
 
@@ -45,34 +47,63 @@ class TestKvService final : public kv::v1::KvService::Service {
 
   // What is done to the encoded bytes of block `index` before they are sent.
   std::function<void(size_t index, std::string* bytes)> damage;
+  // Blocks are handed over here when the caller can take them. Null: streamed.
+  transfer::HandoffGiver* handoff = nullptr;
+  // What is said of a handed-over block.
+  std::function<void(kv::v1::GetPackResponse::BlockStart*)> misreport;
+  std::atomic<int> n_calls = 0;
+  // Says that a block was handed over to who cannot take any.
+  std::atomic<bool> tag_anyway = false;
   // Sends nothing until the caller gives up.
   std::atomic<bool> hang = false;
   // Of the last call.
   std::atomic<std::chrono::system_clock::time_point> deadline;
+  kv::v1::GetPackRequest last_request() {
+    MutexLock lock(&mutex_);
+    return last_request_;
+  }
   // Leaves the last block out.
   std::atomic<bool> stop_early = false;
 
   grpc::Status GetPack(grpc::ServerContext* context, const kv::v1::GetPackRequest* request,
                        grpc::ServerWriter<kv::v1::GetPackResponse>* writer) override {
     deadline = context->deadline();
+    {
+      MutexLock lock(&mutex_);
+      last_request_ = *request;
+    }
+    ++n_calls;
     while (hang && !context->IsCancelled()) std::this_thread::yield();
     std::vector<injection::PackMemoryText> memories;
     for (const kv::v1::PackMemory& memory : request->pack().memories()) {
       memories.push_back({memory.memory_id(), memory.text()});
     }
     const injection::PackPlan plan =
-        injection::PlanPack(*model_->format, tenant_id_, model_->model->config().fingerprint,
+        injection::PlanPack(*model_->format, tenant_id_, model_->model->config().kv_fingerprint,
                             request->pack().context_system_prompt(), memories,
                             *model::ParseBlockFormat(request->block_format()));
     injection::BlockMaker maker(model_->model.get(), *model_->format, {});
     const auto blocks = maker.MakePack(plan);
     DKI_CHECK(blocks.ok());
+    const auto lease = handoff == nullptr ? nullptr : handoff->Take(request->handoff_token());
     for (size_t i = 0; i + (stop_early ? 1 : 0) < blocks->size(); ++i) {
       std::string bytes = kvcache::EncodeBlock((*blocks)[i].block, maker.codec());
       if (damage) damage(i, &bytes);
       kv::v1::GetPackResponse start;
       start.mutable_start()->set_tier(common::v1::TIER_RAM);
       start.mutable_start()->set_load_us(7);
+      start.mutable_start()->mutable_choice()->set_path(common::v1::LoadChoice::PATH_LOAD);
+      start.mutable_start()->mutable_choice()->set_load_estimate_us(5);
+      start.mutable_start()->mutable_choice()->set_recompute_estimate_us(5000);
+      if (lease != nullptr) {
+        start.mutable_start()->set_n_bytes(static_cast<int64_t>(bytes.size()));
+        start.mutable_start()->set_handoff_tag(
+            *lease->Give(**transfer::SealedMemory::Create(bytes)));
+        if (misreport) misreport(start.mutable_start());
+        writer->Write(start);
+        continue;
+      }
+      if (tag_anyway) start.mutable_start()->set_handoff_tag(std::string(16, 't'));
       writer->Write(start);
       for (size_t at = 0; at < bytes.size(); at += kChunkBytes) {
         kv::v1::GetPackResponse chunk;
@@ -87,6 +118,8 @@ class TestKvService final : public kv::v1::KvService::Service {
   static constexpr size_t kChunkBytes = 1000;
   engine::LoadedModel* const model_;
   const std::string tenant_id_;
+  Mutex mutex_;
+  kv::v1::GetPackRequest last_request_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace dki::generation

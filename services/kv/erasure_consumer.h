@@ -8,9 +8,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "libs/clients/erasure_ledger.h"
 #include "libs/clients/feed_follower.h"
 #include "libs/kvcache/rocksdb_kv_tier.h"
 #include "services/kv/tombstone_kv_tier.h"
@@ -19,11 +23,30 @@ namespace dki::kv {
 
 class ErasureConsumer final : public clients::FeedConsumer {
  public:
-  // `disk` keeps the positions; null: none is kept (there are no blocks after a restart either).
-  ErasureConsumer(TombstoneKvTier* tier, kvcache::RocksDbKvTier* disk, telemetry::Metrics* metrics);
+  // Of a worker's own tiers. `disk` keeps the positions; null: none is kept (there are no blocks
+  // after a restart either).
+  static ErasureConsumer Local(TombstoneKvTier* tier, kvcache::RocksDbKvTier* disk,
+                               telemetry::Metrics* metrics);
+  // Of the tier that workers share. Each worker erases there, for none knows which blocks another
+  // one put since; positions are each worker's own. Without a disk it begins with the feed.
+  static ErasureConsumer Remote(TombstoneKvTier* tier, kvcache::RocksDbKvTier* disk,
+                                telemetry::Metrics* metrics);
+
+  // What is erased is written down as items of these stores: their names for it, and the tiers that
+  // count it.
+  struct Reported {
+    std::string store;
+    const kvcache::KvTier* tier;
+  };
+  void SetLedger(clients::ErasureLedger* ledger, std::vector<Reported> stores);
 
   // How the feed is followed for it.
   static clients::FeedFollower::Options FollowerOptions(telemetry::Metrics* metrics);
+
+  // Is told, before blocks are erased, whose tenant's something was deleted.
+  void OnErasure(std::function<void(const std::string& tenant_id)> listener) {
+    on_erasure_ = std::move(listener);
+  }
 
   // Before it is followed.
   absl::Status ReadPositions();
@@ -34,14 +57,25 @@ class ErasureConsumer final : public clients::FeedConsumer {
   absl::Status StartOver(const absl::Status& reason) override;
 
  private:
+  ErasureConsumer(TombstoneKvTier* tier, kvcache::RocksDbKvTier* disk, std::string mark_prefix,
+                  telemetry::Counter* erasures)
+      : tier_(tier), disk_(disk), mark_prefix_(std::move(mark_prefix)), erasures_(erasures) {}
+
+  absl::Status WriteMarks(const std::map<std::string, int64_t>& reached);
   absl::Status ApplyAll(const memory::v1::FollowFeedResponse& response);
   absl::Status ApplyEntry(const memory::v1::FeedEntry& entry);
+  // Erases for good and writes down what went.
+  absl::Status EraseForGood(const memory::v1::FeedEntry& entry);
   // Counts it when it has been done.
   absl::Status Erased(absl::Status status);
 
   TombstoneKvTier* const tier_;
   kvcache::RocksDbKvTier* const disk_;
+  const std::string mark_prefix_;
   telemetry::Counter* const erasures_;
+  std::function<void(const std::string&)> on_erasure_ = [](const std::string&) {};
+  clients::ErasureLedger* ledger_ = nullptr;
+  std::vector<Reported> reported_;
   std::map<std::string, int64_t> positions_;
 };
 

@@ -4,8 +4,6 @@
 #include <optional>
 #include <utility>
 
-#include "absl/time/clock.h"
-
 namespace dki::kv {
 namespace {
 
@@ -14,27 +12,96 @@ telemetry::Counter* BlocksFrom(telemetry::Metrics* metrics, const std::string& t
                              {{"tier", tier}});
 }
 
+telemetry::Counter* Choices(telemetry::Metrics* metrics, const std::string& path) {
+  return metrics->GetCounter(
+      "dki_kv_path_choices_total",
+      "Stored blocks, by what was decided: load, recompute, or explore (load "
+      "against the estimate, to learn).",
+      {{"path", path}});
+}
+
+BlockOrigin OriginOf(kvcache::TierName tier) {
+  switch (tier) {
+    case kvcache::TierName::kRam:
+      return BlockOrigin::kRam;
+    case kvcache::TierName::kDisk:
+      return BlockOrigin::kDisk;
+    case kvcache::TierName::kRemote:
+      break;
+  }
+  return BlockOrigin::kRemote;
+}
+
 }  // namespace
+
+telemetry::Counter* PackLoader::CounterOf(kvcache::TierName tier) const {
+  switch (tier) {
+    case kvcache::TierName::kRam:
+      return ram_hits_;
+    case kvcache::TierName::kDisk:
+      return disk_hits_;
+    case kvcache::TierName::kRemote:
+      break;
+  }
+  return remote_hits_;
+}
 
 // One pack on its way.
 class PackLoader::Job {
  public:
   Job(PackLoader* loader, const injection::PackPlan& plan)
-      : loader_(*loader), plan_(plan), blocks_(plan.blocks.size()), decoded_(plan.blocks.size()) {}
+      : loader_(*loader),
+        plan_(plan),
+        blocks_(plan.blocks.size()),
+        decoded_(plan.blocks.size()),
+        recomputes_(plan.blocks.size()) {}
 
   int size() const { return static_cast<int>(blocks_.size()); }
   bool IsThere(int i) const { return blocks_[i].bytes != nullptr; }
   const LoadedBlock& block(int i) const { return blocks_[i]; }
 
+  // Load or recompute, for each stored block.
+  void ChoosePaths() {
+    if (loader_.options_.costs == nullptr) return;
+    std::vector<kvcache::CostedBlock> costed;
+    for (int i = 0; i < size(); ++i) {
+      costed.push_back(Cost(i));
+      const auto place = loader_.tier_->Find(plan_.blocks[i].identity);
+      if (!place) continue;
+      costed.back().tier = place->tier;
+      costed.back().bytes = place->bytes;
+    }
+    const std::vector<kvcache::PathChoice> choices = loader_.options_.costs->Choose(costed);
+    for (int i = 0; i < size(); ++i) {
+      blocks_[i].choice = choices[i];
+      blocks_[i].had_choice = costed[i].tier.has_value();
+      // Where nobody knows of a block, some tier may have it all the same.
+      recomputes_[i] = costed[i].tier && choices[i].path == kvcache::LoadPath::kRecompute;
+      if (costed[i].tier) loader_.CountChoice(choices[i]);
+    }
+  }
+
+  // What is to be recomputed is not looked for, unless it has come into RAM meanwhile.
   void LookUp(int i) {
-    const absl::Time start = absl::Now();
+    if (recomputes_[i]) {
+      const auto place = loader_.tier_->Find(plan_.blocks[i].identity);
+      if (!place || place->tier != kvcache::TierName::kRam) return;
+    }
+    const absl::Time start = loader_.options_.clock->Now();
     std::optional<kvcache::TierHit> hit = loader_.tier_->Get(plan_.blocks[i].identity);
     if (!hit) return;
-    const bool ram = hit->tier == kvcache::TierName::kRam;
-    (ram ? loader_.ram_hits_ : loader_.disk_hits_)->Increment();
-    blocks_[i] = {.origin = ram ? BlockOrigin::kRam : BlockOrigin::kDisk,
+    const absl::Duration time = loader_.options_.clock->Now() - start;
+    if (loader_.options_.costs != nullptr) {
+      loader_.options_.costs->ObserveLoad(hit->tier, static_cast<int64_t>(hit->block.bytes->size()),
+                                          time);
+    }
+    loader_.CounterOf(hit->tier)->Increment();
+    blocks_[i] = {.origin = OriginOf(hit->tier),
                   .bytes = std::move(hit->block.bytes),
-                  .load_time = absl::Now() - start};
+                  .load_time = time,
+                  .choice = blocks_[i].choice,
+                  .had_choice = blocks_[i].had_choice};
+    loader_.CountOutcome(blocks_[i].choice.load_estimate, time);
   }
 
   // Computes the first missing blocks, as many as one pass may have. REQUIRES: the turn, and that
@@ -42,21 +109,28 @@ class PackLoader::Job {
   absl::Status ComputeSome() {
     const std::vector<int> wanted = LookAgain(NextMissing());
     if (wanted.empty()) return absl::OkStatus();
-    const absl::Time start = absl::Now();
     DKI_ASSIGN_OR_RETURN(const model::KvBuffer* const context,
                          loader_.contexts_.Get(plan_.context_tokens));
+    const absl::Time start = loader_.options_.clock->Now();
     std::vector<const model::KvBuffer*> at_hand(plan_.blocks.size(), nullptr);
-    for (int i = 0; i < wanted.back(); ++i) {
-      if (!IsThere(i)) continue;
-      DKI_RETURN_IF_ERROR(Decode(i));
-      at_hand[i] = &decoded_[i]->kv;
+    for (const int i : wanted) {
+      for (const int j : plan_.blocks[i].behind) {
+        if (!IsThere(j) || at_hand[j] != nullptr) continue;
+        DKI_RETURN_IF_ERROR(Decode(j));
+        at_hand[j] = &decoded_[j]->kv;
+      }
     }
     DKI_ASSIGN_OR_RETURN(std::vector<injection::MadeBlock> made,
                          loader_.maker_.Make(plan_, *context, at_hand, wanted));
-    const absl::Duration time = absl::Now() - start;
+    const absl::Duration time = loader_.options_.clock->Now() - start;
     loader_.compute_seconds_->Observe(absl::ToDoubleSeconds(time));
     int n_tokens = 0;
     for (const injection::MadeBlock& block : made) n_tokens += block.kept.size();
+    if (loader_.options_.costs != nullptr) {
+      std::vector<kvcache::CostedBlock> costed;
+      for (const int i : wanted) costed.push_back(Cost(i));
+      loader_.options_.costs->ObserveCompute(costed, time);
+    }
     for (size_t k = 0; k < made.size(); ++k) {
       const double share = made[k].kept.size() / static_cast<double>(std::max(n_tokens, 1));
       Keep(wanted[k], std::move(made[k]), time * share);
@@ -65,6 +139,16 @@ class PackLoader::Job {
   }
 
  private:
+  kvcache::CostedBlock Cost(int i) const {
+    const injection::PlannedBlock& planned = plan_.blocks[i];
+    int n_before = static_cast<int>(plan_.context_tokens.size());
+    for (const int j : planned.behind) n_before += plan_.blocks[j].n_used();
+    return {.tier = std::nullopt,
+            .bytes = 0,
+            .n_tokens = static_cast<int>(planned.tokens.size()),
+            .n_before = n_before};
+  }
+
   std::vector<int> NextMissing() const {
     std::vector<int> missing;
     int n_tokens = 0;
@@ -97,16 +181,24 @@ class PackLoader::Job {
 
   void Keep(int i, injection::MadeBlock made, absl::Duration time) {
     kvcache::Block& block = made.block;
-    auto bytes =
-        std::make_shared<const std::string>(kvcache::EncodeBlock(block, loader_.maker_.codec()));
+    kvcache::BlockBytes bytes = kvcache::EncodeBlock(block, loader_.maker_.codec());
     loader_.Count(made);
     loader_.tier_->Put({.identity = block.identity,
                         .chain_memory_ids = block.chain_memory_ids,
                         .bytes = bytes,
-                        .recompute_seconds = absl::ToDoubleSeconds(time)});
-    blocks_[i] = {.origin = BlockOrigin::kComputed, .bytes = std::move(bytes), .load_time = time};
+                        .recompute_seconds = absl::ToDoubleSeconds(time),
+                        .n_tokens = made.kept.size(),
+                        .attributes = plan_.blocks[i].attributes});
+    const LoadedBlock before = blocks_[i];
+    blocks_[i] = {.origin = BlockOrigin::kComputed,
+                  .bytes = std::move(bytes),
+                  .load_time = time,
+                  .choice = before.choice,
+                  .had_choice = before.had_choice};
+    loader_.CountOutcome(before.choice.recompute_estimate, time);
     block.kv = std::move(made.kept);  // as if it had been read back
     block.as_computed = block.format == kernels::KvFormat::kF32;
+
     decoded_[i] = std::move(block);
   }
 
@@ -114,6 +206,7 @@ class PackLoader::Job {
   const injection::PackPlan& plan_;
   std::vector<LoadedBlock> blocks_;
   std::vector<std::optional<kvcache::Block>> decoded_;  // those that others were computed behind
+  std::vector<bool> recomputes_;                        // though some tier has it
 };
 
 PackLoader::PackLoader(model::Model* model, const model::ChatFormat* format, kvcache::KvTier* tier,
@@ -124,11 +217,20 @@ PackLoader::PackLoader(model::Model* model, const model::ChatFormat* format, kvc
       options_(options),
       ram_hits_(BlocksFrom(metrics, "ram")),
       disk_hits_(BlocksFrom(metrics, "disk")),
+      remote_hits_(BlocksFrom(metrics, "remote")),
       computed_(BlocksFrom(metrics, "recomputed")),
       computed_tokens_(
           metrics->GetCounter("dki_kv_computed_tokens_total", "Tokens of blocks computed.")),
       compute_seconds_(metrics->GetHistogram("dki_kv_compute_seconds",
                                              "Time of one forward pass over missing blocks.")),
+      chosen_load_(Choices(metrics, "load")),
+      chosen_recompute_(Choices(metrics, "recompute")),
+      explored_(Choices(metrics, "explore")),
+      estimated_seconds_(
+          metrics->GetCounter("dki_kv_path_estimated_seconds_total",
+                              "What the chosen ways of blocks were estimated to take.")),
+      measured_seconds_(
+          metrics->GetCounter("dki_kv_path_measured_seconds_total", "What the same blocks took.")),
       metrics_(metrics),
       contexts_(model, options.context_cache_bytes),
       maker_(model, *format, options.drift) {}
@@ -161,13 +263,37 @@ void PackLoader::Count(const injection::MadeBlock& made) {
       ->Increment();
 }
 
+void PackLoader::CountChoice(const kvcache::PathChoice& choice) const {
+  if (choice.path == kvcache::LoadPath::kRecompute) {
+    chosen_recompute_->Increment();
+  } else {
+    (choice.explores ? explored_ : chosen_load_)->Increment();
+  }
+}
+
+void PackLoader::CountOutcome(absl::Duration estimate, absl::Duration measured) const {
+  if (options_.costs == nullptr || estimate < absl::ZeroDuration()) return;
+  estimated_seconds_->Increment(absl::ToDoubleSeconds(estimate));
+  measured_seconds_->Increment(absl::ToDoubleSeconds(measured));
+}
+
+absl::Status PackLoader::WarmUp() {
+  const std::vector<int32_t> tokens = format_->RenderPrefix(format_->default_system_prompt());
+  const absl::Time start = options_.clock->Now();
+  DKI_RETURN_IF_ERROR(contexts_.Get(tokens).status());
+  if (options_.costs == nullptr) return absl::OkStatus();
+  const kvcache::CostedBlock context{.n_tokens = static_cast<int>(tokens.size())};
+  options_.costs->ObserveCompute({&context, 1}, options_.clock->Now() - start);
+  return absl::OkStatus();
+}
+
 absl::Status PackLoader::Load(const PackRequest& request, Urgency urgency, const GoOn& go_on,
                               const Sink& sink) {
   const injection::PackPlan plan =
-      injection::PlanPack(*format_, request.tenant_id, model_->config().fingerprint,
+      injection::PlanPack(*format_, request.tenant_id, model_->config().kv_fingerprint,
                           request.context_system_prompt.empty() ? format_->default_system_prompt()
                                                                 : request.context_system_prompt,
-                          request.memories, options_.block_format);
+                          request.memories, options_.block_format, request.composition);
   const int window = model_->config().context_length;
   const int n_context = static_cast<int>(plan.context_tokens.size());
   if (n_context + plan.n_tokens > window) {
@@ -175,6 +301,7 @@ absl::Status PackLoader::Load(const PackRequest& request, Urgency urgency, const
                       plan.n_tokens, n_context, window);
   }
   Job job(this, plan);
+  job.ChoosePaths();
   for (int i = 0; i < job.size(); ++i) {
     DKI_RETURN_IF_ERROR(go_on());
     job.LookUp(i);

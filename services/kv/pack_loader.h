@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Purpose: the blocks of a pack, each from the fastest tier that has it, or computed from text and
-//   then kept. Blocks that nobody has are computed several in one forward pass.
+//   then kept. Blocks that nobody has, or whose tier is so slow that computing is cheaper (P6), are
+//   computed several in one forward pass.
 // Thread-safety: thread-safe. Ownership: owns none of its parts.
 #pragma once
 
@@ -11,9 +12,11 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "libs/base/clock.h"
 #include "libs/base/status.h"
 #include "libs/injection/block_maker.h"
 #include "libs/injection/pack_plan.h"
+#include "libs/kvcache/cost_model.h"
 #include "libs/kvcache/kv_tier.h"
 #include "libs/model/chat_format.h"
 #include "libs/model/model.h"
@@ -24,12 +27,15 @@
 
 namespace dki::kv {
 
-enum class BlockOrigin { kRam, kDisk, kComputed };
+enum class BlockOrigin { kRam, kDisk, kRemote, kComputed };
 
 struct LoadedBlock {
   BlockOrigin origin = BlockOrigin::kComputed;
-  std::shared_ptr<const std::string> bytes;  // encoded; null: not there yet
-  absl::Duration load_time;
+  kvcache::BlockBytes bytes;  // encoded; null: not there yet
+  absl::Duration load_time;   // measured, whichever way it came
+  // What the cost model made of the block when the pack was asked for.
+  kvcache::PathChoice choice = {};
+  bool had_choice = false;  // a tier was known to have it
 };
 
 class PackLoader {
@@ -38,6 +44,9 @@ class PackLoader {
     // Of one forward pass: how long cancellation and more urgent work may have to wait.
     int max_tokens_per_pass = 512;
     size_t context_cache_bytes = size_t{64} << 20;
+    // Decides whether stored blocks are loaded or recomputed; null: always loaded.
+    kvcache::CostModel* costs = nullptr;
+    const Clock* clock = RealClock();
     // What blocks are kept in, and from what loss on a block is kept in a better one.
     kernels::KvFormat block_format = kernels::KvFormat::kF32;
     injection::DriftOptions drift = {};
@@ -52,6 +61,10 @@ class PackLoader {
   absl::Status Load(const PackRequest& request, Urgency urgency, const GoOn& go_on,
                     const Sink& sink);
 
+  // Computes the context of the configured system prompt, as most packs will need it, and so learns
+  // how fast this machine computes. Once, before anything is served.
+  absl::Status WarmUp();
+
   kernels::KvFormat block_format() const { return options_.block_format; }
   // Blocks computed since start.
   int64_t n_computed() const { return static_cast<int64_t>(computed_->value()); }
@@ -59,7 +72,10 @@ class PackLoader {
  private:
   class Job;
 
+  void CountChoice(const kvcache::PathChoice& choice) const;
+  void CountOutcome(absl::Duration estimate, absl::Duration measured) const;
   void Count(const injection::MadeBlock& made);
+  telemetry::Counter* CounterOf(kvcache::TierName tier) const;
 
   model::Model* const model_;
   const model::ChatFormat* const format_;
@@ -67,9 +83,15 @@ class PackLoader {
   const Options options_;
   telemetry::Counter* const ram_hits_;
   telemetry::Counter* const disk_hits_;
+  telemetry::Counter* const remote_hits_;
   telemetry::Counter* const computed_;
   telemetry::Counter* const computed_tokens_;
   telemetry::Histogram* const compute_seconds_;
+  telemetry::Counter* const chosen_load_;
+  telemetry::Counter* const chosen_recompute_;
+  telemetry::Counter* const explored_;
+  telemetry::Counter* const estimated_seconds_;
+  telemetry::Counter* const measured_seconds_;
   telemetry::Metrics* const metrics_;
   ComputeTurn turn_;
   // Guarded by the turn.

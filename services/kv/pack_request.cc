@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/kv/pack_request.h"
 
+#include <cstdlib>
+
 #include "libs/base/utf8.h"
+#include "libs/clients/memory_attributes.h"
 
 namespace dki::kv {
 namespace {
@@ -9,6 +12,8 @@ namespace {
 constexpr int kMaxMemories = 256;
 constexpr size_t kMaxTextBytes = 8192;
 constexpr size_t kMaxIdBytes = 128;
+constexpr size_t kMaxUserIdBytes = 256;
+constexpr int kMaxPriority = 100;
 constexpr size_t kMaxPromptBytes = 1 << 20;
 
 absl::Status CheckText(const std::string& field, const std::string& text, size_t min, size_t max) {
@@ -32,12 +37,25 @@ absl::StatusOr<PackRequest> ReadPackSpec(const std::string& tenant_id, const v1:
   PackRequest request{.tenant_id = tenant_id,
                       .context_system_prompt = spec.context_system_prompt(),
                       .memories = {}};
+  if (!spec.composition().empty()) {
+    const auto composition = injection::ParseComposition(spec.composition());
+    if (!composition.ok()) return Annotate(composition.status(), "pack.composition");
+    request.composition = *composition;
+  }
   for (int i = 0; i < spec.memories_size(); ++i) {
     const v1::PackMemory& memory = spec.memories(i);
     const std::string field = absl::StrFormat("pack.memories[%d]", i);
     DKI_RETURN_IF_ERROR(CheckText(field + ".memory_id", memory.memory_id(), 1, kMaxIdBytes));
     DKI_RETURN_IF_ERROR(CheckText(field + ".text", memory.text(), 1, kMaxTextBytes));
-    request.memories.push_back({memory.memory_id(), memory.text()});
+    const common::v1::MemoryAttributes& attributes = memory.attributes();
+    DKI_RETURN_IF_ERROR(
+        CheckText(field + ".attributes.user_id", attributes.user_id(), 0, kMaxUserIdBytes));
+    if (std::abs(int64_t{attributes.priority()}) > kMaxPriority) {
+      return InvalidArgument("%s.attributes.priority: %d, must be %d to %d", field,
+                             attributes.priority(), -kMaxPriority, kMaxPriority);
+    }
+    request.memories.push_back(
+        {memory.memory_id(), memory.text(), clients::ToAttributes(attributes)});
   }
   return request;
 }

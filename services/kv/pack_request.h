@@ -15,6 +15,7 @@ struct PackRequest {
   std::string tenant_id;
   std::string context_system_prompt;  // empty: the model's own
   std::vector<injection::PackMemoryText> memories;
+  injection::Composition composition = {};
 };
 
 // INVALID_ARGUMENT names the field and its limit.

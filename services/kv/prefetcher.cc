@@ -13,7 +13,9 @@ Prefetcher::Prefetcher(PackLoader* loader, telemetry::Metrics* metrics, size_t m
       accepted_(metrics->GetCounter("dki_kv_prefetches_total", "Prefetches asked for.",
                                     {{"result", "accepted"}})),
       dropped_(metrics->GetCounter("dki_kv_prefetches_total", "Prefetches asked for.",
-                                   {{"result", "dropped"}})) {}
+                                   {{"result", "dropped"}})),
+      cancelled_(metrics->GetCounter("dki_kv_prefetches_total", "Prefetches asked for.",
+                                     {{"result", "cancelled"}})) {}
 
 void Prefetcher::Start() {
   thread_ = std::thread([this] { Run(); });
@@ -29,15 +31,27 @@ void Prefetcher::Stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-bool Prefetcher::Offer(PackRequest request) {
+bool Prefetcher::Offer(PackRequest request, const std::string& id) {
   MutexLock lock(&mutex_);
   if (stopping_ || waiting_.size() >= max_waiting_) {
     dropped_->Increment();
     return false;
   }
   accepted_->Increment();
-  waiting_.push_back(std::move(request));
+  waiting_.push_back({id, std::move(request)});
   changed_.NotifyAll();
+  return true;
+}
+
+bool Prefetcher::Cancel(const std::string& tenant_id, const std::string& id) {
+  MutexLock lock(&mutex_);
+  const size_t n_dropped = std::erase_if(waiting_, [&](const Waiting& waiting) {
+    return waiting.id == id && waiting.request.tenant_id == tenant_id;
+  });
+  const bool runs = busy_ && !cancel_running_ && running_ == std::pair(tenant_id, id);
+  if (runs) cancel_running_ = true;
+  if (n_dropped == 0 && !runs) return false;
+  cancelled_->Increment();
   return true;
 }
 
@@ -48,7 +62,8 @@ void Prefetcher::WaitUntilIdle() {
 
 absl::Status Prefetcher::GoOn() {
   MutexLock lock(&mutex_);
-  return stopping_ ? Cancelled("shutting down") : absl::OkStatus();
+  if (stopping_) return Cancelled("shutting down");
+  return cancel_running_ ? Cancelled("not needed any more") : absl::OkStatus();
 }
 
 void Prefetcher::Run() {
@@ -60,7 +75,9 @@ void Prefetcher::Run() {
       changed_.NotifyAll();
       while (!stopping_ && waiting_.empty()) changed_.Wait(&mutex_);
       if (stopping_) return;
-      request = std::move(waiting_.front());
+      request = std::move(waiting_.front().request);
+      running_ = {request.tenant_id, waiting_.front().id};
+      cancel_running_ = false;
       waiting_.pop_front();
       busy_ = true;
     }

@@ -4,11 +4,15 @@
 
 #include <gmock/gmock.h>
 #include <rocksdb/db.h>
+#include <sys/stat.h>
 
 #include <cstdio>
+#include <functional>
+#include <set>
 #include <thread>
 
 #include "dki/kv/v1/kv_service.grpc.pb.h"
+#include "libs/base/file.h"
 #include "libs/engine/loaded_model.h"
 #include "libs/injection/block_maker.h"
 #include "libs/rpc/client.h"
@@ -16,6 +20,7 @@
 #include "libs/testing/status_matchers.h"
 #include "libs/testing/temp_dir.h"
 #include "libs/testing/tiny_model.h"
+#include "libs/transfer/handoff_taker.h"
 #include "services/kv/test_feed.h"
 
 namespace dki::kv {
@@ -86,6 +91,8 @@ class KvServerTest : public ::testing::Test {
     config_.mutable_server()->set_metrics_listen("");
     config_.mutable_memory_store()->set_address(feed_.address());
     config_.mutable_runtime()->set_model(path);
+    // Whether a tiny model computes faster than this machine reads is not for these tests to know.
+    config_.set_always_load(true);
     config_.set_disk_path(folder_.File("blocks"));
     Start();
   }
@@ -97,7 +104,7 @@ class KvServerTest : public ::testing::Test {
 
   v1::GetPackRequest Request(int n_memories) {
     v1::GetPackRequest request;
-    request.set_model_fingerprint(model_.model->config().fingerprint);
+    request.set_model_fingerprint(model_.model->config().kv_fingerprint);
     for (int i = 0; i < n_memories; ++i) {
       v1::PackMemory* memory = request.mutable_pack()->add_memories();
       memory->set_memory_id(absl::StrFormat("mem_%d", i));
@@ -129,7 +136,7 @@ class KvServerTest : public ::testing::Test {
     for (const auto& memory : request.pack().memories()) {
       memories.push_back({memory.memory_id(), memory.text()});
     }
-    return injection::PlanPack(*model_.format, tenant_id, model_.model->config().fingerprint,
+    return injection::PlanPack(*model_.format, tenant_id, model_.model->config().kv_fingerprint,
                                model_.format->default_system_prompt(), memories,
                                *model::ParseBlockFormat(config_.runtime().block_format()));
   }
@@ -180,7 +187,7 @@ TEST_F(KvServerTest, ComputedThenRamThenAfterARestartDiskAllBitEqual) {
   EXPECT_EQ(stats.ram_hits(), 5);
   EXPECT_EQ(stats.ram_blocks(), 5);
   EXPECT_GT(stats.disk_bytes(), 0);
-  EXPECT_EQ(stats.model_fingerprint(), model_.model->config().fingerprint);
+  EXPECT_EQ(stats.model_fingerprint(), model_.model->config().kv_fingerprint);
 }
 
 TEST_F(KvServerTest, EachBlockSaysWhatItIs) {
@@ -196,6 +203,67 @@ TEST_F(KvServerTest, EachBlockSaysWhatItIs) {
     EXPECT_EQ(received.starts[i].n_bytes(), static_cast<int64_t>(received.blocks[i].size()));
     EXPECT_OK(kvcache::DecodeBlock(received.blocks[i], plan.blocks[i].identity, Codec()));
   }
+}
+
+TEST_F(KvServerTest, OperatorsSeeVerifyAndEvictTheirTenantsBlocks) {
+  v1::GetPackRequest request = Request(2);
+  request.mutable_pack()->mutable_memories(1)->mutable_attributes()->set_pinned(true);
+  request.mutable_pack()->mutable_memories(1)->mutable_attributes()->set_priority(5);
+  ASSERT_OK(GetPack(request).status);
+  ASSERT_OK(GetPack(Request(1), "other").status);
+  const v1::GetStatsResponse stats = process_->Stats();
+  ASSERT_EQ(stats.tiers_size(), 2);
+  for (const v1::TierUsage& tier : stats.tiers()) {
+    EXPECT_EQ(tier.blocks(), 7);
+    EXPECT_EQ(tier.tenant_blocks(), 4) << "header, two memories, footer";
+    EXPECT_GT(tier.tenant_bytes(), 0);
+    EXPECT_LT(tier.tenant_bytes(), tier.bytes());
+    EXPECT_GT(tier.tenant_pinned_bytes(), 0);
+    EXPECT_LT(tier.tenant_pinned_bytes(), tier.tenant_bytes());
+  }
+
+  // Page by page, each block of each tier once.
+  std::set<std::pair<int, std::string>> seen;
+  v1::ListBlocksRequest list;
+  list.set_page_size(3);
+  do {
+    v1::ListBlocksResponse page;
+    ASSERT_OK(
+        rpc::FromGrpcStatus(process_->stub().ListBlocks(process_->Context().get(), list, &page)));
+    EXPECT_LE(page.blocks_size(), 3);
+    for (const v1::BlockEntry& block : page.blocks()) {
+      EXPECT_TRUE(seen.insert({block.tier(), block.key()}).second);
+      EXPECT_TRUE(block.memory_id().empty() || block.n_tokens() > 0);
+      EXPECT_GT(block.bytes(), 0);
+      EXPECT_EQ(block.pinned(), block.memory_id() == "mem_1");
+      EXPECT_EQ(block.attributes().priority(), block.memory_id() == "mem_1" ? 5 : 0);
+    }
+    list.set_page_token(page.next_page_token());
+  } while (!list.page_token().empty());
+  EXPECT_EQ(seen.size(), 8u);
+
+  v1::VerifyBlocksResponse verified;
+  ASSERT_OK(
+      rpc::FromGrpcStatus(process_->stub().VerifyBlocks(process_->Context().get(), {}, &verified)));
+  EXPECT_EQ(verified.checked(), 8);
+  EXPECT_EQ(verified.n_damaged(), 0);
+
+  v1::EvictBlocksRequest evict;
+  v1::EvictBlocksResponse evicted;
+  EXPECT_EQ(process_->stub().EvictBlocks(process_->Context().get(), evict, &evicted).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  evict.set_memory_id("mem_1");
+  ASSERT_OK(rpc::FromGrpcStatus(
+      process_->stub().EvictBlocks(process_->Context().get(), evict, &evicted)));
+  EXPECT_EQ(evicted.blocks(), 4) << "its block and the footer, in two tiers";
+  EXPECT_THAT(GetPack(request).tiers,
+              ElementsAre(TIER_RAM, TIER_RAM, TIER_RECOMPUTED, TIER_RECOMPUTED));
+  evict.clear_memory_id();
+  evict.set_all(true);
+  ASSERT_OK(rpc::FromGrpcStatus(
+      process_->stub().EvictBlocks(process_->Context().get(), evict, &evicted)));
+  EXPECT_THAT(GetPack(request).tiers, Each(TIER_RECOMPUTED));
+  EXPECT_THAT(GetPack(Request(1), "other").tiers, Each(TIER_RAM)) << "another tenant's stay";
 }
 
 TEST_F(KvServerTest, AnotherBlockFormatIsRefusedAndNamed) {
@@ -328,6 +396,52 @@ TEST_F(KvServerTest, TenantsDoNotShareBlocks) {
   EXPECT_THAT(GetPack(Request(2), "other").tiers, Each(TIER_RECOMPUTED));
 }
 
+// Behind a key of the GGUF: its value, of a known type, as the format has it.
+size_t ValueAt(const std::string& gguf, const std::string& key) {
+  const size_t at = gguf.find(key);
+  EXPECT_NE(at, std::string::npos) << key;
+  return at + key.size() + 4;
+}
+
+TEST_F(KvServerTest, AnotherModelUnderTheSameNameFindsNoneOfTheOldOnesBlocks) {
+  const std::string path = config_.runtime().model();
+  ASSERT_OK_AND_ASSIGN(const std::string sound, ReadFile(path));
+  GetPack(Request(2));
+  const std::function<void(std::string*)> changes[] = {
+      [](std::string* gguf) { gguf->back() ^= 1; },  // a weight
+      [](std::string* gguf) {
+        const float base = 500000.0f;
+        gguf->replace(ValueAt(*gguf, "rope.freq_base"), 4,
+                      std::string(reinterpret_cast<const char*>(&base), 4));
+      },
+      [](std::string* gguf) {  // the tokenizer: its first two merges in the other order
+        const size_t first = ValueAt(*gguf, "tokenizer.ggml.merges") + 4 + 8;
+        const auto size = [&](size_t at) { return 8 + static_cast<uint8_t>((*gguf)[at]); };
+        const size_t second = first + size(first), end = second + size(second);
+        *gguf = gguf->substr(0, first) + gguf->substr(second, end - second) +
+                gguf->substr(first, second - first) + gguf->substr(end);
+      },
+  };
+  for (const auto& change : changes) {
+    process_ = nullptr;
+    std::string other = sound;
+    change(&other);
+    ASSERT_NE(other, sound);
+    ASSERT_OK(WriteFileAtomically(path, other));
+    ASSERT_OK_AND_ASSIGN(model_, engine::LoadedModel::Load(path, {}));
+    Start();
+    const Received received = GetPack(Request(2));
+    ASSERT_OK(received.status);
+    EXPECT_THAT(received.tiers, Each(TIER_RECOMPUTED));
+    EXPECT_EQ(received.blocks, Fresh(Request(2)));
+  }
+  process_ = nullptr;
+  ASSERT_OK(WriteFileAtomically(path, sound));
+  ASSERT_OK_AND_ASSIGN(model_, engine::LoadedModel::Load(path, {}));
+  Start();
+  EXPECT_THAT(GetPack(Request(2)).tiers, Each(TIER_DISK)) << "the old ones are still there";
+}
+
 TEST_F(KvServerTest, RefusesWhatItCannotServe) {
   const auto kInvalid = absl::StatusCode::kInvalidArgument;
   v1::GetPackRequest request = Request(1);
@@ -394,6 +508,50 @@ TEST(KvConfigTest, ErrorsNameTheField) {
   config.mutable_runtime()->clear_model();
   EXPECT_THAT(ReadConfig(config),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("runtime.model")));
+}
+
+TEST_F(KvServerTest, OnOneHostBlocksOfTheRamTierAreHandedOverWithoutACopy) {
+  v1::GetPackRequest request = Request(2);
+  const std::vector<std::string> fresh = Fresh(request);
+  config_.set_handoff_socket(folder_.File("kv.sock"));
+  Restart();
+  transfer::HandoffTaker taker({.path = config_.handoff_socket()});
+  std::vector<ino_t> files_before;
+  for (const common::v1::Tier tier : {TIER_RECOMPUTED, TIER_RAM, TIER_RAM}) {
+    ASSERT_OK_AND_ASSIGN(const auto lease, taker.Take());
+    request.set_handoff_token(lease->token());
+    const Received received = GetPack(request);
+    ASSERT_OK(received.status);
+    ASSERT_EQ(received.starts.size(), fresh.size());
+    std::vector<ino_t> files;
+    for (size_t i = 0; i < fresh.size(); ++i) {
+      EXPECT_EQ(received.blocks[i], "") << "no chunks";
+      EXPECT_EQ(received.tiers[i], tier);
+      ASSERT_OK_AND_ASSIGN(const auto block, lease->Take(received.starts[i].handoff_tag(),
+                                                         received.starts[i].n_bytes()));
+      EXPECT_EQ(block->bytes(), fresh[i]);
+      struct stat status = {};
+      ASSERT_EQ(fstat(block->descriptor(), &status), 0);
+      files.push_back(status.st_ino);
+    }
+    lease->Done();
+    if (tier == TIER_RAM && !files_before.empty()) {
+      EXPECT_EQ(files, files_before) << "the very memory of the tier";
+    }
+    files_before = tier == TIER_RAM ? files : std::vector<ino_t>();
+  }
+  // Whoever has no connection, or made up a token, is served all the same.
+  request.set_handoff_token(std::string(32, 'x'));
+  EXPECT_EQ(GetPack(request).blocks, fresh);
+}
+
+TEST_F(KvServerTest, ASideSocketThatCannotBeHadIsDoneWithout) {
+  config_.set_handoff_socket(folder_.File("no/such/folder/kv.sock"));
+  Restart();
+  ASSERT_OK(GetPack(Request(1)).status);
+  config_.set_handoff_socket(std::string(108, 'x'));
+  EXPECT_THAT(ReadConfig(config_),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("handoff_socket")));
 }
 
 }  // namespace

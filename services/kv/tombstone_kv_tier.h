@@ -23,12 +23,20 @@ class TombstoneKvTier : public kvcache::KvTier {
   std::optional<kvcache::TierHit> Get(const kvcache::BlockIdentity& identity) override {
     return tier_->Get(identity);
   }
+  std::optional<kvcache::TierPlace> Find(const kvcache::BlockIdentity& identity) const override {
+    return tier_->Find(identity);
+  }
   void Put(const kvcache::StoredBlock& block) override;
   // The memory lives on (a new version): nothing is remembered.
   absl::Status Erase(const std::string& tenant_id, const std::string& memory_id) override {
     return tier_->Erase(tenant_id, memory_id);
   }
   kvcache::TierStats Stats() const override { return tier_->Stats(); }
+  int64_t DropExpired() override { return tier_->DropExpired(); }
+  std::vector<kvcache::BlockInfo> List(const std::string& tenant_id,
+                                       const std::string& memory_id) const override {
+    return tier_->List(tenant_id, memory_id);
+  }
 
   // The memory (or with an empty id the tenant) is gone.
   absl::Status EraseForGood(const std::string& tenant_id, const std::string& memory_id);

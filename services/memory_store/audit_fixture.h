@@ -89,7 +89,8 @@ class PostgresAuditBackend : public AuditBackend {
     EXPECT_OK(ApplyMigrations(&database_, EmbeddedMigrations(),
                               std::chrono::system_clock::now() + std::chrono::seconds(30)));
     Run("TRUNCATE feed_heads, feed, memories, requests, conversations, tenants, api_keys, "
-        "audit_heads, audit_links, audit_open, audit_texts CASCADE");
+        "audit_heads, audit_links, audit_open, audit_texts, audit_decisions, audit_attended, "
+        "erasures, feed_followers, signing_keys CASCADE");
   }
   AuditRepository& audit() override { return audit_; }
   TenantRepository& tenants() override { return tenants_; }
@@ -121,12 +122,12 @@ class PostgresAuditBackend : public AuditBackend {
     return bytes;
   }
 
- private:
   static std::string SharedDatabase() {
     static const std::string database = testing::TestPostgres::Get().CreateDatabase();
     return database;
   }
 
+ private:
   Database database_{{.connection_string = SharedDatabase()}};
   PostgresMemoryRepository memories_{&database_, &signal, &clock};
   PostgresAuditRepository audit_{&database_, &clock};

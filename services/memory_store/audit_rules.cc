@@ -126,6 +126,9 @@ absl::Status DecisionNotFound(const std::string& id) {
 absl::Status DecisionDiffers(const std::string& id) {
   return AlreadyExists("decision %s was recorded with other contents", id);
 }
+absl::Status MemoriesChanged(const std::string& decision_id) {
+  return Aborted("decision %s: a memory has been changed or deleted meanwhile", decision_id);
+}
 absl::Status OutcomeWithoutDecision(const std::string& id) {
   return FailedPrecondition("there is no decision %s", id);
 }

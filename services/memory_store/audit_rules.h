@@ -45,6 +45,7 @@ std::string PageBinding(const std::string& tenant_id,
 // Errors.
 absl::Status DecisionNotFound(const std::string& id);
 absl::Status DecisionDiffers(const std::string& id);
+absl::Status MemoriesChanged(const std::string& decision_id);
 absl::Status OutcomeWithoutDecision(const std::string& id);
 
 }  // namespace dki::memory_store

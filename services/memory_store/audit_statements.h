@@ -25,14 +25,27 @@ inline constexpr Statement kFindLink{
     "SELECT sequence, payload FROM audit_links WHERE tenant_id = $1 AND decision_id = $2 AND kind "
     "= $3"};
 
+// A decision that is open, with what erasures look for; $8 and $9: ids and versions of the
+// memories handed to the model. Gives how many of them are there in that version.
 inline constexpr Statement kInsertOpen{
-    "insert_open", "INSERT INTO audit_open (tenant_id, decision_id, open_us) VALUES ($1, $2, $3)"};
+    "insert_open",
+    "WITH o AS (INSERT INTO audit_open (tenant_id, decision_id, open_us) VALUES ($1, $2, $3)), "
+    "d AS (INSERT INTO audit_decisions (tenant_id, decision_id, conversation_id, user_id, "
+    "  session_id, agent_id) VALUES ($1, $2, $4, $5, $6, $7)), "
+    "c AS (SELECT DISTINCT id, version FROM unnest($8::text[], $9::bigint[]) AS u(id, version)), "
+    "a AS (INSERT INTO audit_attended (tenant_id, memory_id, decision_id) "
+    "  SELECT DISTINCT $1, id, $2 FROM c) "
+    "SELECT (SELECT count(*) FROM c), (SELECT count(*) FROM c JOIN memories m ON m.tenant_id = $1 "
+    "  AND m.id = c.id AND m.version = c.version)"};
 inline constexpr Statement kDeleteOpen{
     "delete_open",
     "DELETE FROM audit_open WHERE tenant_id = $1 AND decision_id = $2 RETURNING texts_erased"};
 inline constexpr Statement kMarkOpen{
     "mark_open",
     "UPDATE audit_open SET texts_erased = true WHERE tenant_id = $1 AND decision_id = $2"};
+inline constexpr Statement kMarkTextsErased{
+    "mark_texts_erased",
+    "UPDATE audit_decisions SET texts_erased = true WHERE tenant_id = $1 AND decision_id = $2"};
 inline constexpr Statement kInsertText{
     "insert_text",
     "INSERT INTO audit_texts (tenant_id, decision_id, kind, salted_text) VALUES ($1, $2, $3, $4)"};
@@ -86,6 +99,10 @@ inline constexpr Statement kOpenChain{
 inline constexpr Statement kEraseLinks{"erase_links",
                                        "DELETE FROM audit_links WHERE tenant_id = $1"};
 inline constexpr Statement kEraseOpen{"erase_open", "DELETE FROM audit_open WHERE tenant_id = $1"};
+inline constexpr Statement kEraseDecisions{"erase_decisions",
+                                           "DELETE FROM audit_decisions WHERE tenant_id = $1"};
+inline constexpr Statement kEraseAttended{"erase_attended",
+                                          "DELETE FROM audit_attended WHERE tenant_id = $1"};
 inline constexpr Statement kEraseAuditTexts{"erase_audit_texts",
                                             "DELETE FROM audit_texts WHERE tenant_id = $1"};
 

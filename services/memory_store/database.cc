@@ -12,14 +12,6 @@ namespace {
 
 constexpr int kMaxConflictRetries = 2;
 
-std::chrono::milliseconds Remaining(Database::Deadline deadline) {
-  const auto now = std::chrono::system_clock::now();
-  if (deadline <= now) return std::chrono::milliseconds(0);
-  // An infinite deadline would overflow the conversion's arithmetic elsewhere.
-  return std::min(std::chrono::ceil<std::chrono::milliseconds>(deadline - now),
-                  std::chrono::milliseconds(std::chrono::hours(1)));
-}
-
 // libpq's messages end in a newline and may have several lines; a Status has one.
 std::string OneLine(const char* what) {
   std::string line(what);
@@ -55,6 +47,14 @@ bool IsStale(const pqxx::connection& connection) {
 }
 
 }  // namespace
+
+std::chrono::milliseconds Remaining(Database::Deadline deadline) {
+  const auto now = std::chrono::system_clock::now();
+  if (deadline <= now) return std::chrono::milliseconds(0);
+  // An infinite deadline would overflow the conversion's arithmetic elsewhere.
+  return std::min(std::chrono::ceil<std::chrono::milliseconds>(deadline - now),
+                  std::chrono::milliseconds(std::chrono::hours(1)));
+}
 
 Database::Database(Options options) : options_(std::move(options)) {}
 Database::~Database() = default;
@@ -160,7 +160,12 @@ absl::StatusOr<Database::Connection> Database::Acquire(Deadline deadline) {
     ++n_open_;
   }
   absl::StatusOr<Connection> connection = Connect();
-  if (!connection.ok()) Discard(nullptr);
+  if (!connection.ok()) {
+    Discard(nullptr);
+    return connection;
+  }
+  MutexLock lock(&mutex_);
+  (*connection)->generation = generation_;
   return connection;
 }
 
@@ -177,8 +182,23 @@ absl::StatusOr<Database::Connection> Database::Connect() const {
 
 void Database::Release(Connection connection) {
   MutexLock lock(&mutex_);
-  idle_.push_back(std::move(connection));
+  if (connection->generation == generation_) {
+    idle_.push_back(std::move(connection));
+  } else {
+    connection.reset();
+    --n_open_;
+  }
   released_.NotifyOne();
+}
+
+void Database::RenewConnections() {
+  std::vector<Connection> closing;
+  MutexLock lock(&mutex_);
+  ++generation_;
+  closing.swap(idle_);
+  n_open_ -= static_cast<int>(closing.size());
+  closing.clear();
+  released_.NotifyAll();
 }
 
 void Database::Discard(Connection connection) {

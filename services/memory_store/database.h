@@ -70,6 +70,10 @@ class Database {
   // captures. UNAVAILABLE when no connection gets free before the deadline.
   absl::Status Transact(Deadline deadline, const Body& body);
 
+  // Closes every connection as soon as it is idle, and opens new ones when they are needed: what
+  // libpq's buffers still hold of the statements and rows that went through them is freed.
+  void RenewConnections();
+
   // Runs a `body` of one statement, which is its own transaction: a third of the round trips. A
   // read is run again when the connection is lost, like a Transact; a write is in doubt then, as
   // if while committing.
@@ -87,6 +91,7 @@ class Database {
     explicit Session(const std::string& connection_string) : connection(connection_string) {}
     pqxx::connection connection;
     std::chrono::milliseconds statement_timeout{0};  // as the server knows it
+    int generation = 0;
   };
   using Connection = std::unique_ptr<Session>;
 
@@ -109,7 +114,11 @@ class Database {
   Mutex mutex_;
   CondVar released_;
   std::vector<Connection> idle_ ABSL_GUARDED_BY(mutex_);
-  int n_open_ ABSL_GUARDED_BY(mutex_) = 0;  // idle and in use, at most pool_size
+  int generation_ ABSL_GUARDED_BY(mutex_) = 0;  // counts RenewConnections
+  int n_open_ ABSL_GUARDED_BY(mutex_) = 0;      // idle and in use, at most pool_size
 };
+
+// Until then, at most an hour; 0 when it has passed.
+std::chrono::milliseconds Remaining(Database::Deadline deadline);
 
 }  // namespace dki::memory_store

@@ -37,6 +37,7 @@ absl::Status FeedFollower::Follow(Reader reader) const {
   bool was_away = false;
   while (true) {
     const int64_t seen = signal_->count();
+    const int64_t hurries = signal_->hurries();
     if (signal_->stopped()) return Unavailable("shutting down");
     if (reader.is_cancelled()) return Cancelled("the reader has gone");
     bool caught_up = false;
@@ -66,7 +67,7 @@ absl::Status FeedFollower::Follow(Reader reader) const {
         options_.rest_share * (end - start), options_.max_rest);
     const auto left = std::chrono::duration_cast<std::chrono::microseconds>(
         end + rest - std::chrono::steady_clock::now());
-    if (left.count() > 0) signal_->Rest(left);
+    if (left.count() > 0) signal_->Rest(left, hurries);
   }
 }
 

@@ -49,6 +49,9 @@ class FeedFollower {
   // 0. While the database is away it waits.
   absl::Status Follow(Reader reader) const;
 
+  // Whoever rests reads on.
+  void Wake() const { signal_->Hurry(); }
+
  private:
   // Sends what there is now; `caught_up` when nothing is left of what was there at its start.
   absl::Status SendChanges(Reader* reader, bool* caught_up) const;

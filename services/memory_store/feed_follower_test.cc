@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <future>
+#include <thread>
 
 #include "libs/base/clock.h"
 #include "libs/testing/status_matchers.h"
@@ -114,6 +115,28 @@ TEST_F(FeedFollowerTest, ChangesWakeTheReader) {
   };
   EXPECT_THAT(Follow(&store_, 5), ElementsAre("a:1 upsert", "a:1 caught up", ":0 caught up",
                                               "a:2 delete", "a:2 caught up"));
+}
+
+TEST_F(FeedFollowerTest, ItRestsInAStormUntilSomebodyWaits) {
+  // Only Wake can end this rest within the test's time.
+  options_.poll_interval = std::chrono::hours(1);
+  options_.rest_share = 1'000'000'000;
+  options_.max_rest = std::chrono::hours(1);
+  Create("a", "1");
+  FeedFollower other(&store_, &signal_, options_);
+  std::thread writer;
+  int n_sent = 0;
+  on_send_ = [&] {
+    // Behind the second message it waits for a change, and rests when it has come.
+    if (++n_sent != 2) return;
+    writer = std::thread([&] {
+      Create("a", "2");
+      other.Wake();
+    });
+  };
+  EXPECT_THAT(Follow(&store_, 5), ElementsAre("a:1 upsert", "a:1 caught up", ":0 caught up",
+                                              "a:2 upsert", "a:2 caught up"));
+  writer.join();
 }
 
 TEST_F(FeedFollowerTest, AnErasureReachesTheReader) {

@@ -36,11 +36,23 @@ class FeedSignal {
     MutexLock lock(&mutex_);
     return count_;
   }
-  // Returns after `time`, or after Stop. No Notify disturbs it.
-  void Rest(std::chrono::microseconds time) {
+  // Somebody waits for what the followers have not sent yet: nobody rests.
+  void Hurry() {
+    MutexLock lock(&mutex_);
+    ++hurries_;
+    stop_.NotifyAll();
+  }
+  // As count, for Rest.
+  int64_t hurries() {
+    MutexLock lock(&mutex_);
+    return hurries_;
+  }
+  // Returns after `time`, after Stop, or when there has been a Hurry since `seen`. No Notify
+  // disturbs it.
+  void Rest(std::chrono::microseconds time, int64_t seen) {
     const auto end = std::chrono::steady_clock::now() + time;
     MutexLock lock(&mutex_);
-    while (!stopped_) {
+    while (!stopped_ && hurries_ <= seen) {
       const auto left =
           std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
       if (left.count() <= 0 || !stop_.WaitFor(&mutex_, left)) return;
@@ -59,6 +71,7 @@ class FeedSignal {
   CondVar changed_;
   CondVar stop_;
   int64_t count_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t hurries_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

@@ -244,6 +244,7 @@ absl::StatusOr<v1::DeleteMemoryResponse> InMemoryStore::DeleteMemory(
     if (IsShared(row->memory.scope()) && !access.admin) return SharedNeedsAdmin();
     tenant->memories.erase(request.id());
     response.set_position(Append(tenant, FeedEntry::KIND_DELETE, request.id()));
+    response.set_erasure_id(NewId("era_"));
     return absl::OkStatus();
   };
   DKI_RETURN_IF_ERROR(Write(access.tenant_id, [&](Tenant* tenant) {
@@ -264,6 +265,7 @@ absl::StatusOr<v1::EraseScopeResponse> InMemoryStore::EraseScope(
           return IsWithin(item.second.scope, request.scope());
         })));
     response.set_position(tenant->position);
+    response.set_erasure_id(NewId("era_"));
     return absl::OkStatus();
   };
   DKI_RETURN_IF_ERROR(Write(access.tenant_id, [&](Tenant* tenant) {

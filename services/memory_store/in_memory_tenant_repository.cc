@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/memory_store/in_memory_tenant_repository.h"
 
+#include "libs/base/ids.h"
 #include "services/memory_store/memory_rules.h"
 #include "services/memory_store/tenant_rules.h"
 
@@ -25,13 +26,14 @@ absl::StatusOr<std::vector<tenant::v1::Tenant>> InMemoryTenantRepository::ListTe
   return tenants;
 }
 
-absl::Status InMemoryTenantRepository::DeleteTenant(const std::string& id, Deadline) {
+absl::StatusOr<std::string> InMemoryTenantRepository::DeleteTenant(const std::string& id,
+                                                                   Deadline) {
   MutexLock lock(&mutex_);
   if (tenants_.erase(id) == 0) return NoSuchTenant(id);
   std::erase_if(keys_, [&](const StoredKey& key) { return key.key.tenant_id() == id; });
   memories_->EraseTenant(id);
   audit_->EraseTenant(id);
-  return absl::OkStatus();
+  return NewId("era_");
 }
 
 absl::Status InMemoryTenantRepository::AddKey(const StoredKey& key, Deadline) {

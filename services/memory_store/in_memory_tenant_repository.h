@@ -22,7 +22,7 @@ class InMemoryTenantRepository : public TenantRepository {
   absl::StatusOr<tenant::v1::Tenant> CreateTenant(const std::string& id,
                                                   Deadline deadline) override;
   absl::StatusOr<std::vector<tenant::v1::Tenant>> ListTenants(Deadline deadline) override;
-  absl::Status DeleteTenant(const std::string& id, Deadline deadline) override;
+  absl::StatusOr<std::string> DeleteTenant(const std::string& id, Deadline deadline) override;
   absl::Status AddKey(const StoredKey& key, Deadline deadline) override;
   absl::StatusOr<std::vector<tenant::v1::ApiKey>> ListKeys(const std::string& tenant_id,
                                                            Deadline deadline) override;

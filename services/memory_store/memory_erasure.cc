@@ -19,6 +19,7 @@ constexpr Statement kEraseMemories{"erase_memories", "DELETE FROM memories WHERE
 constexpr Statement kEraseConversations{"erase_conversations",
                                         "DELETE FROM conversations WHERE tenant_id = $1"};
 constexpr Statement kEraseRequests{"erase_requests", "DELETE FROM requests WHERE tenant_id = $1"};
+constexpr Statement kEraseDataKeys{"erase_data_keys", "DELETE FROM data_keys WHERE tenant_id = $1"};
 constexpr Statement kEraseFeed{"erase_feed", "DELETE FROM feed WHERE tenant_id = $1"};
 constexpr Statement kAppendErasure{
     "append_erasure",
@@ -26,15 +27,19 @@ constexpr Statement kAppendErasure{
 
 }  // namespace
 
-void EraseTenantMemories(pqxx::work& work, const std::string& tenant_id) {
+int64_t EraseTenantMemories(pqxx::work& work, const std::string& tenant_id,
+                            const std::function<void()>& before) {
   // First the head: its lock keeps the tenant's writers out until the erasure is committed.
   const auto position = Exec(work, kEraseHead, tenant_id)[0][0].as<int64_t>();
+  before();
   Exec(work, kEraseMemories, tenant_id);
   Exec(work, kEraseConversations, tenant_id);
   Exec(work, kEraseRequests, tenant_id);
+  Exec(work, kEraseDataKeys, tenant_id);
   Exec(work, kEraseFeed, tenant_id);
   Exec(work, kAppendErasure, tenant_id, position,
        static_cast<int>(memory::v1::FeedEntry::KIND_ERASE_TENANT));
+  return position;
 }
 
 void OpenTenantMemories(pqxx::work& work, const std::string& tenant_id) {

@@ -3,14 +3,19 @@
 //   inside its own transaction.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <pqxx/pqxx>
 #include <string>
 
 namespace dki::memory_store {
 
-// Deletes all memories, conversations, request results and feed entries of the tenant and leaves
-// one ERASE_TENANT entry for the followers. Later writes of the tenant fail with NOT_FOUND.
-void EraseTenantMemories(pqxx::work& work, const std::string& tenant_id);
+// Deletes all memories, conversations, request results, data keys and feed entries of the tenant
+// and leaves one ERASE_TENANT entry for the followers, whose position it returns. Later writes of
+// the tenant fail with NOT_FOUND. `before`: called when nobody writes any more and everything is
+// still there.
+int64_t EraseTenantMemories(
+    pqxx::work& work, const std::string& tenant_id, const std::function<void()>& before = [] {});
 
 // Lets a tenant of an id that was erased before write again; its feed positions go on. Call it
 // whenever a tenant is created.

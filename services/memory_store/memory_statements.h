@@ -14,12 +14,6 @@ inline constexpr Statement kFindByContent{"find_by_content",
       WHERE tenant_id = $1 AND user_id = $2 AND session_id = $3 AND agent_id = $4
         AND content_hash = $5)"};
 
-// All of a request for one memory: migrations/0003_create_memory.sql.
-inline constexpr Statement kCreateMemory{"create_memory", R"(
-    SELECT outcome, memory_id, new_position, is_new, old_response
-      FROM create_memory($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::text[], $12, $13, $14, $15,
-                         $16, $17, $18))"};
-
 // Memory, vector and feed entry at position $15.
 inline constexpr Statement kInsert{"insert_memory", R"(
     WITH m AS (
@@ -87,14 +81,6 @@ inline constexpr Statement kDelete{"delete_memory",
     "              RETURNING id, create_position) "                                         \
     "INSERT INTO feed (tenant_id, position, kind, memory_id) "                              \
     "SELECT $1, $2 + row_number() OVER (ORDER BY create_position), 2, id FROM gone"
-
-inline constexpr Statement kEraseScopeMemories{"erase_scope_memories", DKI_DELETE_INTO_FEED(
-    "($3 = '' OR user_id = $3) AND ($4 = '' OR session_id = $4) AND ($5 = '' OR agent_id = $5)")};
-
-inline constexpr Statement kEraseScopeConversations{"erase_scope_conversations", R"(
-    DELETE FROM conversations
-     WHERE tenant_id = $1 AND ($2 = '' OR user_id = $2) AND ($3 = '' OR session_id = $3)
-       AND ($4 = '' OR agent_id = $4))"};
 
 inline constexpr Statement kDeleteExpired{"delete_expired",
     DKI_DELETE_INTO_FEED("expire_us <= $3")};

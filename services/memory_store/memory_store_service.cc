@@ -10,6 +10,9 @@ namespace {
 using rpc::Call;
 using rpc::Permission;
 
+// For a follower to be known.
+constexpr std::chrono::seconds kPatience{10};
+
 // A service of the cluster that acts for no client.
 bool IsOnOwnBehalf(const rpc::Caller& caller) {
   return caller.is_cluster && caller.key_id.empty();
@@ -183,6 +186,16 @@ grpc::Status MemoryStoreService::FollowFeed(grpc::ServerContext* context,
         if (own_tenant_only && caller.tenant_id.empty()) {
           return InvalidArgument("own_tenant_only: the caller acts for no tenant");
         }
+        if (!request->service().empty()) {
+          if (!IsOnOwnBehalf(caller)) {
+            return PermissionDenied("service: only the cluster's services report erasures");
+          }
+          if (parts_.erasures != nullptr) {
+            DKI_RETURN_IF_ERROR(parts_.erasures->AddKey(
+                request->service(), request->public_key(),
+                /*is_follower=*/true, std::chrono::system_clock::now() + kPatience));
+          }
+        }
         FeedFollower::Reader reader;
         if (own_tenant_only) reader.tenant_id = caller.tenant_id;
         reader.with_vectors = !request->without_vectors();
@@ -197,6 +210,15 @@ grpc::Status MemoryStoreService::FollowFeed(grpc::ServerContext* context,
         reader.is_cancelled = [&] { return call.IsCancelled(); };
         return parts_.follower->Follow(std::move(reader));
       });
+}
+
+grpc::Status MemoryStoreService::WakeFeed(grpc::ServerContext* context, const v1::WakeFeedRequest*,
+                                          v1::WakeFeedResponse*) {
+  return rpc::Handle(*parts_.runtime, context, "WakeFeed", rpc::Requirement::ClusterOnly(),
+                     [&](const Call&) {
+                       parts_.follower->Wake();
+                       return absl::OkStatus();
+                     });
 }
 
 grpc::Status MemoryStoreService::CreateConversation(grpc::ServerContext* context,

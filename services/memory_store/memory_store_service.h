@@ -10,6 +10,7 @@
 #include "libs/rpc/call.h"
 #include "libs/rpc/service_runtime.h"
 #include "services/memory_store/conversation_repository.h"
+#include "services/memory_store/erasure_repository.h"
 #include "services/memory_store/feed_follower.h"
 #include "services/memory_store/memory_repository.h"
 
@@ -23,6 +24,8 @@ class MemoryStoreService final : public v1::MemoryStoreService::Service {
     ConversationRepository* conversations;
     const FeedFollower* follower;
     const Clock* clock;
+    // Null: nobody is expected to report erasures.
+    ErasureRepository* erasures = nullptr;
   };
   explicit MemoryStoreService(Parts parts) : parts_(parts) {}
 
@@ -49,6 +52,8 @@ class MemoryStoreService final : public v1::MemoryStoreService::Service {
                           v1::EraseScopeResponse* response) override;
   grpc::Status FollowFeed(grpc::ServerContext* context, const v1::FollowFeedRequest* request,
                           grpc::ServerWriter<v1::FollowFeedResponse>* writer) override;
+  grpc::Status WakeFeed(grpc::ServerContext* context, const v1::WakeFeedRequest* request,
+                        v1::WakeFeedResponse* response) override;
   grpc::Status CreateConversation(grpc::ServerContext* context,
                                   const v1::CreateConversationRequest* request,
                                   v1::CreateConversationResponse* response) override;

@@ -12,6 +12,7 @@
 #include "services/memory_store/memory_rules.h"
 #include "services/memory_store/memory_statements.h"
 #include "services/memory_store/page_token.h"
+#include "services/memory_store/postgres_rows.h"
 #include "services/memory_store/validate.h"
 
 namespace dki::memory_store {
@@ -81,6 +82,18 @@ void InsertTexts(pqxx::work& work, const std::string& tenant_id, const std::stri
   }
 }
 
+std::string ChosenIds(const audit::v1::DecisionRecord& record) {
+  google::protobuf::RepeatedPtrField<std::string> ids;
+  for (const auto& memory : record.chosen()) *ids.Add() = memory.memory_id();
+  return ToTextArray(ids);
+}
+
+std::string ChosenVersions(const audit::v1::DecisionRecord& record) {
+  google::protobuf::RepeatedPtrField<std::string> versions;
+  for (const auto& memory : record.chosen()) *versions.Add() = std::to_string(memory.version());
+  return ToTextArray(versions);
+}
+
 // Columns: DKI_DECISION_COLUMNS.
 StoredDecision ReadDecision(const pqxx::row& row) {
   return {.decision_payload = Bytes(row[0]),
@@ -139,7 +152,13 @@ absl::StatusOr<int64_t> PostgresAuditRepository::AppendDecision(
     }
     sequence =
         chain.Append(work, kDecisionKind, record.decision_id(), record.scope().user_id(), payload);
-    Exec(work, kInsertOpen, access.tenant_id, record.decision_id(), now_us);
+    const pqxx::row there =
+        Exec(work, kInsertOpen, access.tenant_id, record.decision_id(), now_us,
+             record.conversation_id(), record.scope().user_id(), record.scope().session_id(),
+             record.scope().agent_id(), ChosenIds(record), ChosenVersions(record))[0];
+    if (request.only_current() && there[0].as<int64_t>() != there[1].as<int64_t>()) {
+      return MemoriesChanged(record.decision_id());
+    }
     InsertTexts(work, access.tenant_id, record.decision_id(), request.texts());
     return absl::OkStatus();
   }));
@@ -256,6 +275,7 @@ absl::StatusOr<int64_t> PostgresAuditRepository::EraseTexts(const Access& access
       return DecisionNotFound(decision_id);
     }
     Exec(work, kMarkOpen, access.tenant_id, decision_id);
+    Exec(work, kMarkTextsErased, access.tenant_id, decision_id);
     n_erased = static_cast<int64_t>(
         Exec(work, kDeleteTexts, access.tenant_id, decision_id).affected_rows());
     return absl::OkStatus();
@@ -294,6 +314,8 @@ void EraseTenantAudit(pqxx::work& work, const std::string& tenant_id) {
   Exec(work, kEraseChain, tenant_id, pqxx::binarystring(EmptyChain(tenant_id).hash));
   Exec(work, kEraseAuditTexts, tenant_id);
   Exec(work, kEraseOpen, tenant_id);
+  Exec(work, kEraseDecisions, tenant_id);
+  Exec(work, kEraseAttended, tenant_id);
   Exec(work, kEraseLinks, tenant_id);
 }
 

@@ -25,6 +25,9 @@ constexpr Statement kAppend{
     "append_message",
     "INSERT INTO messages (tenant_id, conversation_id, sequence, role, content, create_us) VALUES "
     "($1, $2, $3, $4, $5, $6)"};
+constexpr Statement kIsErased{
+    "is_decision_erased",
+    "SELECT 1 FROM audit_decisions WHERE tenant_id = $1 AND decision_id = $2 AND texts_erased"};
 constexpr Statement kSetCount{
     "set_message_count",
     "UPDATE conversations SET n_messages = $3 WHERE tenant_id = $1 AND id = $2"};
@@ -71,10 +74,17 @@ absl::StatusOr<v1::AppendMessagesResponse> PostgresConversationRepository::Appen
     const Access& access, const v1::AppendMessagesRequest& request) {
   const int64_t now_us = absl::ToUnixMicros(clock_->Now());
   v1::AppendMessagesResponse response;
+  Subjects subjects;
+  *subjects.Add() = request.conversation_id();
   const auto append = [&](pqxx::work& work) -> absl::Status {
     const pqxx::result found = ExecForViewer(work, kFindToAppend, access.tenant_id, request);
+    // (Under the tenant's lock, so an erasure comes either before or after.)
     if (found.empty()) return ConversationNotFound(request.conversation_id());
     int64_t n_messages = found[0][0].as<int64_t>();
+    response.set_n_messages(n_messages);
+    if (!Exec(work, kIsErased, access.tenant_id, request.decision_id()).empty()) {
+      return absl::OkStatus();
+    }
     for (const common::v1::Message& message : request.messages()) {
       Exec(work, kAppend, access.tenant_id, request.conversation_id(), ++n_messages, message.role(),
            message.content(), now_us);
@@ -86,8 +96,9 @@ absl::StatusOr<v1::AppendMessagesResponse> PostgresConversationRepository::Appen
   DKI_RETURN_IF_ERROR(database_->Transact(access.deadline, [&](pqxx::work& work) -> absl::Status {
     response.Clear();
     DKI_RETURN_IF_ERROR(HoldTenant(work, access.tenant_id));
-    return OncePerRequest(work, access.tenant_id, request.request_id(), request, now_us, &response,
-                          [&] { return append(work); });
+    return OncePerRequest(
+        work, access.tenant_id, request.request_id(), request, now_us, &response,
+        [&] { return append(work); }, &subjects);
   }));
   return response;
 }

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "libs/base/ids.h"
+#include "services/memory_store/erasure_transaction.h"
 #include "services/memory_store/memory_rules.h"
 #include "services/memory_store/memory_statements.h"
 #include "services/memory_store/postgres_rows.h"
@@ -104,34 +105,27 @@ absl::StatusOr<v1::BatchCreateMemoriesResponse> PostgresMemoryRepository::Create
   const v1::NewMemory& written = request.memories(0);
   if (IsShared(written.scope()) && !access.admin) return SharedNeedsAdmin();
   const int64_t now_us = NowMicros();
-  const common::v1::Scope& scope = written.scope();
   v1::Memory memory = MakeMemory(written);
   memory.set_id(NewId("mem_"));
-  const std::string hash = RequestHash(request);
+  DKI_ASSIGN_OR_RETURN(const Created created,
+                       creations_.Create({.tenant_id = access.tenant_id,
+                                          .request_id = request.request_id(),
+                                          .request_hash = RequestHash(request),
+                                          .now_us = now_us,
+                                          .memory = &memory,
+                                          .vector = &written.vector()},
+                                         access.deadline));
   v1::BatchCreateMemoriesResponse response;
-  DKI_RETURN_IF_ERROR(
-      database_->Write(access.deadline, [&](pqxx::transaction_base& work) -> absl::Status {
-        response.Clear();
-        const pqxx::row row =
-            Exec(work, kCreateMemory, access.tenant_id, request.request_id(), hash, now_us,
-                 memory.id(), scope.user_id(), scope.session_id(), scope.agent_id(), memory.text(),
-                 memory.content_hash(), ToTextArray(memory.tags()), MetadataJson(memory),
-                 static_cast<int>(memory.source_class()), memory.pinned(), memory.priority(),
-                 ExpiryMicros(memory), pqxx::binarystring(written.vector().values()),
-                 written.vector().embedding_fingerprint())[0];
-        const std::string outcome = row[0].c_str();
-        if (outcome == "erased") return TenantNotFound(access.tenant_id);
-        if (outcome == "reused") return RequestIdReused(request.request_id());
-        if (!row[4].is_null()) {  // of a batch with one memory, before migration 3
-          if (response.ParseFromString(pqxx::binarystring(row[4]).str())) return absl::OkStatus();
-          return DataLoss("request %s: its stored response cannot be read", request.request_id());
-        }
-        v1::CreateMemoryResponse* result = response.add_results();
-        result->mutable_memory()->set_id(row[1].c_str());
-        result->set_position(row[2].as<int64_t>());
-        result->set_created(row[3].as<bool>());
-        return absl::OkStatus();
-      }));
+  if (!created.old_response.empty()) {
+    if (!response.ParseFromString(created.old_response)) {
+      return DataLoss("request %s: its stored response cannot be read", request.request_id());
+    }
+  } else {
+    v1::CreateMemoryResponse* result = response.add_results();
+    result->mutable_memory()->set_id(created.memory_id);
+    result->set_position(created.position);
+    result->set_created(created.created);
+  }
   signal_->Notify();
   v1::CreateMemoryResponse* result = response.mutable_results(0);
   if (result->created() && result->memory().id() == memory.id()) {
@@ -152,18 +146,22 @@ absl::StatusOr<v1::BatchCreateMemoriesResponse> PostgresMemoryRepository::Create
     const Access& access, const v1::BatchCreateMemoriesRequest& request) {
   const int64_t now_us = NowMicros();
   v1::BatchCreateMemoriesResponse response;
+  Subjects subjects;
   const auto create = [&](pqxx::work& work, LockedFeed* feed) -> absl::Status {
+    subjects.Clear();
     for (const v1::NewMemory& written : request.memories()) {
       if (IsShared(written.scope()) && !access.admin) return SharedNeedsAdmin();
       v1::Memory memory = MakeMemory(written);
       v1::CreateMemoryResponse* result = response.add_results();
       const auto existing = FindByContent(work, access.tenant_id, memory, now_us, feed);
       if (existing.has_value()) {
+        *subjects.Add() = existing->id();
         result->mutable_memory()->set_id(existing->id());
         result->set_position(existing->feed_position());
         continue;
       }
       memory.set_id(NewId("mem_"));
+      *subjects.Add() = memory.id();
       Insert(work, access.tenant_id, memory, written.vector(), now_us, feed->Next());
       result->mutable_memory()->set_id(memory.id());
       result->set_created(true);
@@ -174,8 +172,9 @@ absl::StatusOr<v1::BatchCreateMemoriesResponse> PostgresMemoryRepository::Create
   DKI_RETURN_IF_ERROR(Write(access, [&](pqxx::work& work) -> absl::Status {
     response.Clear();
     DKI_ASSIGN_OR_RETURN(LockedFeed feed, LockedFeed::Lock(work, access.tenant_id));
-    DKI_RETURN_IF_ERROR(OncePerRequest(work, access.tenant_id, request.request_id(), request,
-                                       now_us, &response, [&] { return create(work, &feed); }));
+    DKI_RETURN_IF_ERROR(OncePerRequest(
+        work, access.tenant_id, request.request_id(), request, now_us, &response,
+        [&] { return create(work, &feed); }, &subjects));
     feed.Store(work);
     return ReadCreated(work, access.tenant_id, now_us, &response);
   }));
@@ -231,6 +230,8 @@ absl::StatusOr<v1::UpdateMemoryResponse> PostgresMemoryRepository::UpdateMemory(
     const Access& access, const v1::UpdateMemoryRequest& request) {
   const int64_t now_us = NowMicros();
   v1::UpdateMemoryResponse response;
+  Subjects subjects;
+  *subjects.Add() = request.id();
   const auto update = [&](pqxx::work& work, LockedFeed* feed) -> absl::Status {
     DKI_ASSIGN_OR_RETURN(v1::Memory memory, GetOne(work, access.tenant_id, request, now_us));
     if (IsShared(memory.scope()) && !access.admin) return SharedNeedsAdmin();
@@ -256,8 +257,9 @@ absl::StatusOr<v1::UpdateMemoryResponse> PostgresMemoryRepository::UpdateMemory(
   DKI_RETURN_IF_ERROR(Write(access, [&](pqxx::work& work) -> absl::Status {
     response.Clear();
     DKI_ASSIGN_OR_RETURN(LockedFeed feed, LockedFeed::Lock(work, access.tenant_id));
-    DKI_RETURN_IF_ERROR(OncePerRequest(work, access.tenant_id, request.request_id(), request,
-                                       now_us, &response, [&] { return update(work, &feed); }));
+    DKI_RETURN_IF_ERROR(OncePerRequest(
+        work, access.tenant_id, request.request_id(), request, now_us, &response,
+        [&] { return update(work, &feed); }, &subjects));
     feed.Store(work);
     DKI_ASSIGN_OR_RETURN(*response.mutable_memory(),
                          GetOne(work, access.tenant_id, request, now_us));
@@ -294,20 +296,25 @@ absl::StatusOr<v1::ListMemoryVersionsResponse> PostgresMemoryRepository::ListMem
 
 absl::StatusOr<v1::DeleteMemoryResponse> PostgresMemoryRepository::DeleteMemory(
     const Access& access, const v1::DeleteMemoryRequest& request) {
+  const int64_t now_us = NowMicros();
   v1::DeleteMemoryResponse response;
   const auto remove = [&](pqxx::work& work, LockedFeed* feed) -> absl::Status {
     DKI_ASSIGN_OR_RETURN(const v1::Memory memory, GetOne(work, access.tenant_id, request, 0));
     if (IsShared(memory.scope()) && !access.admin) return SharedNeedsAdmin();
-    Exec(work, kDelete, access.tenant_id, memory.id());
-    response.set_position(feed->Append(work, FeedEntry::KIND_DELETE, memory.id()));
+    erasure::v1::ErasureTarget target;
+    target.set_memory_id(memory.id());
+    target.set_with_conversations(request.with_conversations());
+    const ErasureResult erased = Erase(work, access.tenant_id, target, now_us, feed);
+    response.set_position(feed->position());
+    response.set_erasure_id(erased.id);
+    response.mutable_conversation_ids()->Add(erased.attended.begin(), erased.attended.end());
     return absl::OkStatus();
   };
   DKI_RETURN_IF_ERROR(Write(access, [&](pqxx::work& work) -> absl::Status {
     response.Clear();
     DKI_ASSIGN_OR_RETURN(LockedFeed feed, LockedFeed::Lock(work, access.tenant_id));
     DKI_RETURN_IF_ERROR(OncePerRequest(work, access.tenant_id, request.request_id(), request,
-                                       NowMicros(), &response,
-                                       [&] { return remove(work, &feed); }));
+                                       now_us, &response, [&] { return remove(work, &feed); }));
     feed.Store(work);
     return absl::OkStatus();
   }));
@@ -316,24 +323,26 @@ absl::StatusOr<v1::DeleteMemoryResponse> PostgresMemoryRepository::DeleteMemory(
 
 absl::StatusOr<v1::EraseScopeResponse> PostgresMemoryRepository::EraseScope(
     const Access& access, const v1::EraseScopeRequest& request) {
-  const common::v1::Scope& scope = request.scope();
+  const int64_t now_us = NowMicros();
   v1::EraseScopeResponse response;
   const auto erase = [&](pqxx::work& work, LockedFeed* feed) {
-    const auto memories = Exec(work, kEraseScopeMemories, access.tenant_id, feed->position(),
-                               scope.user_id(), scope.session_id(), scope.agent_id());
-    const auto conversations = Exec(work, kEraseScopeConversations, access.tenant_id,
-                                    scope.user_id(), scope.session_id(), scope.agent_id());
-    feed->Advance(static_cast<int64_t>(memories.affected_rows()));
-    response.set_memories(static_cast<int64_t>(memories.affected_rows()));
-    response.set_conversations(static_cast<int64_t>(conversations.affected_rows()));
+    erasure::v1::ErasureTarget target;
+    *target.mutable_scope() = request.scope();
+    target.set_with_conversations(request.with_conversations());
+    const ErasureResult erased = Erase(work, access.tenant_id, target, now_us, feed);
+    response.set_memories(erased.memories);
+    response.set_conversations(erased.conversations);
+    response.set_data_keys(erased.data_keys);
     response.set_position(feed->position());
+    response.set_erasure_id(erased.id);
+    response.mutable_conversation_ids()->Add(erased.attended.begin(), erased.attended.end());
     return absl::OkStatus();
   };
   DKI_RETURN_IF_ERROR(Write(access, [&](pqxx::work& work) -> absl::Status {
     response.Clear();
     DKI_ASSIGN_OR_RETURN(LockedFeed feed, LockedFeed::Lock(work, access.tenant_id));
     DKI_RETURN_IF_ERROR(OncePerRequest(work, access.tenant_id, request.request_id(), request,
-                                       NowMicros(), &response, [&] { return erase(work, &feed); }));
+                                       now_us, &response, [&] { return erase(work, &feed); }));
     feed.Store(work);
     return absl::OkStatus();
   }));

@@ -9,6 +9,7 @@
 
 #include "libs/base/clock.h"
 #include "libs/base/mutex.h"
+#include "services/memory_store/creation_queue.h"
 #include "services/memory_store/database.h"
 #include "services/memory_store/feed_signal.h"
 #include "services/memory_store/memory_repository.h"
@@ -19,7 +20,7 @@ namespace dki::memory_store {
 class PostgresMemoryRepository : public MemoryRepository {
  public:
   PostgresMemoryRepository(Database* database, FeedSignal* signal, const Clock* clock)
-      : database_(database), signal_(signal), clock_(clock) {}
+      : database_(database), signal_(signal), clock_(clock), creations_(database) {}
 
   absl::StatusOr<v1::BatchCreateMemoriesResponse> CreateMemories(
       const Access& access, const v1::BatchCreateMemoriesRequest& request) override;
@@ -38,7 +39,7 @@ class PostgresMemoryRepository : public MemoryRepository {
   absl::StatusOr<int64_t> Sweep() override;
 
  private:
-  // Of a request for one memory, by far the most frequent write: one statement.
+  // Of a request for one memory, by far the most frequent write.
   absl::StatusOr<v1::BatchCreateMemoriesResponse> CreateOne(
       const Access& access, const v1::BatchCreateMemoriesRequest& request);
   absl::StatusOr<v1::BatchCreateMemoriesResponse> CreateSeveral(
@@ -52,6 +53,7 @@ class PostgresMemoryRepository : public MemoryRepository {
   Database* const database_;
   FeedSignal* const signal_;
   const Clock* const clock_;
+  CreationQueue creations_;
   Mutex mutex_;
   std::string page_secret_ ABSL_GUARDED_BY(mutex_);
 };

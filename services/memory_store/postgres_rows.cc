@@ -27,7 +27,9 @@ constexpr Statement kClaimRequest{
 constexpr Statement kReadRequest{
     "read_request", "SELECT hash, response FROM requests WHERE tenant_id = $1 AND request_id = $2"};
 constexpr Statement kStoreResponse{
-    "store_response", "UPDATE requests SET response = $3 WHERE tenant_id = $1 AND request_id = $2"};
+    "store_response",
+    "UPDATE requests SET response = $3, subjects = NULLIF($4::text[], '{}') "
+    "WHERE tenant_id = $1 AND request_id = $2"};
 
 // The tenant's row of `statement`, made where missing.
 pqxx::row HeadRow(pqxx::work& work, const Statement& statement, const std::string& tenant_id) {
@@ -127,12 +129,14 @@ absl::Status HoldTenant(pqxx::work& work, const std::string& tenant_id) {
 absl::Status OncePerRequest(pqxx::work& work, const std::string& tenant_id,
                             const std::string& request_id, const google::protobuf::Message& request,
                             int64_t now_us, google::protobuf::MessageLite* response,
-                            const std::function<absl::Status()>& body) {
+                            const std::function<absl::Status()>& body, const Subjects* subjects) {
   const std::string hash = RequestHash(request);
   if (Exec(work, kClaimRequest, tenant_id, request_id, hash, now_us).affected_rows() == 0) {
     const pqxx::row done = Exec(work, kReadRequest, tenant_id, request_id)[0];
-    if (done[0].c_str() != hash) return RequestIdReused(request_id);
+    const bool is_erased = done[0].size() == 0;
+    if (!is_erased && done[0].c_str() != hash) return RequestIdReused(request_id);
     // (A request for one memory alone has no stored response, and no request here has its hash.)
+    if (done[1].is_null() && is_erased) return RequestIdReused(request_id);
     if (done[1].is_null() || !response->ParseFromString(pqxx::binarystring(done[1]).str())) {
       return DataLoss("request %s: its stored response cannot be read", request_id);
     }
@@ -140,7 +144,8 @@ absl::Status OncePerRequest(pqxx::work& work, const std::string& tenant_id,
   }
   DKI_RETURN_IF_ERROR(body());
   Exec(work, kStoreResponse, tenant_id, request_id,
-       pqxx::binarystring(response->SerializeAsString()));
+       pqxx::binarystring(response->SerializeAsString()),
+       subjects == nullptr ? std::string("{}") : ToTextArray(*subjects));
   return absl::OkStatus();
 }
 

@@ -68,9 +68,13 @@ absl::Status HoldTenant(pqxx::work& work, const std::string& tenant_id);
 // Runs `body`, which fills `response`, unless a request of this id has been done: then `response`
 // is what that one stored. INVALID_ARGUMENT when it asked something else. Two requests of the same
 // id at the same time: the second one waits for the first. `response` must not hold texts.
+// `subjects`, filled by `body`: memories or a conversation, with whose erasure the hash of the
+// request, which is of their texts, goes.
+using Subjects = google::protobuf::RepeatedPtrField<std::string>;
 absl::Status OncePerRequest(pqxx::work& work, const std::string& tenant_id,
                             const std::string& request_id, const google::protobuf::Message& request,
                             int64_t now_us, google::protobuf::MessageLite* response,
-                            const std::function<absl::Status()>& body);
+                            const std::function<absl::Status()>& body,
+                            const Subjects* subjects = nullptr);
 
 }  // namespace dki::memory_store

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "services/memory_store/erasure_transaction.h"
 #include "services/memory_store/memory_erasure.h"
 #include "services/memory_store/memory_rules.h"
 #include "services/memory_store/postgres_audit_repository.h"
@@ -87,15 +88,18 @@ absl::StatusOr<std::vector<tenant::v1::Tenant>> PostgresTenantRepository::ListTe
   return tenants;
 }
 
-absl::Status PostgresTenantRepository::DeleteTenant(const std::string& id, Deadline deadline) {
+absl::StatusOr<std::string> PostgresTenantRepository::DeleteTenant(const std::string& id,
+                                                                   Deadline deadline) {
+  const int64_t now_us = absl::ToUnixMicros(clock_->Now());
+  std::string erasure_id;
   DKI_RETURN_IF_ERROR(database_->Transact(deadline, [&](pqxx::work& work) -> absl::Status {
     if (Exec(work, kDeleteTenant, id).affected_rows() == 0) return NoSuchTenant(id);
-    EraseTenantMemories(work, id);
+    erasure_id = EraseTenant(work, id, now_us);
     EraseTenantAudit(work, id);
     return absl::OkStatus();
   }));
   signal_->Notify();
-  return absl::OkStatus();
+  return erasure_id;
 }
 
 absl::Status PostgresTenantRepository::AddKey(const StoredKey& key, Deadline deadline) {

@@ -53,7 +53,7 @@ class PostgresBackend : public Backend {
     const auto deadline = std::chrono::system_clock::now() + std::chrono::seconds(30);
     EXPECT_OK(ApplyMigrations(&database_, EmbeddedMigrations(), deadline));
     EXPECT_OK(database_.Transact(deadline, [](pqxx::work& work) {
-      work.exec("TRUNCATE feed_heads, feed, memories, requests, conversations CASCADE");
+      work.exec("TRUNCATE feed_heads, feed, memories, requests, conversations, erasures CASCADE");
       return absl::OkStatus();
     }));
   }

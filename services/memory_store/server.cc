@@ -2,9 +2,13 @@
 #include "services/memory_store/server.h"
 
 #include "libs/base/clock.h"
+#include "libs/erasure/receipt.h"
 #include "services/memory_store/audit_service.h"
 #include "services/memory_store/background.h"
+#include "services/memory_store/data_key_service.h"
 #include "services/memory_store/database.h"
+#include "services/memory_store/erasure_repository.h"
+#include "services/memory_store/erasure_service.h"
 #include "services/memory_store/key_verifier.h"
 #include "services/memory_store/memory_store_service.h"
 #include "services/memory_store/migrations.h"
@@ -41,22 +45,32 @@ class MemoryStoreServer : public rpc::ServiceInstance {
         feed_(&database_),
         follower_(&feed_, &signal_, FeedFollower::Options()),
         audit_(&database_, RealClock()),
+        data_keys_(&database_, RealClock()),
         tenants_(&database_, &signal_, RealClock()),
+        erasures_(&database_, RealClock()),
         service_({.runtime = runtime,
                   .memories = &memories_,
                   .conversations = &conversations_,
                   .follower = &follower_,
-                  .clock = RealClock()}),
+                  .clock = RealClock(),
+                  .erasures = &erasures_}),
         audit_service_(runtime, &audit_),
+        data_key_service_(runtime, &data_keys_),
         tenant_service_(runtime, &tenants_, RealClock()),
+        erasure_service_(runtime, &erasures_),
         background_(
             {.prepare =
-                 [this] {
-                   return ApplyMigrations(&database_, EmbeddedMigrations(),
-                                          std::chrono::system_clock::now() + kMigrationPatience);
+                 [this, runtime] {
+                   const auto until = std::chrono::system_clock::now() + kMigrationPatience;
+                   const absl::Status migrated =
+                       ApplyMigrations(&database_, EmbeddedMigrations(), until);
+                   if (!migrated.ok()) return migrated;
+                   return erasures_.AddKey(erasure::kStore, runtime->signing_key().public_key(),
+                                           /*is_follower=*/false, until);
                  },
              .ready = [runtime] { runtime->SetReady(true); },
              .chores = {[this] { return memories_.Sweep().status(); },
+                        [this] { return erasures_.RenewConnections(); },
                         [this, timeout = absl::FromChrono(ToMillis(config.outcome_timeout()))] {
                           return audit_.CloseAbandoned(timeout).status();
                         }}},
@@ -65,7 +79,7 @@ class MemoryStoreServer : public rpc::ServiceInstance {
   }
 
   std::vector<grpc::Service*> services() override {
-    return {&service_, &audit_service_, &tenant_service_};
+    return {&service_, &audit_service_, &data_key_service_, &tenant_service_, &erasure_service_};
   }
   absl::Status Start() override { return background_.Start(); }
   void Drain() override {
@@ -81,10 +95,14 @@ class MemoryStoreServer : public rpc::ServiceInstance {
   PostgresFeedSource feed_;
   FeedFollower follower_;
   PostgresAuditRepository audit_;
+  DataKeyStore data_keys_;
   PostgresTenantRepository tenants_;
+  ErasureRepository erasures_;
   MemoryStoreService service_;
   AuditService audit_service_;
+  DataKeyService data_key_service_;
   TenantService tenant_service_;
+  ErasureService erasure_service_;
   Background background_;
 };
 

@@ -34,8 +34,8 @@ class TenantRepository {
   // By id.
   virtual absl::StatusOr<std::vector<tenant::v1::Tenant>> ListTenants(Deadline deadline) = 0;
   // Erases all that the tenant owns, its keys and audit log included, in one transaction, and tells
-  // the feed. NOT_FOUND.
-  virtual absl::Status DeleteTenant(const std::string& id, Deadline deadline) = 0;
+  // the feed. Returns the erasure's id. NOT_FOUND.
+  virtual absl::StatusOr<std::string> DeleteTenant(const std::string& id, Deadline deadline) = 0;
 
   // NOT_FOUND when there is no such tenant.
   virtual absl::Status AddKey(const StoredKey& key, Deadline deadline) = 0;

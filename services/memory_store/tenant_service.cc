@@ -55,11 +55,14 @@ grpc::Status TenantService::ListTenants(grpc::ServerContext* context,
 
 grpc::Status TenantService::DeleteTenant(grpc::ServerContext* context,
                                          const tenant::v1::DeleteTenantRequest* request,
-                                         tenant::v1::DeleteTenantResponse*) {
+                                         tenant::v1::DeleteTenantResponse* response) {
   return rpc::Handle(*runtime_, context, "DeleteTenant", Requirement::ClusterOnly(),
                      [&](const Call& call) -> absl::Status {
                        DKI_RETURN_IF_ERROR(ValidateTenantId(request->id()));
-                       return repository_->DeleteTenant(request->id(), call.deadline());
+                       DKI_ASSIGN_OR_RETURN(
+                           *response->mutable_erasure_id(),
+                           repository_->DeleteTenant(request->id(), call.deadline()));
+                       return absl::OkStatus();
                      });
 }
 

@@ -23,6 +23,8 @@ constexpr size_t kMaxScopeBytes = 256;
 constexpr size_t kMaxTagBytes = 64;
 constexpr size_t kMaxIdBytes = 128;
 constexpr size_t kMaxMessageBytes = 262144;
+constexpr size_t kMaxServiceBytes = 64;
+constexpr size_t kPublicKeyBytes = 32;
 constexpr int kMaxTags = 32;
 constexpr int kMaxAppended = 1000;
 constexpr int kMaxDimension = 8192;
@@ -206,6 +208,11 @@ absl::Status Validate(const v1::EraseScopeRequest& request) {
 }
 
 absl::Status Validate(const v1::FollowFeedRequest& request) {
+  DKI_RETURN_IF_ERROR(CheckString("service", request.service(), 0, kMaxServiceBytes));
+  if (!request.service().empty() && request.public_key().size() != kPublicKeyBytes) {
+    return InvalidArgument("public_key: %d bytes, must be %d", request.public_key().size(),
+                           kPublicKeyBytes);
+  }
   for (int i = 0; i < request.starts_size(); ++i) {
     const std::string field = absl::StrFormat("starts[%d]", i);
     DKI_RETURN_IF_ERROR(CheckId(field + ".tenant_id", request.starts(i).tenant_id()));
@@ -221,6 +228,7 @@ absl::Status Validate(const v1::CreateConversationRequest& request) {
 }
 
 absl::Status Validate(const v1::AppendMessagesRequest& request) {
+  DKI_RETURN_IF_ERROR(CheckString("decision_id", request.decision_id(), 0, kMaxIdBytes));
   DKI_RETURN_IF_ERROR(CheckRequestId(request.request_id()));
   DKI_RETURN_IF_ERROR(CheckId("conversation_id", request.conversation_id()));
   DKI_RETURN_IF_ERROR(CheckScope("viewer", request.viewer()));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/orchestrator/assemble_step.h"
 
+#include "libs/injection/attention_rule.h"
+
 namespace dki::orchestrator {
 namespace {
 
@@ -13,6 +15,7 @@ void AddMemories(std::span<const Chosen> chosen,
     added->set_alpha_read(memory.alpha.read);
     added->set_alpha_answer(memory.alpha.answer);
     added->set_rank(memory.rank);
+    *added->mutable_attributes() = memory.attributes;
   }
 }
 
@@ -35,6 +38,9 @@ generation::v1::Prompt AssemblePrompt(const PipelineConfig& config, const ChatTa
   if (mode == common::v1::MODE_INJECTED) {
     const bool canonical = task.memory.context != common::v1::PACK_CONTEXT_REQUEST;
     prompt.mutable_injection()->set_context_system_prompt(canonical ? configured : own);
+    prompt.mutable_injection()->set_composition(injection::ToString(task.memory.composition));
+    prompt.mutable_injection()->set_law(injection::LawName(task.memory.rule));
+    prompt.mutable_injection()->set_layers(injection::LayersName(task.memory.rule));
     AddMemories(chosen, prompt.mutable_injection()->mutable_memories());
   } else {
     prompt.mutable_prompt_memories()->set_place(task.memory.place);
@@ -57,10 +63,12 @@ kv::v1::PackSpec PackToPrefetch(const generation::v1::Prompt& prompt) {
   kv::v1::PackSpec pack;
   if (!prompt.has_injection()) return pack;
   pack.set_context_system_prompt(prompt.injection().context_system_prompt());
+  pack.set_composition(prompt.injection().composition());
   for (const auto& memory : prompt.injection().memories()) {
     kv::v1::PackMemory* added = pack.add_memories();
     added->set_memory_id(memory.memory_id());
     added->set_text(memory.text());
+    *added->mutable_attributes() = memory.attributes();
   }
   return pack;
 }

@@ -76,8 +76,11 @@ absl::StatusOr<AuditWriter::Place> AuditWriter::AppendDecision(
     Timeout timeout) {
   const bool must_queue = policy_ == AuditPolicy::kSpool && shipper_.IsWaiting();
   if (!must_queue) {
-    const absl::Status sent = SendDecision(tenant_id, request, timeout);
+    audit::v1::AppendDecisionRequest current = request;
+    current.set_only_current(true);
+    const absl::Status sent = SendDecision(tenant_id, current, timeout);
     if (sent.ok()) return Place::kStore;
+    if (absl::IsAborted(sent)) return sent;
     if (!IsTransient(sent)) return Annotate(sent, "audit");
     if (policy_ == AuditPolicy::kRequired) {
       return Unavailable("the decision could not be committed to the audit log: %s",

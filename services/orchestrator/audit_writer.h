@@ -24,7 +24,9 @@ class AuditWriter {
                                                              telemetry::Metrics* metrics);
 
   // UNAVAILABLE when the policy is `required` (or the spool is full) and the decision could not be
-  // committed within `timeout`.
+  // committed within `timeout`. ABORTED when a chosen memory has been changed or deleted meanwhile:
+  // decide again. (A decision that is spooled was made while the store was away; it is taken as it
+  // is.)
   absl::StatusOr<Place> AppendDecision(const std::string& tenant_id,
                                        const audit::v1::AppendDecisionRequest& request,
                                        Timeout timeout);

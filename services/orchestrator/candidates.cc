@@ -3,6 +3,8 @@
 
 #include <unordered_map>
 
+#include "libs/clients/memory_attributes.h"
+
 namespace dki::orchestrator {
 namespace {
 
@@ -18,6 +20,7 @@ void CopyState(const memory::v1::Memory& memory, Candidate* candidate) {
   candidate->version = memory.version();
   candidate->text = memory.text();
   candidate->source_class = memory.source_class();
+  candidate->attributes = clients::AttributesOf(memory);
   candidate->create_position = memory.create_position();
 }
 

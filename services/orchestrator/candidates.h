@@ -23,6 +23,7 @@ struct Candidate {
   float cosine = 0.0f;
   std::string text;  // empty where the memory is not current
   common::v1::SourceClass source_class = common::v1::SOURCE_CLASS_USER;
+  common::v1::MemoryAttributes attributes;
   int64_t create_position = 0;
   std::vector<double> head_shares;  // where it was probed: of the calibration's heads
   std::optional<double> relevance;  // where it was probed and passed: injection::ScoreRelevance

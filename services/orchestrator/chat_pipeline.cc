@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/orchestrator/chat_pipeline.h"
 
+#include <google/protobuf/util/message_differencer.h>
+
 #include <algorithm>
 #include <chrono>
+#include <set>
 #include <utility>
 
 #include "libs/base/ids.h"
 #include "services/orchestrator/assemble_step.h"
 #include "services/orchestrator/gate_step.h"
-#include "services/orchestrator/generate_step.h"
 #include "services/orchestrator/probe_step.h"
 #include "services/orchestrator/weigh_step.h"
 
@@ -16,6 +18,8 @@ namespace dki::orchestrator {
 namespace {
 
 constexpr size_t kSaltBytes = 16;
+// Memories that keep changing while a request is decided.
+constexpr int kMaxDecisions = 4;
 
 bool SendFinished(const audit::v1::OutcomeRecord& outcome, const std::string& text,
                   const google::protobuf::RepeatedField<int32_t>& token_ids,
@@ -41,6 +45,11 @@ bool SendText(std::string_view text, const EventSink& sink) {
 
 bool IsAnswered(const audit::v1::Decision& recorded) {
   return recorded.has_outcome() && recorded.outcome().status() == "ok";
+}
+
+// Of the prefetch of all candidates.
+std::string CandidatesId(const ChatTask& task) {
+  return task.decision_id + ":candidates";
 }
 
 std::vector<std::string> ChosenIds(const audit::v1::DecisionRecord& record) {
@@ -94,7 +103,7 @@ absl::Status ChatPipeline::Run(const rpc::Call& call, const v1::ChatRequest& req
   DKI_ASSIGN_OR_RETURN(const Plan plan, MakePlan(call, task, recorded, &timer));
 
   SendDecided(plan.record, sink);
-  const Answered answered = Answer(call, plan, sink, &timer);
+  const Answered answered = Answer(plan, sink, &timer);
   const audit::v1::AppendOutcomeRequest outcome =
       MakeOutcome(task.decision_id, answered, RandomBytes(kSaltBytes), parts_.clock->Now());
   parts_.audit->AppendOutcome(tenant_id, outcome, plan.place);
@@ -136,6 +145,16 @@ absl::Status ChatPipeline::Replay(const rpc::Call& call, const ChatTask& task,
     return AlreadyExists("request_id %s was answered (decision %s), and the answer was erased",
                          task.request_id, task.decision_id);
   }
+  // What was made with a memory is not given again after its deletion.
+  const std::vector<std::string> ids = ChosenIds(recorded.decision());
+  DKI_ASSIGN_OR_RETURN(const Memories current,
+                       parts_.retriever->CurrentMemories(call, ids, task.scope));
+  if (current.size() < static_cast<int>(std::set<std::string>(ids.begin(), ids.end()).size())) {
+    return Aborted(
+        "request_id %s was answered (decision %s) with a memory that has been deleted since; send "
+        "it with a new request_id",
+        task.request_id, task.decision_id);
+  }
   DKI_RETURN_IF_ERROR(AppendTurn(call, task, text));
   SendDecided(recorded.decision(), sink);
   if (!text.empty()) SendText(text, sink);
@@ -173,11 +192,20 @@ absl::StatusOr<Decided> ChatPipeline::Decide(const rpc::Call& call, const ChatTa
   decided.embedding_fingerprint = retrieved.embedding_fingerprint;
   decided.search_position = retrieved.position;
   const std::vector<Candidate*> current = InPackOrder(task.memory, decided.retrieved);
+  // Before anything is decided: their K/V is on its way meanwhile.
+  if (task.memory.mode == common::v1::MODE_INJECTED) {
+    const generation::v1::Prompt prompt =
+        AssemblePrompt(*parts_.config, task, model.default_system_prompt(),
+                       common::v1::MODE_INJECTED, AllAlike(current));
+    decided.prefetched = PackToPrefetch(prompt);
+    prefetcher_.Prefetch(call.caller().tenant_id, call.request_id(), model.kv_fingerprint(),
+                         CandidatesId(task), decided.prefetched);
+  }
 
   const injection::Calibration* calibration = CalibrationFor(*parts_.config, model.fingerprint());
   // Weights that are given and a gate that is open leave nothing to find out.
-  const bool asks = task.memory.gate.enabled ||
-                    (task.memory.mode == common::v1::MODE_INJECTED && !task.memory.alpha);
+  const bool asks = task.memory.gate.enabled || (task.memory.mode == common::v1::MODE_INJECTED &&
+                                                 !task.memory.forces_weights());
   if (current.empty() || !asks) calibration = nullptr;
   if (calibration != nullptr) {
     const absl::Status probed =
@@ -217,17 +245,50 @@ absl::StatusOr<ChatPipeline::Plan> ChatPipeline::MakePlan(
     DKI_ASSIGN_OR_RETURN(const Memories current, parts_.retriever->CurrentMemories(
                                                      call, ChosenIds(plan.record), task.scope));
     DKI_ASSIGN_OR_RETURN(plan.decided.chosen, RestoreChosen(plan.record, current));
+    Assemble(call, task, model, &plan);
   } else {
-    DKI_ASSIGN_OR_RETURN(plan.decided, Decide(call, task, model, timer));
+    auto made = MakeNewPlan(call, task, model, timer);
+    for (int n = 1; absl::IsAborted(made.status()) && n < kMaxDecisions; ++n) {
+      made = MakeNewPlan(call, task, model, timer);
+    }
+    DKI_ASSIGN_OR_RETURN(plan, std::move(made));
   }
-  plan.decided.model_fingerprint = model.fingerprint();
-  plan.request =
-      AssembleRequest(*parts_.config, task, model.default_system_prompt(), plan.decided.chosen);
-  prefetcher_.Prefetch(call.caller().tenant_id, call.request_id(), model.fingerprint(),
-                       PackToPrefetch(plan.request.prompt()));
-  if (!recorded) DKI_RETURN_IF_ERROR(Commit(call, task, &plan));
   timer->decide_us = timer->EndStep("decide");
   return plan;
+}
+
+absl::StatusOr<ChatPipeline::Plan> ChatPipeline::MakeNewPlan(
+    const rpc::Call& call, const ChatTask& task, const generation::v1::GetModelResponse& model,
+    Timer* timer) {
+  Plan plan;
+  DKI_ASSIGN_OR_RETURN(plan.decided, Decide(call, task, model, timer));
+  Assemble(call, task, model, &plan);
+  DKI_RETURN_IF_ERROR(Commit(call, task, &plan));
+  return plan;
+}
+
+void ChatPipeline::Assemble(const rpc::Call& call, const ChatTask& task,
+                            const generation::v1::GetModelResponse& model, Plan* plan) {
+  plan->decided.model_fingerprint = model.fingerprint();
+  plan->request =
+      AssembleRequest(*parts_.config, task, model.default_system_prompt(), plan->decided.chosen);
+  PrefetchChosen(call, task, model.kv_fingerprint(), *plan);
+  plan->stream = std::make_unique<GenerationStream>(*parts_.upstreams, call, plan->request);
+}
+
+// The pack that the answer needs, where it is another one than that of all candidates, whose blocks
+// behind the first difference nobody needs now.
+void ChatPipeline::PrefetchChosen(const rpc::Call& call, const ChatTask& task,
+                                  const std::string& kv_fingerprint, const Plan& plan) const {
+  const std::string& tenant_id = call.caller().tenant_id;
+  kv::v1::PackSpec pack = PackToPrefetch(plan.request.prompt());
+  const kv::v1::PackSpec& before = plan.decided.prefetched;
+  if (google::protobuf::util::MessageDifferencer::Equals(pack, before)) return;
+  if (before.memories_size() > 0) {
+    prefetcher_.Cancel(tenant_id, call.request_id(), CandidatesId(task));
+  }
+  prefetcher_.Prefetch(tenant_id, call.request_id(), kv_fingerprint, task.decision_id,
+                       std::move(pack));
 }
 
 absl::Status ChatPipeline::Commit(const rpc::Call& call, const ChatTask& task, Plan* plan) const {
@@ -245,10 +306,9 @@ absl::Status ChatPipeline::Commit(const rpc::Call& call, const ChatTask& task, P
   return absl::OkStatus();
 }
 
-Answered ChatPipeline::Answer(const rpc::Call& call, const Plan& plan, const EventSink& sink,
-                              Timer* timer) {
+Answered ChatPipeline::Answer(const Plan& plan, const EventSink& sink, Timer* timer) {
   int64_t first_token_us = 0;
-  Answered answered = Generate(*parts_.upstreams, call, plan.request, [&](std::string_view text) {
+  Answered answered = plan.stream->Read([&](std::string_view text) {
     if (first_token_us == 0) first_token_us = timer->TotalMicros();
     return SendText(text, sink);
   });
@@ -272,6 +332,7 @@ absl::Status ChatPipeline::AppendTurn(const rpc::Call& call, const ChatTask& tas
   // A repeated request appends nothing more.
   request.set_request_id(task.decision_id + ":messages");
   request.set_conversation_id(task.conversation_id);
+  request.set_decision_id(task.decision_id);
   *request.mutable_viewer() = task.scope;
   *request.add_messages() = task.turn;
   common::v1::Message* reply = request.add_messages();

@@ -5,6 +5,7 @@
 
 #include "libs/base/sha256.h"
 #include "libs/base/strings.h"
+#include "libs/injection/attention_rule.h"
 #include "services/orchestrator/limits.h"
 
 namespace dki::orchestrator {
@@ -89,6 +90,40 @@ absl::StatusOr<MemoryRules> MakeMemoryRules(const PipelineConfig& config,
   if (options.has_alpha()) {
     DKI_RETURN_IF_ERROR(CheckReal("memory.alpha", options.alpha(), 0.0, injection::kMaxAlpha));
     rules.alpha = options.alpha();
+  }
+  if (options.weights_size() > kMaxMemoryIds) {
+    return InvalidArgument("memory.weights must be at most %d, not %d", kMaxMemoryIds,
+                           options.weights_size());
+  }
+  for (int i = 0; i < options.weights_size(); ++i) {
+    const v1::MemoryWeight& weight = options.weights(i);
+    const std::string field = absl::StrFormat("memory.weights[%d].", i);
+    DKI_RETURN_IF_ERROR(CheckId(field + "memory_id", weight.memory_id(), "mem_"));
+    DKI_RETURN_IF_ERROR(
+        CheckReal(field + "alpha_read", weight.alpha_read(), 0.0, injection::kMaxAlpha));
+    DKI_RETURN_IF_ERROR(
+        CheckReal(field + "alpha_answer", weight.alpha_answer(), 0.0, injection::kMaxAlpha));
+    const injection::MemoryAlpha alpha = {weight.alpha_read(), weight.alpha_answer()};
+    if (!rules.weights.emplace(weight.memory_id(), alpha).second) {
+      return InvalidArgument("%smemory_id: %s is named twice", field, weight.memory_id());
+    }
+  }
+  rules.composition = config.composition;
+  if (!options.composition().empty()) {
+    const auto composition = injection::ParseComposition(options.composition());
+    if (!composition.ok()) return Annotate(composition.status(), "memory.composition");
+    rules.composition = *composition;
+  }
+  const auto rule = injection::ParseAttentionRule(options.law(), options.layers());
+  if (!rule.ok()) return Annotate(rule.status(), "memory");
+  rules.rule = *rule;
+  if (rules.rule.law != model::AttentionLaw::kBias && !(rules.alpha && rules.weights.empty())) {
+    return InvalidArgument("memory.law %s needs one weight for all memories, memory.alpha",
+                           options.law());
+  }
+  if (rules.rule.law == model::AttentionLaw::kBlend && *rules.alpha > 1.0) {
+    return InvalidArgument("memory.alpha must be from 0 to 1 with the law blend, not %g",
+                           *rules.alpha);
   }
   rules.gate = config.gate;
   if (options.has_gate()) rules.gate.enabled = options.gate();

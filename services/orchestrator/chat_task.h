@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "dki/common/v1/common.pb.h"
 #include "dki/orchestrator/v1/dki_service.pb.h"
 #include "libs/base/status.h"
+#include "libs/model/model.h"
 #include "services/orchestrator/pipeline_config.h"
 
 namespace dki::orchestrator {
@@ -21,11 +23,17 @@ struct MemoryRules {
   common::v1::PromptPlace place = common::v1::PROMPT_PLACE_LATE;
   common::v1::PackContext context = common::v1::PACK_CONTEXT_CANONICAL;
   int k = 8;
-  std::optional<double> alpha;  // overrides the policy
+  std::optional<double> alpha;                            // overrides the policy
+  std::map<std::string, injection::MemoryAlpha> weights;  // of single memories; goes before alpha
+  injection::Composition composition;
+  model::AttentionRule rule;
   injection::GateOptions gate;
   std::vector<std::string> ids;  // exactly these, in this order, ungated
   int64_t min_position = 0;
   std::string tag;
+
+  // The request says how much memories weigh.
+  bool forces_weights() const { return alpha.has_value() || !weights.empty(); }
 };
 
 struct ChatTask {

@@ -69,6 +69,21 @@ grpc::Status DkiServiceRpc::EraseScope(grpc::ServerContext* context,
                 [&](const Call& call) { return parts_.memories->Erase(call, *request, response); });
 }
 
+grpc::Status DkiServiceRpc::GetErasure(grpc::ServerContext* context,
+                                       const v1::GetErasureRequest* request,
+                                       v1::GetErasureResponse* response) {
+  return Handle(
+      *parts_.runtime, context, "GetErasure", Permission::kMemoryWrite,
+      [&](const Call& call) { return parts_.memories->GetErasure(call, *request, response); });
+}
+
+grpc::Status DkiServiceRpc::ListErasureKeys(grpc::ServerContext* context,
+                                            const v1::ListErasureKeysRequest* /*request*/,
+                                            v1::ListErasureKeysResponse* response) {
+  return Handle(*parts_.runtime, context, "ListErasureKeys", rpc::Requirement::Authenticated(),
+                [&](const Call& call) { return parts_.memories->ListErasureKeys(call, response); });
+}
+
 grpc::Status DkiServiceRpc::SearchMemories(grpc::ServerContext* context,
                                            const v1::SearchMemoriesRequest* request,
                                            v1::SearchMemoriesResponse* response) {
@@ -113,6 +128,34 @@ grpc::Status DkiServiceRpc::VerifyAudit(grpc::ServerContext* context,
                                         v1::VerifyAuditResponse* response) {
   return Handle(*parts_.runtime, context, "VerifyAudit", Permission::kAdmin,
                 [&](const Call& call) { return parts_.decisions->Verify(call, response); });
+}
+
+grpc::Status DkiServiceRpc::GetKvStats(grpc::ServerContext* context,
+                                       const v1::GetKvStatsRequest* /*request*/,
+                                       v1::GetKvStatsResponse* response) {
+  return Handle(*parts_.runtime, context, "GetKvStats", Permission::kAdmin,
+                [&](const Call& call) { return parts_.kv->GetStats(call, response); });
+}
+
+grpc::Status DkiServiceRpc::ListKvBlocks(grpc::ServerContext* context,
+                                         const v1::ListKvBlocksRequest* request,
+                                         v1::ListKvBlocksResponse* response) {
+  return Handle(*parts_.runtime, context, "ListKvBlocks", Permission::kAdmin,
+                [&](const Call& call) { return parts_.kv->List(call, *request, response); });
+}
+
+grpc::Status DkiServiceRpc::VerifyKvBlocks(grpc::ServerContext* context,
+                                           const v1::VerifyKvBlocksRequest* /*request*/,
+                                           v1::VerifyKvBlocksResponse* response) {
+  return Handle(*parts_.runtime, context, "VerifyKvBlocks", Permission::kAdmin,
+                [&](const Call& call) { return parts_.kv->Verify(call, response); });
+}
+
+grpc::Status DkiServiceRpc::EvictKvBlocks(grpc::ServerContext* context,
+                                          const v1::EvictKvBlocksRequest* request,
+                                          v1::EvictKvBlocksResponse* response) {
+  return Handle(*parts_.runtime, context, "EvictKvBlocks", Permission::kAdmin,
+                [&](const Call& call) { return parts_.kv->Evict(call, *request, response); });
 }
 
 grpc::Status DkiServiceRpc::GetClusterStatus(grpc::ServerContext* context,

@@ -10,6 +10,7 @@
 #include "services/orchestrator/chat_pipeline.h"
 #include "services/orchestrator/cluster_status.h"
 #include "services/orchestrator/decision_api.h"
+#include "services/orchestrator/kv_api.h"
 #include "services/orchestrator/memory_api.h"
 
 namespace dki::orchestrator {
@@ -21,6 +22,7 @@ class DkiServiceRpc final : public v1::DkiService::Service {
     ChatPipeline* chat;
     const MemoryApi* memories;
     const DecisionApi* decisions;
+    const KvApi* kv;
     ModelInfo* model;
     std::vector<ClusterPart> cluster;
   };
@@ -43,6 +45,11 @@ class DkiServiceRpc final : public v1::DkiService::Service {
                             v1::DeleteMemoryResponse* response) override;
   grpc::Status EraseScope(grpc::ServerContext* context, const v1::EraseScopeRequest* request,
                           v1::EraseScopeResponse* response) override;
+  grpc::Status GetErasure(grpc::ServerContext* context, const v1::GetErasureRequest* request,
+                          v1::GetErasureResponse* response) override;
+  grpc::Status ListErasureKeys(grpc::ServerContext* context,
+                               const v1::ListErasureKeysRequest* request,
+                               v1::ListErasureKeysResponse* response) override;
   grpc::Status SearchMemories(grpc::ServerContext* context,
                               const v1::SearchMemoriesRequest* request,
                               v1::SearchMemoriesResponse* response) override;
@@ -57,6 +64,15 @@ class DkiServiceRpc final : public v1::DkiService::Service {
                              v1::ListDecisionsResponse* response) override;
   grpc::Status VerifyAudit(grpc::ServerContext* context, const v1::VerifyAuditRequest* request,
                            v1::VerifyAuditResponse* response) override;
+  grpc::Status GetKvStats(grpc::ServerContext* context, const v1::GetKvStatsRequest* request,
+                          v1::GetKvStatsResponse* response) override;
+  grpc::Status ListKvBlocks(grpc::ServerContext* context, const v1::ListKvBlocksRequest* request,
+                            v1::ListKvBlocksResponse* response) override;
+  grpc::Status VerifyKvBlocks(grpc::ServerContext* context,
+                              const v1::VerifyKvBlocksRequest* request,
+                              v1::VerifyKvBlocksResponse* response) override;
+  grpc::Status EvictKvBlocks(grpc::ServerContext* context, const v1::EvictKvBlocksRequest* request,
+                             v1::EvictKvBlocksResponse* response) override;
   grpc::Status GetClusterStatus(grpc::ServerContext* context,
                                 const v1::GetClusterStatusRequest* request,
                                 v1::GetClusterStatusResponse* response) override;

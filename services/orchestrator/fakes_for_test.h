@@ -80,6 +80,10 @@ class FakeMemories final : public memory::v1::MemoryStoreService::Service {
     memory::v1::Memory& memory = memories_[tenant].at(id);
     memory.set_version(memory.version() + 1);
   }
+  void Delete(const std::string& tenant, const std::string& id) {
+    MutexLock lock(&mutex_);
+    memories_[tenant].erase(id);
+  }
   std::vector<common::v1::Message> Conversation(const std::string& id) {
     MutexLock lock(&mutex_);
     return conversations_[id];
@@ -162,6 +166,12 @@ class FakeMemories final : public memory::v1::MemoryStoreService::Service {
 class FakeAudit final : public audit::v1::AuditService::Service {
  public:
   std::atomic<bool> away{false};
+  // Asked before a decision is taken or refused.
+  std::function<void()> before_decision;
+  std::atomic<int> n_refused{0};
+  // Called before a decision is recorded; false: a memory of it has changed.
+  std::function<bool(const audit::v1::AppendDecisionRequest&)> is_current =
+      [](const audit::v1::AppendDecisionRequest&) { return true; };
 
   // Everything recorded, in the order it came: "decision ID", "outcome ID STATUS".
   std::vector<std::string> Log() {
@@ -185,10 +195,15 @@ class FakeAudit final : public audit::v1::AuditService::Service {
   grpc::Status AppendDecision(grpc::ServerContext* context,
                               const audit::v1::AppendDecisionRequest* request,
                               audit::v1::AppendDecisionResponse*) override {
-    if (away) return Away();
+    if (before_decision) before_decision();
+    if (away) {
+      ++n_refused;
+      return Away();
+    }
     MutexLock lock(&mutex_);
     const std::string& id = request->decision().decision_id();
     if (decisions_.count(id) > 0) return grpc::Status::OK;
+    if (!is_current(*request)) return grpc::Status(grpc::StatusCode::ABORTED, "changed");
     *decisions_[id].mutable_decision() = request->decision();
     decisions_[id].set_query_text(request->texts(0).text());
     tenants_[id] = TenantOf(*context);
@@ -316,6 +331,21 @@ class FakeKv final : public kv::v1::KvService::Service {
     changed_.NotifyAll();
     return grpc::Status::OK;
   }
+  grpc::Status CancelPrefetch(grpc::ServerContext*, const kv::v1::CancelPrefetchRequest* request,
+                              kv::v1::CancelPrefetchResponse*) override {
+    MutexLock lock(&mutex_);
+    cancelled_.push_back(request->prefetch_id());
+    changed_.NotifyAll();
+    return grpc::Status::OK;
+  }
+  std::vector<std::string> WaitForCancelled(size_t n) {
+    const auto until = std::chrono::steady_clock::now() + kTestPatience;
+    MutexLock lock(&mutex_);
+    while (cancelled_.size() < n && std::chrono::steady_clock::now() < until) {
+      changed_.WaitFor(&mutex_, std::chrono::milliseconds(100));
+    }
+    return cancelled_;
+  }
   std::vector<kv::v1::PrefetchRequest> WaitForRequests(size_t n) {
     const auto until = std::chrono::steady_clock::now() + kTestPatience;
     MutexLock lock(&mutex_);
@@ -329,6 +359,7 @@ class FakeKv final : public kv::v1::KvService::Service {
   Mutex mutex_;
   CondVar changed_;
   std::vector<kv::v1::PrefetchRequest> requests_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> cancelled_ ABSL_GUARDED_BY(mutex_);
 };
 
 class FakeGeneration final : public generation::v1::GenerationService::Service {
@@ -363,6 +394,7 @@ class FakeGeneration final : public generation::v1::GenerationService::Service {
                         generation::v1::GetModelResponse* response) override {
     response->set_name("fake");
     response->set_fingerprint("model-1");
+    response->set_kv_fingerprint("model-1-avx");
     response->set_context_length(2048);
     response->set_default_system_prompt("Model's default.");
     return grpc::Status::OK;

@@ -27,15 +27,27 @@ absl::Status Explain(const absl::Status& status, const rpc::Call& call, bool fin
 
 }  // namespace
 
-Answered Generate(const Upstreams& upstreams, const rpc::Call& call,
-                  const generation::v1::GenerateRequest& request, const TextSink& sink) {
+GenerationStream::GenerationStream(const Upstreams& upstreams, const rpc::Call& call,
+                                   const generation::v1::GenerateRequest& request)
+    : call_(call),
+      context_(upstreams.ContextFor(call, upstreams.generation_timeout)),
+      reader_(upstreams.generation->Generate(context_.get(), request)) {}
+
+GenerationStream::~GenerationStream() {
+  if (ended_) return;
+  context_->TryCancel();
+  generation::v1::GenerateResponse unread;
+  while (reader_->Read(&unread)) {
+  }
+  reader_->Finish();
+}
+
+Answered GenerationStream::Read(const TextSink& sink) {
   Answered answered;
-  const auto context = upstreams.ContextFor(call, upstreams.generation_timeout);
-  const auto reader = upstreams.generation->Generate(context.get(), request);
   bool finished = false;
   bool listener_left = false;
   generation::v1::GenerateResponse event;
-  while (reader->Read(&event)) {
+  while (reader_->Read(&event)) {
     if (event.has_started()) {
       answered.degraded.assign(event.started().degraded().begin(),
                                event.started().degraded().end());
@@ -47,13 +59,14 @@ Answered Generate(const Upstreams& upstreams, const rpc::Call& call,
       answered.text += event.text();
       if (!sink(event.text())) {
         listener_left = true;
-        context->TryCancel();  // and read on until the stream has ended
+        context_->TryCancel();  // and read on until the stream has ended
       }
     }
   }
-  const absl::Status status = rpc::FromGrpcStatus(reader->Finish());
-  if (absl::IsResourceExhausted(status)) PassOnRetryHint(*context, call);
-  answered.status = Explain(status, call, finished, listener_left);
+  const absl::Status status = rpc::FromGrpcStatus(reader_->Finish());
+  ended_ = true;
+  if (absl::IsResourceExhausted(status)) PassOnRetryHint(*context_, call_);
+  answered.status = Explain(status, call_, finished, listener_left);
   answered.timings = answered.finished.timings();
   return answered;
 }

@@ -211,6 +211,7 @@ absl::Status MemoryApi::Delete(const rpc::Call& call, const v1::DeleteMemoryRequ
   memory::v1::DeleteMemoryRequest remove;
   remove.set_request_id(RequestIdOr(request.request_id()));
   remove.set_id(request.id());
+  remove.set_with_conversations(request.with_conversations());
   SetViewer(call, request, &remove);
   memory::v1::DeleteMemoryResponse removed;
   const auto context = upstreams_.ContextFor(call, upstreams_.memory_store_timeout);
@@ -218,6 +219,8 @@ absl::Status MemoryApi::Delete(const rpc::Call& call, const v1::DeleteMemoryRequ
       rpc::FromGrpcStatus(upstreams_.memory_store->DeleteMemory(context.get(), remove, &removed)));
   Saw(call, removed.position());
   response->set_position(removed.position());
+  response->set_erasure_id(removed.erasure_id());
+  *response->mutable_conversation_ids() = std::move(*removed.mutable_conversation_ids());
   return absl::OkStatus();
 }
 
@@ -231,6 +234,7 @@ absl::Status MemoryApi::Erase(const rpc::Call& call, const v1::EraseScopeRequest
   memory::v1::EraseScopeRequest erase;
   erase.set_request_id(RequestIdOr(request.request_id()));
   *erase.mutable_scope() = request.scope();
+  erase.set_with_conversations(request.with_conversations());
   memory::v1::EraseScopeResponse erased;
   const auto context = upstreams_.ContextFor(call, upstreams_.memory_store_timeout);
   DKI_RETURN_IF_ERROR(
@@ -239,7 +243,26 @@ absl::Status MemoryApi::Erase(const rpc::Call& call, const v1::EraseScopeRequest
   response->set_memories(erased.memories());
   response->set_conversations(erased.conversations());
   response->set_position(erased.position());
+  response->set_erasure_id(erased.erasure_id());
+  *response->mutable_conversation_ids() = std::move(*erased.mutable_conversation_ids());
   return absl::OkStatus();
+}
+
+absl::Status MemoryApi::GetErasure(const rpc::Call& call, const v1::GetErasureRequest& request,
+                                   v1::GetErasureResponse* response) const {
+  DKI_RETURN_IF_ERROR(CheckId("id", request.id(), "era_"));
+  erasure::v1::GetErasureRequest get;
+  get.set_id(request.id());
+  const auto context = upstreams_.ContextFor(call, upstreams_.memory_store_timeout);
+  return rpc::FromGrpcStatus(
+      upstreams_.erasures->GetErasure(context.get(), get, response->mutable_result()));
+}
+
+absl::Status MemoryApi::ListErasureKeys(const rpc::Call& call,
+                                        v1::ListErasureKeysResponse* response) const {
+  const auto context = upstreams_.ContextFor(call, upstreams_.memory_store_timeout);
+  return rpc::FromGrpcStatus(
+      upstreams_.erasures->ListKeys(context.get(), {}, response->mutable_result()));
 }
 
 absl::Status MemoryApi::Search(const rpc::Call& call, const v1::SearchMemoriesRequest& request,

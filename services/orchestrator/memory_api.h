@@ -39,6 +39,9 @@ class MemoryApi {
                       v1::DeleteMemoryResponse* response) const;
   absl::Status Erase(const rpc::Call& call, const v1::EraseScopeRequest& request,
                      v1::EraseScopeResponse* response) const;
+  absl::Status GetErasure(const rpc::Call& call, const v1::GetErasureRequest& request,
+                          v1::GetErasureResponse* response) const;
+  absl::Status ListErasureKeys(const rpc::Call& call, v1::ListErasureKeysResponse* response) const;
   absl::Status Search(const rpc::Call& call, const v1::SearchMemoriesRequest& request,
                       v1::SearchMemoriesResponse* response) const;
   absl::Status CreateConversation(const rpc::Call& call,

@@ -166,10 +166,62 @@ TEST_F(OrchestratorTest, DecidesThenAnswersThenExplains) {
   EXPECT_EQ(prompt.injection().context_system_prompt(), "Model's default.");
   EXPECT_EQ(prompt.turn().content(), "Where does Ann live?");
   EXPECT_EQ(prompt.max_pack_tokens(), 1024);
+}
+
+TEST_F(OrchestratorTest, PrefetchesAllCandidatesThenWhatWasChosenAndCancelsTheRest) {
+  StartOrchestrator();
+  // Candidates of a request whose gate lets all of them pass are what it chooses.
+  v1::ChatRequest open = Question();
+  open.mutable_memory()->set_gate(false);
+  ASSERT_OK(Chat(open).status);
+  auto prefetched = kv_.WaitForRequests(1);
+  ASSERT_EQ(prefetched.size(), 1u);
+  EXPECT_EQ(prefetched[0].pack().memories_size(), 3);
+  EXPECT_EQ(prefetched[0].pack().memories(0).memory_id(), ids_[0]) << "in the order of the pack";
+  EXPECT_EQ(prefetched[0].model_fingerprint(), "model-1-avx");
+
+  const Answer answer = Chat(Question());
+  ASSERT_OK(answer.status);
+  prefetched = kv_.WaitForRequests(3);
+  ASSERT_EQ(prefetched.size(), 3u);
+  // The calls are made in order, but may arrive in any.
+  if (prefetched[1].pack().memories_size() == 2) std::swap(prefetched[1], prefetched[2]);
+  EXPECT_EQ(prefetched[1].pack().memories_size(), 3);
+  EXPECT_EQ(prefetched[2].pack().memories_size(), 2) << "one is below the threshold";
+  EXPECT_EQ(prefetched[2].prefetch_id(), answer.decision.decision_id());
+  EXPECT_THAT(kv_.WaitForCancelled(1), ElementsAre(prefetched[1].prefetch_id()));
+
+  // Nothing passes: what was begun is cancelled, and no other pack is needed.
+  v1::ChatRequest strict = Question();
+  strict.mutable_memory()->set_threshold(0.99f);
+  ASSERT_OK(Chat(strict).status);
+  EXPECT_EQ(kv_.WaitForCancelled(2).size(), 2u);
+  EXPECT_EQ(kv_.WaitForRequests(4).size(), 4u);
+}
+
+TEST_F(OrchestratorTest, AttributesOfMemoriesGoAlongToGenerationAndKv) {
+  memory::v1::Memory memory;
+  memory.mutable_scope()->set_user_id("ann");
+  memory.set_text("Ann is at sea.");
+  memory.set_source_class(common::v1::SOURCE_CLASS_DOCUMENT);
+  memory.set_pinned(true);
+  memory.set_priority(9);
+  memory.mutable_expire_time()->set_seconds(4'000'000'000);
+  const std::string id = memories_.Add("acme", memory);
+  retrieval_.SetHits({{id, 0.9f}});
+  StartOrchestrator();
+  ASSERT_OK(Chat(Question()).status);
   const auto prefetched = kv_.WaitForRequests(1);
   ASSERT_EQ(prefetched.size(), 1u);
-  EXPECT_EQ(prefetched[0].pack().memories(0).memory_id(), ids_[0]);
-  EXPECT_EQ(prefetched[0].model_fingerprint(), "model-1");
+  for (const common::v1::MemoryAttributes& attributes :
+       {generation_.requests()[0].prompt().injection().memories(0).attributes(),
+        prefetched[0].pack().memories(0).attributes()}) {
+    EXPECT_EQ(attributes.user_id(), "ann");
+    EXPECT_EQ(attributes.source_class(), common::v1::SOURCE_CLASS_DOCUMENT);
+    EXPECT_TRUE(attributes.pinned());
+    EXPECT_EQ(attributes.priority(), 9);
+    EXPECT_EQ(attributes.expire_time().seconds(), 4'000'000'000);
+  }
 }
 
 TEST_F(OrchestratorTest, ModesShareRetrievalAndOrder) {
@@ -310,15 +362,37 @@ TEST_F(OrchestratorTest, RequiredAuditFailsTheRequest) {
   audit_.away = true;
   const Answer answer = Chat(Question());
   EXPECT_THAT(answer.status, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("audit")));
-  EXPECT_THAT(generation_.requests(), IsEmpty());
+  EXPECT_THAT(answer.deltas, IsEmpty());
+  EXPECT_EQ(answer.decision.decision_id(), "");
   memories_.away = true;
   EXPECT_THAT(Chat(Question()).status,
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("memory_store")));
 }
 
+// The prompt is read meanwhile, but not a word of the answer passes.
+TEST_F(OrchestratorTest, TheFirstTokenWaitsForTheDecision) {
+  std::promise<void> writing;
+  generation_.middle = [&](grpc::ServerContext* context) {
+    writing.set_value();
+    while (!context->IsCancelled()) std::this_thread::yield();
+    return grpc::Status(grpc::StatusCode::CANCELLED, "cancelled");
+  };
+  audit_.before_decision = [&, begun = writing.get_future().share()] {
+    begun.wait();
+    audit_.away = true;
+  };
+  StartOrchestrator();
+  const Answer answer = Chat(Question());
+  EXPECT_THAT(answer.status, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("audit")));
+  EXPECT_THAT(answer.deltas, IsEmpty());
+  EXPECT_EQ(answer.decision.decision_id(), "");
+  EXPECT_THAT(audit_.Log(), IsEmpty());
+}
+
 TEST_F(OrchestratorTest, AnOutcomeWaitsForTheStore) {
   StartOrchestrator();
   generation_.middle = [this](grpc::ServerContext*) {
+    audit_.WaitForLog(1);
     audit_.away = true;
     return grpc::Status::OK;
   };
@@ -373,6 +447,7 @@ TEST_F(OrchestratorTest, AnOutcomeFollowsItsSpooledDecision) {
   StartOrchestrator();
   audit_.away = true;
   generation_.middle = [this](grpc::ServerContext*) {
+    while (audit_.n_refused == 0) std::this_thread::yield();
     audit_.away = false;  // the outcome could go straight to the store, which knows no decision yet
     return grpc::Status::OK;
   };
@@ -441,6 +516,39 @@ TEST_F(OrchestratorTest, ARepeatedRequestGetsTheRecordedAnswer) {
               }())
                   .status,
               StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("erased")));
+}
+
+TEST_F(OrchestratorTest, AnAnswerIsNotGivenAgainAfterItsMemoryWasDeleted) {
+  StartOrchestrator();
+  v1::ChatRequest request = Question();
+  request.set_request_id("mine");
+  const Answer first = Chat(request);
+  ASSERT_OK(first.status);
+  ASSERT_GT(first.decision.chosen_size(), 0);
+  memories_.Delete("acme", first.decision.chosen(0).memory_id());
+  EXPECT_THAT(Chat(request).status,
+              StatusIs(absl::StatusCode::kAborted, HasSubstr("has been deleted")));
+}
+
+TEST_F(OrchestratorTest, AMemoryDeletedWhileTheRequestIsDecidedIsNotUsed) {
+  int n_asked = 0;
+  audit_.is_current = [&](const audit::v1::AppendDecisionRequest& request) {
+    EXPECT_TRUE(request.only_current());
+    // Between the candidates' step and the commit.
+    if (++n_asked > 1) return true;
+    memories_.Delete("acme", request.decision().chosen(0).memory_id());
+    return false;
+  };
+  StartOrchestrator();
+  const Answer answer = Chat(Question());
+  ASSERT_OK(answer.status);
+  // The answer that was begun with it has been cancelled, and nothing of it was passed on.
+  EXPECT_EQ(n_asked, 2);
+  EXPECT_THAT(answer.deltas, ElementsAre("An ", "answer."));
+  EXPECT_THAT(Ids(answer.decision.chosen()), ElementsAre(ids_[2]));
+  // One that never comes to rest is given up.
+  audit_.is_current = [](const audit::v1::AppendDecisionRequest&) { return false; };
+  EXPECT_THAT(Chat(Question()).status, StatusIs(absl::StatusCode::kAborted));
 }
 
 TEST_F(OrchestratorTest, AFailedRequestIsWrittenAgainFromItsDecision) {

@@ -85,6 +85,10 @@ absl::StatusOr<PipelineConfig> ParsePipelineConfig(const config::v1::Orchestrato
   DKI_RETURN_IF_ERROR(
       CheckRange("assemble.default_max_tokens", parsed.default_max_tokens, 1, kMaxAnswerTokens));
 
+  const auto composition = injection::ParseComposition(config.assemble().composition());
+  if (!composition.ok()) return Annotate(composition.status(), "assemble.composition");
+  parsed.composition = *composition;
+
   DKI_ASSIGN_OR_RETURN(parsed.audit, ParseAuditPolicy(config.audit().policy()));
   parsed.spool_path = config.audit().spool_path();
   if (parsed.audit == AuditPolicy::kSpool && parsed.spool_path.empty()) {

@@ -9,6 +9,7 @@
 #include "libs/base/status.h"
 #include "libs/injection/alpha_policy.h"
 #include "libs/injection/calibration.h"
+#include "libs/injection/composition.h"
 #include "libs/injection/gate.h"
 
 namespace dki::orchestrator {
@@ -30,6 +31,7 @@ struct PipelineConfig {
   // Of requests that bring none, and of the canonical context. Empty: the model's own.
   std::string system_prompt;
   int default_max_tokens = 256;
+  injection::Composition composition = {injection::CompositionKind::kAuto, 0};
   AuditPolicy audit = AuditPolicy::kRequired;
   std::string spool_path;
   // Hexadecimal SHA-256 of all of the above; in every decision.

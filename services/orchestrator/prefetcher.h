@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Purpose: tells kv which pack is coming, while the decision is being committed. Never waits, never
-//   fails a request. Thread-safety: thread-safe.
+// Purpose: tells kv which pack is coming, before the gate has decided and while the decision is
+//   being committed, and when it is not needed after all. Never waits, never fails a request.
+// Thread-safety: thread-safe.
 #pragma once
 
 #include <atomic>
@@ -16,7 +17,10 @@ class Prefetcher {
   explicit Prefetcher(const Upstreams* upstreams) : upstreams_(*upstreams) {}
 
   void Prefetch(const std::string& tenant_id, const std::string& request_id,
-                const std::string& model_fingerprint, kv::v1::PackSpec pack);
+                const std::string& kv_fingerprint, const std::string& prefetch_id,
+                kv::v1::PackSpec pack) const;
+  void Cancel(const std::string& tenant_id, const std::string& request_id,
+              const std::string& prefetch_id) const;
 
  private:
   const Upstreams& upstreams_;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/orchestrator/probe_step.h"
 
-#include <utility>
 #include <vector>
 
 #include "services/orchestrator/assemble_step.h"
@@ -14,18 +13,7 @@ absl::Status ProbeCandidates(const Upstreams& upstreams, const rpc::Call& call,
                              const std::string& model_system_prompt,
                              const injection::Calibration& calibration,
                              std::span<Candidate* const> in_pack_order) {
-  std::vector<double> cosines;
-  for (const Candidate* candidate : in_pack_order) cosines.push_back(candidate->cosine);
-  const std::vector<int> ranks = RanksByScore(cosines);
-  std::vector<Chosen> all;
-  for (size_t i = 0; i < in_pack_order.size(); ++i) {
-    const Candidate& candidate = *in_pack_order[i];
-    Chosen memory;
-    memory.id = candidate.id;
-    memory.text = candidate.text;
-    memory.rank = ranks[i];
-    all.push_back(std::move(memory));
-  }
+  const std::vector<Chosen> all = AllAlike(in_pack_order);
   generation::v1::ProbeRequest request;
   *request.mutable_prompt() =
       AssemblePrompt(config, task, model_system_prompt, common::v1::MODE_INJECTED, all);

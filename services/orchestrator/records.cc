@@ -7,6 +7,8 @@
 
 #include "libs/base/sha256.h"
 #include "libs/base/strings.h"
+#include "libs/clients/memory_attributes.h"
+#include "libs/injection/attention_rule.h"
 
 namespace dki::orchestrator {
 namespace {
@@ -48,6 +50,11 @@ audit::v1::AppendDecisionRequest MakeDecision(const PipelineConfig& config, cons
   record->set_mode(task.memory.mode);
   record->set_prompt_place(task.memory.place);
   record->set_pack_context(task.memory.context);
+  if (task.memory.mode == common::v1::MODE_INJECTED) {
+    record->set_composition(injection::ToString(task.memory.composition));
+  }
+  record->set_law(injection::LawName(task.memory.rule));
+  record->set_layers(injection::LayersName(task.memory.rule));
   record->set_query_hash(SaltedHash(salt, task.turn.content()));
   for (const Candidate& candidate : decided.retrieved) {
     audit::v1::RetrievedMemory* retrieved = record->add_retrieved();
@@ -122,6 +129,10 @@ absl::Status CheckSameRequest(const ChatTask& task, const audit::v1::Decision& r
       decision.conversation_id() == task.conversation_id && decision.mode() == task.memory.mode &&
       decision.prompt_place() == task.memory.place &&
       decision.pack_context() == task.memory.context &&
+      (decision.composition().empty() ||
+       decision.composition() == injection::ToString(task.memory.composition)) &&
+      decision.law() == injection::LawName(task.memory.rule) &&
+      decision.layers() == injection::LayersName(task.memory.rule) &&
       google::protobuf::util::MessageDifferencer::Equals(decision.scope(), task.scope);
   if (same) return absl::OkStatus();
   return AlreadyExists("request_id %s was used for another request (decision %s)", task.request_id,
@@ -148,6 +159,7 @@ absl::StatusOr<std::vector<Chosen>> RestoreChosen(const audit::v1::DecisionRecor
                       .cosine = memory.cosine(),
                       .text = found->second->text(),
                       .source_class = memory.source_class(),
+                      .attributes = clients::AttributesOf(*found->second),
                       .alpha = {memory.alpha_read(), memory.alpha_answer(), memory.capped()},
                       .rank = 0});
   }

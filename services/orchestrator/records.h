@@ -12,6 +12,7 @@
 #include "dki/audit/v1/audit.pb.h"
 #include "dki/audit/v1/audit_service.pb.h"
 #include "dki/generation/v1/generation_service.pb.h"
+#include "dki/kv/v1/kv_service.pb.h"
 #include "libs/base/status.h"
 #include "services/orchestrator/candidates.h"
 #include "services/orchestrator/chat_task.h"
@@ -30,6 +31,7 @@ struct Decided {
   std::string model_fingerprint;
   std::string embedding_fingerprint;
   int64_t search_position = 0;
+  kv::v1::PackSpec prefetched;  // what kv was told of before the gate decided
 };
 
 // What the answer came to, for the record.

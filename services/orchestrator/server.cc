@@ -55,6 +55,7 @@ class Orchestrator : public rpc::ServiceInstance {
             RealClock()),
         memories_(&upstreams_, &retriever_, &positions_),
         decisions_(&upstreams_, &retriever_),
+        kv_(&upstreams_),
         cluster_(std::move(cluster)) {}
   ~Orchestrator() override { runtime_.SetKeyVerifier(nullptr); }
 
@@ -71,6 +72,7 @@ class Orchestrator : public rpc::ServiceInstance {
                                                                     .chat = chat_.get(),
                                                                     .memories = &memories_,
                                                                     .decisions = &decisions_,
+                                                                    .kv = &kv_,
                                                                     .model = &model_,
                                                                     .cluster = cluster_});
     runtime_.SetKeyVerifier([this](const std::string& secret) { return keys_.Verify(secret); });
@@ -95,6 +97,7 @@ class Orchestrator : public rpc::ServiceInstance {
   KeyCache keys_;
   MemoryApi memories_;
   DecisionApi decisions_;
+  KvApi kv_;
   const std::vector<ClusterPart> cluster_;
   std::unique_ptr<AuditWriter> audit_;
   std::unique_ptr<ChatPipeline> chat_;
@@ -128,6 +131,7 @@ config::v1::OrchestratorServer DefaultConfig() {
   config.mutable_assemble()->set_max_pack_tokens(defaults.max_pack_tokens);
   config.mutable_assemble()->set_system_prompt(defaults.system_prompt);
   config.mutable_assemble()->set_default_max_tokens(defaults.default_max_tokens);
+  config.mutable_assemble()->set_composition(injection::ToString(defaults.composition));
   config.mutable_audit()->set_policy("required");
   config.mutable_audit()->set_spool_path("");
   return config;
@@ -145,6 +149,7 @@ absl::StatusOr<std::unique_ptr<rpc::ServiceInstance>> BuildOrchestratorServer(
   upstreams.memory_store = memory::v1::MemoryStoreService::NewStub(store);
   upstreams.audit = audit::v1::AuditService::NewStub(store);
   upstreams.tenants = tenant::v1::TenantService::NewStub(store);
+  upstreams.erasures = erasure::v1::ErasureService::NewStub(store);
   upstreams.retrieval = retrieval::v1::RetrievalService::NewStub(retrieval);
   upstreams.kv = kv::v1::KvService::NewStub(kv);
   upstreams.generation = generation::v1::GenerationService::NewStub(generation);

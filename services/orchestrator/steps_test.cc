@@ -132,6 +132,38 @@ INSTANTIATE_TEST_SUITE_P(
         BadRequest{"alpha_infinite",
                    [](auto* r) { r->mutable_memory()->set_alpha(kInfinity); },
                    {"memory.alpha"}},
+        BadRequest{"composition",
+                   [](auto* r) { r->mutable_memory()->set_composition("repair(0)"); },
+                   {"memory.composition", "repair(N)"}},
+        BadRequest{"law",
+                   [](auto* r) { r->mutable_memory()->set_law("x"); },
+                   {"memory", "law", "as_original"}},
+        BadRequest{"law_without_alpha",
+                   [](auto* r) { r->mutable_memory()->set_law("blend"); },
+                   {"memory.law", "memory.alpha"}},
+        BadRequest{"blend_above_one",
+                   [](auto* r) {
+                     r->mutable_memory()->set_law("blend");
+                     r->mutable_memory()->set_alpha(1.5);
+                   },
+                   {"memory.alpha", "from 0 to 1"}},
+        BadRequest{"layers",
+                   [](auto* r) { r->mutable_memory()->set_layers("9-3"); },
+                   {"memory", "layers", "7-22"}},
+        BadRequest{"weight_large",
+                   [](auto* r) {
+                     auto* weight = r->mutable_memory()->add_weights();
+                     weight->set_memory_id(Id("mem_", 1));
+                     weight->set_alpha_answer(17);
+                   },
+                   {"memory.weights[0].alpha_answer", "16"}},
+        BadRequest{"weight_twice",
+                   [](auto* r) {
+                     for (int i = 0; i < 2; ++i) {
+                       r->mutable_memory()->add_weights()->set_memory_id(Id("mem_", 1));
+                     }
+                   },
+                   {"memory.weights[1].memory_id", "twice"}},
         BadRequest{"threshold",
                    [](auto* r) { r->mutable_memory()->set_threshold(static_cast<float>(kNan)); },
                    {"memory.threshold"}},
@@ -405,6 +437,42 @@ TEST(Weigh, NamedMemoriesKeepTheGivenOrder) {
   auto candidates = Passed({{5, 0.9f}, {2, 0.7f}});
   const auto chosen = Choose(With<MemoryRules>([](auto& r) { r.ids = {"named"}; }), candidates);
   EXPECT_EQ(chosen[0].id, Id("mem_", 5));
+}
+
+TEST(Weigh, WhatOthersWroteComesLast) {
+  auto candidates = Passed({{1, 0.9f}, {2, 0.8f}, {3, 0.7f}, {4, 0.6f}});
+  candidates[0].source_class = common::v1::SOURCE_CLASS_DOCUMENT;
+  candidates[2].source_class = common::v1::SOURCE_CLASS_ASSISTANT;
+  const auto ids = [](const std::vector<Chosen>& chosen) {
+    std::vector<std::string> all;
+    for (const Chosen& memory : chosen) all.push_back(memory.id);
+    return all;
+  };
+  EXPECT_THAT(ids(Choose({}, candidates)),
+              ElementsAre(Id("mem_", 2), Id("mem_", 4), Id("mem_", 1), Id("mem_", 3)));
+  EXPECT_EQ(Choose({}, candidates)[2].rank, 0);
+  const auto named = Choose(With<MemoryRules>([](auto& r) { r.ids = {"named"}; }), candidates);
+  EXPECT_EQ(named[0].id, Id("mem_", 1));
+}
+
+TEST(Weigh, WeightsOfSingleMemoriesGoBeforeAllElseAndAreCapped) {
+  auto candidates = Passed({{1, 0.9f}, {2, 0.9f}, {3, 0.9f}});
+  candidates[2].source_class = common::v1::SOURCE_CLASS_TOOL;
+  MemoryRules rules;
+  rules.alpha = 0.25;
+  rules.weights[Id("mem_", 2)] = {3.0, 4.0};
+  rules.weights[Id("mem_", 3)] = {3.0, 4.0};
+  rules.weights[Id("mem_", 9)] = {3.0, 4.0};
+  const auto chosen = Choose(rules, candidates);
+  ASSERT_EQ(chosen.size(), 3u);
+  EXPECT_DOUBLE_EQ(chosen[0].alpha.answer, 0.25);
+  EXPECT_DOUBLE_EQ(chosen[1].alpha.read, 3.0);
+  EXPECT_DOUBLE_EQ(chosen[1].alpha.answer, 4.0);
+  EXPECT_DOUBLE_EQ(chosen[2].alpha.answer, 0.5);
+  EXPECT_TRUE(chosen[2].alpha.capped);
+  rules.weights[Id("mem_", 2)] = {};
+  rules.weights[Id("mem_", 2)].read = rules.weights[Id("mem_", 2)].answer = 0.0;
+  EXPECT_EQ(Choose(rules, candidates).size(), 2u);
 }
 
 TEST(Weigh, ForcedAlphaIsCappedAndZeroLeavesNothing) {

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "dki/audit/v1/audit_service.grpc.pb.h"
+#include "dki/erasure/v1/erasure_service.grpc.pb.h"
 #include "dki/generation/v1/generation_service.grpc.pb.h"
 #include "dki/kv/v1/kv_service.grpc.pb.h"
 #include "dki/memory/v1/memory_store_service.grpc.pb.h"
@@ -30,6 +31,7 @@ struct Upstreams {
   std::shared_ptr<memory::v1::MemoryStoreService::StubInterface> memory_store;
   std::shared_ptr<audit::v1::AuditService::StubInterface> audit;
   std::shared_ptr<tenant::v1::TenantService::StubInterface> tenants;
+  std::shared_ptr<erasure::v1::ErasureService::StubInterface> erasures;
   Timeout memory_store_timeout{5'000};
 
   std::shared_ptr<retrieval::v1::RetrievalService::StubInterface> retrieval;

@@ -5,25 +5,11 @@
 #include <numeric>
 #include <utility>
 
+#include "libs/clients/memory_attributes.h"
 #include "libs/injection/linked_memories.h"
 
 namespace dki::orchestrator {
 namespace {
-
-injection::SourceClass ToPolicy(common::v1::SourceClass source_class) {
-  switch (source_class) {
-    case common::v1::SOURCE_CLASS_USER:
-      return injection::SourceClass::kUser;
-    case common::v1::SOURCE_CLASS_OPERATOR:
-      return injection::SourceClass::kOperator;
-    case common::v1::SOURCE_CLASS_DOCUMENT:
-      return injection::SourceClass::kDocument;
-    case common::v1::SOURCE_CLASS_ASSISTANT:
-      return injection::SourceClass::kAssistant;
-    default:  // Unknown origin gets the tightest cap.
-      return injection::SourceClass::kTool;
-  }
-}
 
 // The scores of those of `passed` that stay; the others are taken out.
 std::vector<double> ScoreAndKeep(const injection::RelevanceModel& model, double mass,
@@ -52,6 +38,23 @@ std::vector<double> ScoreAndKeep(const injection::RelevanceModel& model, double 
 }
 
 }  // namespace
+
+std::vector<Chosen> AllAlike(std::span<Candidate* const> in_pack_order) {
+  std::vector<double> cosines;
+  for (const Candidate* candidate : in_pack_order) cosines.push_back(candidate->cosine);
+  const std::vector<int> ranks = RanksByScore(cosines);
+  std::vector<Chosen> all;
+  for (size_t i = 0; i < in_pack_order.size(); ++i) {
+    const Candidate& candidate = *in_pack_order[i];
+    Chosen memory;
+    memory.id = candidate.id;
+    memory.text = candidate.text;
+    memory.attributes = candidate.attributes;
+    memory.rank = ranks[i];
+    all.push_back(std::move(memory));
+  }
+  return all;
+}
 
 std::vector<int> RanksByScore(std::span<const double> scores) {
   std::vector<int> best_first(scores.size());
@@ -94,17 +97,23 @@ std::vector<Chosen> ChooseMemories(const injection::AlphaPolicy& policy,
     const injection::Strength& strength =
         calibration->strength(injection::ClassifyQuestion(message));
     weights = injection::WithStrength(policy, strength);
-    scores =
-        ScoreAndKeep(calibration->relevance, rules.alpha ? 1.0 : strength.keep, message, &passed);
+    scores = ScoreAndKeep(calibration->relevance, rules.forces_weights() ? 1.0 : strength.keep,
+                          message, &passed);
   }
   std::vector<injection::MemoryRelevance> relevances;
   for (size_t i = 0; i < passed.size(); ++i) {
-    relevances.push_back({scores[i], ToPolicy(passed[i]->source_class)});
+    relevances.push_back({scores[i], clients::ToSourceClass(passed[i]->source_class)});
   }
   const bool injected = rules.mode == common::v1::MODE_INJECTED;
-  const std::vector<injection::MemoryAlpha> alphas =
+  std::vector<injection::MemoryAlpha> alphas =
       injected ? injection::WeighMemories(weights, relevances, rules.alpha)
                : std::vector<injection::MemoryAlpha>(passed.size());
+  for (size_t i = 0; injected && i < passed.size(); ++i) {
+    const auto forced = rules.weights.find(passed[i]->id);
+    if (forced == rules.weights.end()) continue;
+    alphas[i] = injection::CapAlpha(policy, relevances[i].source_class, forced->second.read,
+                                    forced->second.answer);
+  }
   const std::vector<int> ranks = RanksByScore(scores);
 
   std::vector<Chosen> chosen;
@@ -119,8 +128,14 @@ std::vector<Chosen> ChooseMemories(const injection::AlphaPolicy& policy,
                       .cosine = candidate.cosine,
                       .text = candidate.text,
                       .source_class = candidate.source_class,
+                      .attributes = candidate.attributes,
                       .alpha = alphas[i],
                       .rank = ranks[i]});
+  }
+  if (rules.ids.empty()) {
+    std::stable_partition(chosen.begin(), chosen.end(), [](const Chosen& memory) {
+      return !injection::IsCapped(clients::ToSourceClass(memory.source_class));
+    });
   }
   return chosen;
 }

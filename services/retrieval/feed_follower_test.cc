@@ -36,6 +36,7 @@ struct Reader {
     query.min_position = min_position;
     Patience patience;
     patience.until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    patience.on_wait = [this] { follower->Hurry(); };
     const auto result = indexes.Search(query, patience);
     EXPECT_OK(result);
     std::set<std::string> ids;
@@ -48,7 +49,8 @@ struct Reader {
   std::unique_ptr<rpc::ServiceRuntime> runtime = rpc::ServiceRuntime::ForTesting("retrieval");
   TenantIndexes indexes{[] { return std::make_unique<ScanVectorIndex>(FakeEmbedder::kDimension); },
                         kTestFingerprint, RealClock(), &runtime->metrics()};
-  IndexConsumer consumer{&indexes, runtime.get()};
+  clients::ErasureLedger ledger{RealClock()};
+  IndexConsumer consumer{&indexes, &ledger, runtime.get()};
   std::unique_ptr<clients::FeedFollower> follower;
 };
 
@@ -71,6 +73,14 @@ class FeedFollowerTest : public ::testing::Test {
   FakeMemoryStore store_{store_runtime_.get()};
   std::unique_ptr<rpc::GrpcServer> server_;
 };
+
+TEST_F(FeedFollowerTest, ASearchThatWaitsWakesTheFeed) {
+  store_.Add(UpsertEntry("t", 1, "a", "apple"));
+  store_.on_wake = [this] { store_.Add(UpsertEntry("t", 2, "b", "apple")); };
+  Reader reader(address_);
+  EXPECT_THAT(reader.Find("t", 0), ElementsAre("a"));  // waits for the backlog, not for a position
+  EXPECT_THAT(reader.Find("t", 2), ElementsAre("a", "b"));
+}
 
 TEST_F(FeedFollowerTest, BuildsFromTheBacklogAndFollowsOn) {
   store_.Add(UpsertEntry("t", 1, "a", "apple"));

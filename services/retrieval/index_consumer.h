@@ -7,16 +7,22 @@
 #include <map>
 #include <string>
 
+#include "libs/clients/erasure_ledger.h"
 #include "libs/clients/feed_follower.h"
 #include "services/retrieval/tenant_indexes.h"
 
 namespace dki::retrieval {
 
+// What this service reports of erasures: memories that left the indexes.
+inline constexpr char kErasureStore[] = "index_entries";
+
 class IndexConsumer final : public clients::FeedConsumer {
  public:
   // Makes the runtime ready once the backlog has been applied. A lost connection does not make it
   // unready again: what is indexed can still be searched.
-  IndexConsumer(TenantIndexes* indexes, rpc::ServiceRuntime* runtime);
+  // What was removed goes into the ledger.
+  IndexConsumer(TenantIndexes* indexes, clients::ErasureLedger* ledger,
+                rpc::ServiceRuntime* runtime);
 
   // How the feed is followed for it.
   static clients::FeedFollower::Options FollowerOptions(telemetry::Metrics* metrics);
@@ -29,6 +35,7 @@ class IndexConsumer final : public clients::FeedConsumer {
 
  private:
   TenantIndexes* const indexes_;
+  clients::ErasureLedger* const ledger_;
   rpc::ServiceRuntime* const runtime_;
   telemetry::Counter* const entries_;
 };

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "libs/clients/erasure_reporter.h"
 #include "libs/clients/feed_follower.h"
 #include "libs/model/embedder.h"
 #include "libs/rpc/run_service.h"
@@ -34,12 +35,17 @@ class Instance final : public rpc::ServiceInstance {
   const TenantIndexes& indexes() const { return indexes_; }
 
  private:
+  // With a search that waits waking the feed.
+  RetrievalService::Options Hurrying(RetrievalService::Options options);
+
   TextEmbedder embedder_;
   TenantIndexes indexes_;
   IndexUpkeep upkeep_;
   RetrievalService service_;
+  clients::ErasureLedger ledger_;
   IndexConsumer index_consumer_;
   clients::FeedFollower follower_;
+  clients::ErasureReporter reporter_;
 };
 
 }  // namespace dki::retrieval

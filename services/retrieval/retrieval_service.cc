@@ -17,8 +17,10 @@ using rpc::Requirement;
 // Before the client's deadline, so that it learns why.
 constexpr std::chrono::milliseconds kAnswerMargin(20);
 
-Patience PatienceOf(const Call& call, std::chrono::milliseconds max_wait) {
+Patience PatienceOf(const Call& call, const RetrievalService::Options& options) {
+  const std::chrono::milliseconds max_wait = options.max_feed_wait;
   Patience patience;
+  patience.on_wait = options.on_wait;
   patience.until = std::chrono::steady_clock::now() + max_wait;
   // Infinite deadlines would overflow a sum, so the comparison comes first.
   const auto now = std::chrono::system_clock::now();
@@ -96,7 +98,7 @@ grpc::Status RetrievalService::Search(grpc::ServerContext* context,
         query.vector = search::MeanVector(texts, vectors);
         query.words = search::MakeWordQuery(texts);
         DKI_ASSIGN_OR_RETURN(const TenantIndexes::Result result,
-                             indexes_->Search(query, PatienceOf(call, options_.max_feed_wait)));
+                             indexes_->Search(query, PatienceOf(call, options_)));
         for (const RankedHit& hit : result.hits) {
           v1::SearchResponse::Hit* out = response->add_hits();
           out->set_memory_id(hit.memory_id);

@@ -19,6 +19,8 @@ class RetrievalService final : public v1::RetrievalService::Service {
     std::chrono::milliseconds max_feed_wait{5000};
     // Of a search that does not say otherwise.
     search::RankingOptions ranking = {};
+    // Called when a search waits for its min_position.
+    std::function<void()> on_wait = [] {};
   };
 
   RetrievalService(TextEmbedder* embedder, const TenantIndexes* indexes,

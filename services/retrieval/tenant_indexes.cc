@@ -77,7 +77,8 @@ TenantIndexes::Tenant* TenantIndexes::GetTenant(const std::string& tenant_id) co
   return tenant.get();
 }
 
-void TenantIndexes::Apply(const FeedEntry& entry) {
+int64_t TenantIndexes::Apply(const FeedEntry& entry) {
+  int64_t n_removed = 0;
   Tenant* tenant = GetTenant(entry.tenant_id());
   MutexLock lock(&tenant->mutex);
   switch (entry.kind()) {
@@ -85,9 +86,10 @@ void TenantIndexes::Apply(const FeedEntry& entry) {
       Upsert(entry, tenant->index.get());
       break;
     case FeedEntry::KIND_DELETE:
-      tenant->index->Remove(entry.memory_id());
+      n_removed = tenant->index->Remove(entry.memory_id()) ? 1 : 0;
       break;
     case FeedEntry::KIND_ERASE_TENANT:
+      n_removed = tenant->index->size();
       tenant->index->Clear();
       break;
     default:  // KIND_CAUGHT_UP, and kinds of a newer store that change no memory
@@ -95,6 +97,7 @@ void TenantIndexes::Apply(const FeedEntry& entry) {
   }
   tenant->position = std::max(tenant->position, entry.position());
   tenant->advanced.NotifyAll();
+  return n_removed;
 }
 
 void TenantIndexes::Upsert(const FeedEntry& entry, HybridIndex* index) const {
@@ -160,6 +163,7 @@ absl::StatusOr<TenantIndexes::Result> TenantIndexes::Search(const Query& query,
                                                             const Patience& patience) const {
   DKI_RETURN_IF_ERROR(WaitCaughtUp(patience));
   const Tenant* tenant = GetTenant(query.tenant_id);
+  if (StatusOf(query.tenant_id).position < query.min_position) patience.on_wait();
   MutexLock lock(&tenant->mutex);
   const absl::Status status =
       Await(&tenant->mutex, &tenant->advanced, patience, [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS {

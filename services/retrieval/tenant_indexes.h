@@ -25,6 +25,8 @@ namespace dki::retrieval {
 struct Patience {
   std::chrono::steady_clock::time_point until;
   std::function<bool()> is_cancelled = [] { return false; };
+  // Called when it waits for the feed.
+  std::function<void()> on_wait = [] {};
 };
 
 class TenantIndexes {
@@ -58,8 +60,8 @@ class TenantIndexes {
   TenantIndexes(IndexFactory factory, std::string embedding_fingerprint, const Clock* clock,
                 telemetry::Metrics* metrics);
 
-  // The next entry of the feed.
-  void Apply(const memory::v1::FeedEntry& entry);
+  // The next entry of the feed. Returns how many memories left the index with it.
+  int64_t Apply(const memory::v1::FeedEntry& entry);
   // All backlog has been applied: searches may answer.
   void SetCaughtUp();
   // Forgets everything: the feed starts again from 0.

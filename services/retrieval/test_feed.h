@@ -119,6 +119,17 @@ class FakeMemoryStore final : public memory::v1::MemoryStoreService::Service,
                        [&](const rpc::Call& call) { return Follow(call, *request, writer); });
   }
 
+  grpc::Status WakeFeed(grpc::ServerContext* context, const memory::v1::WakeFeedRequest*,
+                        memory::v1::WakeFeedResponse*) override {
+    return rpc::Handle(*runtime_, context, "WakeFeed", rpc::Requirement::ClusterOnly(),
+                       [&](const rpc::Call&) {
+                         if (on_wake) on_wake();
+                         return absl::OkStatus();
+                       });
+  }
+  // Set before the first search.
+  std::function<void()> on_wake;
+
   std::vector<grpc::Service*> services() override { return {this}; }
   absl::Status Start() override { return absl::OkStatus(); }
   void Drain() override { BreakStreams(); }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engine under load: chats that decode together, answers beside a long prompt, the next request of a conversation, and the
-arrivals of the Azure trace (DKI_DATA) at half, once and twice the rate that this machine answers."""
+"""The engine under load: chats that decode together, answers beside a long prompt, the next request of a conversation, and a stretch
+of the Azure trace (DKI_DATA) at half, once and twice the rate that this machine answers, the same requests each time."""
 
 import argparse
 import json

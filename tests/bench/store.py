@@ -21,6 +21,23 @@ CLIENTS = 16
 TENANTS = 8
 
 
+def device_syncs(directory, seconds=1.0):
+    """What the disk can do alone: 8 KiB written in place and synced, one after the other."""
+    rates = []
+    for _ in range(3):
+        descriptor = os.open(pathlib.Path(directory) / "sync-probe", os.O_RDWR | os.O_CREAT, 0o600)
+        os.pwrite(descriptor, bytes(1 << 20), 0)
+        os.fsync(descriptor)
+        n, start = 0, time.perf_counter()
+        while time.perf_counter() - start < seconds:
+            os.pwrite(descriptor, os.urandom(8192), (n % 128) * 8192)
+            os.fdatasync(descriptor)
+            n += 1
+        rates.append(n / (time.perf_counter() - start))
+        os.close(descriptor)
+    return rates
+
+
 def adds_with_vectors(report, cluster, reps, seconds):
     rows = []
     for i in range(reps):
@@ -86,6 +103,7 @@ def main():
         cluster = cluster_harness.Cluster(directory)
         try:
             cluster.up()
+            report.add("synced writes of the disk alone", device_syncs(directory), "/s")
             chat_beside_the_model(report, cluster, 200)
             adds_with_text(report, cluster, args.seconds)
             adds_with_vectors(report, cluster, args.reps, args.seconds)

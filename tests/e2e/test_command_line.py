@@ -4,6 +4,7 @@
 import json
 import os
 import subprocess
+import time
 
 from cluster_harness import BIN
 
@@ -43,8 +44,42 @@ def test_chat_explain_audit(cluster, user):
     answer = cluster.json("chat", "--user", user, "What color is Rita's bicycle?")
     explained = cluster.dki("explain", answer["decision"]["decision_id"]).stdout
     assert "Rita's bicycle is yellow." in explained and "\x1b" not in explained
+    without = cluster.json("explain", answer["decision"]["decision_id"], "--without", "top")["without"]
+    assert without["changed"]
+    vanilla = cluster.json("chat", "--user", user, "--mode", "vanilla", "What color is Rita's bicycle?")
+    assert without["answer_text"] == vanilla["text"]  # it was the only memory
+    shown = cluster.dki("explain", answer["decision"]["decision_id"], "--without", without["memory_id"]).stdout
+    assert "another answer: " in shown
+    assert cluster.dki("explain", answer["decision"]["decision_id"], "--without", "mem_x", check=False).returncode == 2
     assert answer["decision"]["decision_id"] in cluster.dki("audit", "list", "--user", user).stdout
     assert cluster.dki("audit", "verify").stdout.startswith("valid")
+
+
+def test_kv_tiers(cluster, user):
+    """What an operator sees of a memory's blocks and does to them."""
+    cluster.dki("memory", "add", "--user", user, "Rita's bicycle is yellow.")
+    identifier = cluster.json("memory", "add", "--user", user, "Rita's boat is called Ella.")["memory"]["id"]
+
+    def ask():
+        cluster.dki("chat", "--user", user, "--no-gate", "--max-tokens", "1", "What is Rita's boat called?")
+        return [b for b in cluster.json("kv", "ls", "--memory", identifier)["blocks"] if b.get("memory_id") == identifier]
+
+    blocks = ask()
+    assert {b["tier"] for b in blocks} == {"TIER_RAM", "TIER_DISK"} and all(b["n_tokens"] > 3 for b in blocks)
+    assert identifier in cluster.dki("kv", "ls", "--memory", identifier).stdout
+    tiers = {t["tier"]: t for t in cluster.json("kv", "stats")["tiers"]}
+    assert int(tiers["TIER_RAM"]["tenant_blocks"]) >= 4 and int(tiers["TIER_DISK"]["tenant_bytes"]) > 0
+    assert cluster.dki("kv", "verify").stdout.startswith("sound")
+
+    assert cluster.json("kv", "pin", identifier)["memory"]["pinned"]
+    end = time.monotonic() + 60  # the change reaches kv through the feed
+    while not any(b.get("pinned") for b in blocks):
+        assert time.monotonic() < end, blocks
+        blocks = ask()
+    cluster.dki("kv", "unpin", identifier)
+    assert cluster.dki("kv", "evict", identifier).stdout.startswith("evicted")
+    assert cluster.json("kv", "ls", "--memory", identifier)["blocks"] == []
+    assert cluster.dki("kv", "evict", check=False).returncode == 2
 
 
 def test_conversation_keeps_its_history(cluster, user):
@@ -101,3 +136,8 @@ def test_up_again_is_quick_and_changes_nothing(cluster):
     assert {name: part["pid"] for name, part in cluster.parts().items()} == before
     assert oct(os.stat(cluster.directory / "client.json").st_mode & 0o777) == "0o600"
     assert oct(os.stat(cluster.directory / "cluster.key").st_mode & 0o777) == "0o600"
+
+
+def test_a_cluster_keeps_its_model(cluster):
+    refused = cluster.dki("up", "--model", "other.gguf", check=False)
+    assert refused.returncode == 1 and "uses the model SmolLM2-135M-Instruct.Q4_1.gguf" in refused.stderr

@@ -1,5 +1,6 @@
 # dki_library(NAME SOURCES ... DEPS ... [PRIVATE_DEPS ...])   a static library, linked as dki::NAME
 # dki_binary(NAME SOURCES ... DEPS ...)                       a program in build/bin
+# dki_service(NAME SOURCES ... DEPS ...)                      one whose freed memory is overwritten
 # dki_test(NAME SOURCES ... DEPS ... [LABELS ...] [ARGS ...]) a GoogleTest program, run by CTest
 # dki_bench(NAME SOURCES ... DEPS ...)                        a benchmark program in build/bin
 include(CMakeParseArguments)
@@ -24,6 +25,14 @@ function(dki_binary name)
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE ${A_DEPS} dki_warnings)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+endfunction()
+
+function(dki_service name)
+  cmake_parse_arguments(A "" "" "SOURCES;DEPS" ${ARGN})
+  if(NOT DKI_SANITIZE)  # sanitizers have allocators of their own
+    list(APPEND A_SOURCES ${CMAKE_SOURCE_DIR}/libs/base/wipe_freed.cc)
+  endif()
+  dki_binary(${name} SOURCES ${A_SOURCES} DEPS ${A_DEPS})
 endfunction()
 
 function(dki_test name)

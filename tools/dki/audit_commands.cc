@@ -6,22 +6,35 @@
 #include "absl/time/time.h"
 #include "libs/base/strings.h"
 #include "libs/rpc/call.h"
+#include "tools/dki/answer_without.h"
 #include "tools/dki/explanation.h"
 
 namespace dki::cli {
 
 namespace api = orchestrator::v1;
 
-absl::Status Explain(Context& context, const std::string& decision_id) {
+absl::Status Explain(Context& context, const std::string& decision_id, const std::string& without) {
   DKI_ASSIGN_OR_RETURN(auto* stub, context.api());
   api::GetDecisionRequest request;
   request.set_decision_id(decision_id);
   api::GetDecisionResponse response;
   const auto call = context.NewCall();
   DKI_RETURN_IF_ERROR(rpc::FromGrpcStatus(stub->GetDecision(call.get(), request, &response)));
+  AnswerWithout other;
+  if (!without.empty()) {
+    DKI_ASSIGN_OR_RETURN(other, AnswerAgainWithout(context, response, without));
+  }
+  const bool changed = other.text != response.decision().answer_text();
   const Output& output = context.output();
   if (output.json()) {
-    output.Json(ToJson(response));
+    nlohmann::json json = ToJson(response);
+    if (!without.empty()) {
+      json["without"] = {{"memory_id", other.memory_id},
+                         {"answer_text", other.text},
+                         {"changed", changed},
+                         {"decision_id", other.decision_id}};
+    }
+    output.Json(json);
     return absl::OkStatus();
   }
   if (!response.decision().query_text().empty())
@@ -29,6 +42,14 @@ absl::Status Explain(Context& context, const std::string& decision_id) {
   if (!response.decision().answer_text().empty())
     output.Line("answer:   " + output.Safe(FoldNewlines(response.decision().answer_text())));
   PrintExplanation(output, response);
+  if (without.empty()) return absl::OkStatus();
+  output.Line("");
+  output.Line("without " + (other.memory_id.empty() ? std::string("memory") : other.memory_id) +
+              (changed ? ", another answer: " : ", the same answer: ") +
+              output.Safe(FoldNewlines(other.text)));
+  if (!response.decision().decision().conversation_id().empty()) {
+    output.Line("(asked outside its conversation, without what was said before)");
+  }
   return absl::OkStatus();
 }
 

@@ -46,6 +46,7 @@ absl::StatusOr<api::ChatRequest> MakeRequest(const ChatOptions& options) {
   if (options.k) memory->set_k(*options.k);
   if (options.threshold) memory->set_threshold(*options.threshold);
   if (options.no_gate) memory->set_gate(false);
+  memory->set_composition(options.composition);
   auto* sampling = request.mutable_sampling();
   if (options.max_tokens) sampling->set_max_tokens(*options.max_tokens);
   if (options.temperature) sampling->set_temperature(*options.temperature);

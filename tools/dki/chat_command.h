@@ -20,6 +20,7 @@ struct ChatOptions {
   std::optional<int> k;
   std::optional<float> threshold;
   bool no_gate = false;
+  std::string composition;
   std::string tag;
   bool explain = false;
   std::optional<int> max_tokens;

@@ -13,6 +13,7 @@
 #include "libs/base/file.h"
 #include "libs/testing/status_matchers.h"
 #include "libs/testing/temp_dir.h"
+#include "tools/dki/answer_without.h"
 #include "tools/dki/options.h"
 
 namespace dki::cli {
@@ -95,13 +96,63 @@ class FakeDki final : public api::DkiService::Service {
     *response->add_decisions()->mutable_decision() = Decision();
     return Done(context);
   }
+  grpc::Status UpdateMemory(grpc::ServerContext* context, const api::UpdateMemoryRequest* request,
+                            api::UpdateMemoryResponse* response) override {
+    update = *request;
+    *response->mutable_memory() = Tea();
+    return Done(context);
+  }
+  grpc::Status GetKvStats(grpc::ServerContext* context, const api::GetKvStatsRequest*,
+                          api::GetKvStatsResponse* response) override {
+    auto* tier = response->mutable_stats()->add_tiers();
+    tier->set_tier(common::v1::TIER_DISK);
+    tier->set_tenant_bytes(3 << 20);
+    tier->set_evicted(17);
+    return Done(context);
+  }
+  grpc::Status ListKvBlocks(grpc::ServerContext* context, const api::ListKvBlocksRequest* request,
+                            api::ListKvBlocksResponse* response) override {
+    kv_lists.push_back(request->list());
+    *response->mutable_page()->add_blocks() = KvBlock();
+    if (request->list().page_token().empty()) response->mutable_page()->set_next_page_token("more");
+    return Done(context);
+  }
+  grpc::Status VerifyKvBlocks(grpc::ServerContext* context, const api::VerifyKvBlocksRequest*,
+                              api::VerifyKvBlocksResponse* response) override {
+    response->mutable_result()->set_checked(9);
+    response->mutable_result()->set_n_damaged(n_damaged);
+    if (n_damaged > 0) *response->mutable_result()->add_damaged() = KvBlock();
+    return Done(context);
+  }
+  grpc::Status EvictKvBlocks(grpc::ServerContext* context, const api::EvictKvBlocksRequest* request,
+                             api::EvictKvBlocksResponse* response) override {
+    evict = request->evict();
+    response->mutable_result()->set_blocks(4);
+    return Done(context);
+  }
   grpc::Status VerifyAudit(grpc::ServerContext* context, const api::VerifyAuditRequest*,
                            api::VerifyAuditResponse* response) override {
     *response->mutable_result() = verified;
     return Done(context);
   }
 
+  static kv::v1::BlockEntry KvBlock() {
+    kv::v1::BlockEntry block;
+    block.set_tier(common::v1::TIER_DISK);
+    block.set_memory_id("mem_1");
+    block.set_n_tokens(12);
+    block.set_bytes(4321);
+    block.set_age_seconds(90);
+    block.mutable_attributes()->set_pinned(true);
+    block.mutable_attributes()->mutable_expire_time()->set_seconds(4'000'000'000);
+    return block;
+  }
+
   grpc::Status status;
+  int n_damaged = 0;
+  api::UpdateMemoryRequest update;
+  std::vector<kv::v1::ListBlocksRequest> kv_lists;
+  kv::v1::EvictBlocksRequest evict;
   audit::v1::VerifyChainResponse verified;
   int n_calls = 0;
   std::string authorization;
@@ -149,6 +200,10 @@ class FakeDki final : public api::DkiService::Service {
     memory->set_memory_id("mem_1");
     memory->set_n_tokens(9);
     memory->set_tier(common::v1::TIER_RAM);
+    memory->set_load_us(300);
+    memory->mutable_choice()->set_path(common::v1::LoadChoice::PATH_LOAD);
+    memory->mutable_choice()->set_load_estimate_us(400);
+    memory->mutable_choice()->set_recompute_estimate_us(21'000);
     memory->set_attention_share(0.25);
     memory->set_attention_share_unbiased(0.125);
     record.mutable_usage()->set_injected_tokens(9);
@@ -278,6 +333,11 @@ TEST_F(CommandsTest, JsonIsOneObjectWhateverHappens) {
                                                           {"audit", "list"},
                                                           {"audit", "show", kDecisionId},
                                                           {"audit", "verify"},
+                                                          {"kv", "stats"},
+                                                          {"kv", "ls"},
+                                                          {"kv", "verify"},
+                                                          {"kv", "pin", "mem_1"},
+                                                          {"kv", "evict", "--all"},
                                                           {"status"},
                                                           {"doctor"}};
   fake_.verified.set_problem("link 3 was altered");  // and not valid
@@ -308,6 +368,43 @@ TEST_F(CommandsTest, ABrokenChainIsAnError) {
   EXPECT_THAT(valid.out, StartsWith("valid"));
 }
 
+TEST_F(CommandsTest, KvShowsAndChangesWhatIsWhere) {
+  const Result stats = Run({"kv", "stats"});
+  EXPECT_EQ(stats.code, 0) << stats.err;
+  for (const char* shown : {"disk", "3.0 MiB", "17"}) EXPECT_THAT(stats.out, HasSubstr(shown));
+
+  const Result list = Run({"kv", "ls", "--memory", "mem_1", "--limit", "2"});
+  EXPECT_EQ(list.code, 0) << list.err;
+  for (const char* shown : {"mem_1", "12", "4321", "1m30s", "beyond share", "2096-10-02"}) {
+    EXPECT_THAT(list.out, HasSubstr(shown));
+  }
+  ASSERT_EQ(fake_.kv_lists.size(), 2u) << "page by page";
+  EXPECT_EQ(fake_.kv_lists[0].memory_id(), "mem_1");
+  EXPECT_EQ(fake_.kv_lists[0].page_size(), 2);
+  EXPECT_EQ(fake_.kv_lists[1].page_token(), "more");
+  EXPECT_EQ(fake_.kv_lists[1].page_size(), 1);
+
+  EXPECT_THAT(Run({"kv", "verify"}).out, StartsWith("sound: 9 blocks"));
+  fake_.n_damaged = 1;
+  const Result damaged = Run({"kv", "verify"});
+  EXPECT_EQ(damaged.code, 1);
+  EXPECT_THAT(damaged.err, HasSubstr("1 of 9 blocks were damaged"));
+  EXPECT_THAT(damaged.out, HasSubstr("mem_1"));
+
+  EXPECT_EQ(Run({"kv", "pin", "mem_1"}).code, 0);
+  EXPECT_EQ(fake_.update.id(), "mem_1");
+  EXPECT_EQ(fake_.update.update_mask().paths(0), "pinned");
+  EXPECT_TRUE(fake_.update.memory().pinned());
+  EXPECT_EQ(Run({"kv", "unpin", "mem_1"}).code, 0);
+  EXPECT_FALSE(fake_.update.memory().pinned());
+
+  EXPECT_EQ(Run({"kv", "evict"}).code, 2) << "which?";
+  EXPECT_THAT(Run({"kv", "evict", "mem_1"}).out, HasSubstr("evicted 4 blocks"));
+  EXPECT_EQ(fake_.evict.memory_id(), "mem_1");
+  EXPECT_EQ(Run({"kv", "evict", "--all"}).code, 0);
+  EXPECT_TRUE(fake_.evict.all());
+}
+
 TEST_F(CommandsTest, ChatSendsItsOptionsAndExplainsTheAnswer) {
   const Result result =
       Run({"chat",        "What to drink?", "--user",    "ann",      "--mode",    "prompt",
@@ -332,11 +429,51 @@ TEST_F(CommandsTest, ChatSendsItsOptionsAndExplainsTheAnswer) {
   EXPECT_EQ(request.sampling().temperature(), 0.75f);
   EXPECT_EQ(request.sampling().seed(), 4);
   EXPECT_THAT(result.out, StartsWith("It is tea.\n"));
-  for (const char* shown : {"Ann drinks tea.", "0.625", "1.00 → 2.00", "25.00 %", "12.50 %", "ram",
-                            "(erased)", "below_threshold", "without kv"}) {
+  for (const char* shown :
+       {"Ann drinks tea.", "0.625", "1.00 → 2.00", "25.00 %", "12.50 %", "ram",
+        "load: 0.4 ms against 21.0 ms", "(erased)", "below_threshold", "without kv"}) {
     EXPECT_THAT(result.out, HasSubstr(shown));
   }
   EXPECT_THAT(result.out, Not(HasSubstr("\x1b")));
+}
+
+// What is asked again is the recorded question, with the other memories at their recorded weights.
+TEST(AnswerWithoutTest, AsksAgainWithTheOtherMemoriesAtTheirWeights) {
+  api::GetDecisionResponse recorded;
+  recorded.mutable_decision()->set_query_text("Where is Ann?");
+  auto* decision = recorded.mutable_decision()->mutable_decision();
+  decision->mutable_scope()->set_user_id("ann");
+  decision->set_mode(common::v1::MODE_INJECTED);
+  decision->set_composition("independent");
+  auto* outcome = recorded.mutable_decision()->mutable_outcome();
+  for (const auto& [id, share] : {std::pair{"mem_1", 0.1}, {"mem_2", 0.4}, {"mem_3", 0.2}}) {
+    auto* chosen = decision->add_chosen();
+    chosen->set_memory_id(id);
+    chosen->set_alpha_read(1.5);
+    chosen->set_alpha_answer(2.5);
+    auto* memory = outcome->add_memories();
+    memory->set_memory_id(id);
+    memory->set_attention_share(share);
+  }
+  std::string left_out;
+  ASSERT_OK_AND_ASSIGN(const api::ChatRequest top, AskWithout(recorded, "top", &left_out));
+  EXPECT_EQ(left_out, "mem_2");
+  EXPECT_EQ(top.messages(0).content(), "Where is Ann?");
+  EXPECT_EQ(top.scope().user_id(), "ann");
+  EXPECT_EQ(top.memory().mode(), common::v1::MODE_INJECTED);
+  EXPECT_EQ(top.memory().composition(), "independent");
+  ASSERT_EQ(top.memory().memory_ids_size(), 2);
+  EXPECT_EQ(top.memory().memory_ids(1), "mem_3");
+  EXPECT_EQ(top.memory().weights(1).memory_id(), "mem_3");
+  EXPECT_EQ(top.memory().weights(1).alpha_answer(), 2.5);
+  ASSERT_OK_AND_ASSIGN(const api::ChatRequest none, AskWithout(recorded, "all", &left_out));
+  EXPECT_EQ(left_out, "");
+  EXPECT_EQ(none.memory().mode(), common::v1::MODE_VANILLA);
+  EXPECT_EQ(AskWithout(recorded, "mem_9", &left_out).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  recorded.mutable_decision()->clear_query_text();
+  EXPECT_EQ(AskWithout(recorded, "mem_1", &left_out).status().code(),
+            absl::StatusCode::kFailedPrecondition);
 }
 
 TEST_F(CommandsTest, AConversationSendsOnlyWhatIsNew) {

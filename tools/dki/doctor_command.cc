@@ -121,7 +121,11 @@ absl::Status DoctorCommand(Context& context) {
           : Check{"PostgreSQL", Finding::kFailure, "missing: apt-get install postgresql"});
   const auto settings = cluster::ReadSettings(layout);
   const std::string models = settings.ok() ? settings->models : cluster::DefaultModelFolder();
-  for (const ModelFile& model : kModels) checks.push_back(CheckModel(models, model));
+  for (const ModelFile& model : kModels) {
+    const bool is_other = settings.ok() && settings->model != cluster::kDefaultModel &&
+                          model.name == std::string_view(cluster::kDefaultModel);
+    if (!is_other) checks.push_back(CheckModel(models, model));
+  }
   checks.push_back(CheckDisk(layout.data));
   checks.push_back(CheckClock());
   CheckCluster(context, layout, &checks);

@@ -67,7 +67,7 @@ class ClusterSource : public eval::AnswerSource {
     request.set_request_id(NewId("req_"));
     for (const auto& memory : item.memories) {
       auto* input = request.add_memories();
-      input->mutable_scope()->set_user_id(user);
+      input->mutable_scope()->set_user_id(memory.is_foreign ? ForeignUserOf(item) : user);
       input->set_text(memory.text);
     }
     api::AddMemoriesResponse response;
@@ -76,11 +76,13 @@ class ClusterSource : public eval::AnswerSource {
     std::vector<std::string> ids;
     // The same text twice is one memory.
     for (const auto& result : response.results()) {
+      if (result.memory().scope().user_id() != user) continue;
       if (std::find(ids.begin(), ids.end(), result.memory().id()) == ids.end())
         ids.push_back(result.memory().id());
     }
     MutexLock lock(&mutex_);
     ids_[user] = std::move(ids);
+    if (HasForeign(item)) ids_[ForeignUserOf(item)] = {};  // to be erased
     return absl::OkStatus();
   }
 
@@ -100,7 +102,8 @@ class ClusterSource : public eval::AnswerSource {
     turn->set_content(item.question);
     request.mutable_sampling()->set_max_tokens(eval::kReplyTokens);
     DKI_RETURN_IF_ERROR(SetPlace(arm, request.mutable_memory()));
-    if (arm.place != eval::Place::kNone) {
+    // Beside another user's memory the item's own are searched for, so that it could be found.
+    if (arm.place != eval::Place::kNone && !HasForeign(item)) {
       MutexLock lock(&mutex_);
       for (const std::string& id : ids_[UserOf(item)]) request.mutable_memory()->add_memory_ids(id);
     }
@@ -120,6 +123,10 @@ class ClusterSource : public eval::AnswerSource {
 
  private:
   std::string UserOf(const eval::Item& item) const { return prefix_ + "_" + item.id; }
+  std::string ForeignUserOf(const eval::Item& item) const { return UserOf(item) + "_other"; }
+  static bool HasForeign(const eval::Item& item) {
+    return std::ranges::any_of(item.memories, &eval::ItemMemory::is_foreign);
+  }
 
   Context* const context_;
   api::DkiService::StubInterface* const stub_;

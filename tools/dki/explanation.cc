@@ -8,26 +8,29 @@
 namespace dki::cli {
 namespace {
 
-std::string TierName(common::v1::Tier tier) {
-  switch (tier) {
-    case common::v1::TIER_DEVICE:
-      return "device";
-    case common::v1::TIER_RAM:
-      return "ram";
-    case common::v1::TIER_DISK:
-      return "disk";
-    case common::v1::TIER_RECOMPUTED:
-      return "computed";
-    default:
-      return "-";
-  }
-}
-
 std::string Milliseconds(int64_t us) {
   return absl::StrFormat("%.1f ms", us / 1000.0);
 }
 std::string Percent(double share) {
   return absl::StrFormat("%.2f %%", share * 100);
+}
+
+// What was decided, and the estimates that it went by.
+std::string ChoiceCell(const common::v1::LoadChoice& choice) {
+  const auto estimate = [](bool known, int64_t us) { return known ? Milliseconds(us) : "?"; };
+  const std::string against =
+      estimate(choice.has_load_estimate_us(), choice.load_estimate_us()) + " against " +
+      estimate(choice.has_recompute_estimate_us(), choice.recompute_estimate_us());
+  switch (choice.path()) {
+    case common::v1::LoadChoice::PATH_LOAD:
+      return "load: " + against;
+    case common::v1::LoadChoice::PATH_RECOMPUTE:
+      return "recompute: " + against;
+    case common::v1::LoadChoice::PATH_EXPLORE:
+      return "load to learn: " + against;
+    default:
+      return "-";
+  }
 }
 
 // All that is known of one memory in a decision.
@@ -72,6 +75,7 @@ std::vector<std::string> Cells(const Output& output, const Line& line, bool inje
                   : line.outcome != nullptr && line.outcome->dropped() ? "dropped"
                                                                        : "-");
   cells.push_back(used ? Milliseconds(line.outcome->load_us()) : "-");
+  cells.push_back(used ? ChoiceCell(line.outcome->choice()) : "-");
   return cells;
 }
 
@@ -86,6 +90,21 @@ std::string GateReason(const audit::v1::DecisionRecord& decision) {
 }
 
 }  // namespace
+
+std::string TierName(common::v1::Tier tier) {
+  switch (tier) {
+    case common::v1::TIER_DEVICE:
+      return "device";
+    case common::v1::TIER_RAM:
+      return "ram";
+    case common::v1::TIER_DISK:
+      return "disk";
+    case common::v1::TIER_RECOMPUTED:
+      return "computed";
+    default:
+      return "-";
+  }
+}
 
 std::string ModeName(common::v1::Mode mode) {
   switch (mode) {
@@ -121,7 +140,8 @@ void PrintExplanation(const Output& output, const orchestrator::v1::GetDecisionR
   const bool injected = decision.mode() == common::v1::MODE_INJECTED;
   std::vector<std::vector<std::string>> rows = {{"memory", "cosine", "probe", "gated"}};
   if (injected) {
-    for (const char* name : {"α read → answer", "attention", "at α = 1", "tokens", "tier", "time"})
+    for (const char* name : {"α read → answer", "attention", "at α = 1", "tokens", "tier", "time",
+                             "load or recompute"})
       rows[0].emplace_back(name);
   }
   for (const std::string& id : order) rows.push_back(Cells(output, lines[id], injected));

@@ -13,5 +13,6 @@ void PrintExplanation(const Output& output, const orchestrator::v1::GetDecisionR
 
 // "injected", "prompt", "vanilla".
 std::string ModeName(common::v1::Mode mode);
+std::string TierName(common::v1::Tier tier);
 
 }  // namespace dki::cli

@@ -200,7 +200,7 @@ absl::Status RemoveMemory(Context& context, const MemoryOptions& options) {
   if (context.output().json()) {
     context.output().Json(ToJson(response));
   } else {
-    context.output().Line("removed " + options.id);
+    context.output().Line("removed " + options.id + ", erasure " + response.erasure_id());
   }
   return absl::OkStatus();
 }

@@ -8,11 +8,13 @@
 #include "tools/dki/chat_command.h"
 #include "tools/dki/cluster/layout.h"
 #include "tools/dki/cluster_commands.h"
+#include "tools/dki/erase_commands.h"
 #include "tools/dki/eval_command.h"
 #include "tools/dki/eval_make_command.h"
 #include "tools/dki/eval_report_command.h"
 #include "tools/dki/eval_retrieve_command.h"
 #include "tools/dki/eval_seed_command.h"
+#include "tools/dki/kv_commands.h"
 #include "tools/dki/memory_commands.h"
 #include "tools/dki/tenant_commands.h"
 
@@ -33,8 +35,10 @@ class Declaration {
   void All() {
     Cluster();
     Memory();
+    Erasure();
     Chat();
     Audit();
+    Kv();
     Tenants();
     Keys();
     Evaluation();
@@ -72,6 +76,7 @@ class Declaration {
                                 [up](Context& c) { return UpCommand(c, *up); });
     command->add_option("--port-base", up->port_base, "First of five ports (default 7101)");
     command->add_option("--models", up->models, "Folder of the models ($DKI_MODELS)");
+    command->add_option("--model", up->model, "The model, a GGUF file or a folder in there");
     command->add_flag("--foreground", up->foreground, "Stay, and stop the cluster on Ctrl-C");
     Command(app_, "down", "Stop the local cluster", DownCommand);
     Command(app_, "status", "The parts of the local cluster", StatusCommand);
@@ -144,6 +149,61 @@ class Declaration {
     command->add_option("--tag", o->tags, "A tag for all; may be repeated");
   }
 
+  void Erasure() {
+    CLI::App* group =
+        Group(app_, "erase",
+              "Erase with a receipt: memory, user, session, agent, tenant; status, verify, scrub");
+    auto o = Own<EraseOptions>();
+    const auto target = [&](const char* name, const char* help, EraseTarget kind) {
+      CLI::App* command = Command(group, name, help, [o, kind](Context& c) {
+        o->kind = kind;
+        return cli::Erase(c, *o);
+      });
+      command->add_option("id", o->id, "Which one")->required();
+      command->add_option("--receipt", o->receipt, "Wait, and write the receipt there");
+      command->add_flag("--wait", o->wait, "Wait until every service has erased it");
+      command->add_option("--timeout", o->timeout_seconds, "Seconds to wait (default 120)")
+          ->check(CLI::Range(1, 86400));
+      return command;
+    };
+    const auto with_conversations = [&](CLI::App* command) {
+      command->add_flag("--with-conversations", o->with_conversations,
+                        "Also the messages of conversations that attended to it, and the texts of "
+                        "those decisions");
+      return command;
+    };
+    Scope(with_conversations(target("memory", "A memory", EraseTarget::kMemory)), &o->viewer);
+    with_conversations(target("user", "All of a user", EraseTarget::kUser));
+    with_conversations(target("session", "All of a session", EraseTarget::kSession));
+    with_conversations(target("agent", "All of an agent", EraseTarget::kAgent));
+    target("tenant", "A tenant (on the cluster's machine)", EraseTarget::kTenant);
+    Command(group, "status", "Who has erased it and who has not",
+            [o](Context& c) { return EraseStatus(c, *o); })
+        ->add_option("erasure", o->id, "era_...")
+        ->required();
+    CLI::App* command = Command(group, "receipt", "Wait for an erasure's receipt",
+                                [o](Context& c) { return EraseReceipt(c, *o); });
+    command->add_option("erasure", o->id, "era_...")->required();
+    command->add_option("file", o->receipt, "Where to write it")->required();
+    command->add_option("--timeout", o->timeout_seconds, "Seconds to wait (default 120)")
+        ->check(CLI::Range(1, 86400));
+    command = Command(group, "verify", "Check a receipt, offline",
+                      [o](Context& c) { return EraseVerify(c, *o); });
+    command->add_option("file", o->receipt, "The receipt")->required();
+    command->add_option("--keyring", o->keyring,
+                        "The services' public keys (default: the local cluster's)");
+    Command(group, "keys", "The services' public keys, as a keyring", EraseKeys);
+    Command(group, "scrub",
+            "Write the database anew, so that no deleted text is left in it (on the cluster's "
+            "machine)",
+            EraseScrub);
+    Command(group, "forget-service",
+            "Expect no report any more from a service that is gone (on the cluster's machine)",
+            [o](Context& c) { return EraseForgetService(c, *o); })
+        ->add_option("service", o->id, "Its name, as `dki erase status` shows it")
+        ->required();
+  }
+
   void Chat() {
     auto o = Own<ChatOptions>();
     CLI::App* command = Command(app_, "chat", "Ask a question, or talk (no question)",
@@ -158,6 +218,8 @@ class Declaration {
     command->add_option("-k,--k", o->k, "Memories to retrieve");
     command->add_option("--threshold", o->threshold, "Lowest cosine that passes the gate");
     command->add_flag("--no-gate", o->no_gate, "Inject whatever was retrieved");
+    command->add_option("--composition", o->composition,
+                        "Behind what memories are computed: pack, independent, repair(N), auto");
     command->add_option("--tag", o->tag, "Only memories with this tag");
     command->add_flag("--explain", o->explain, "Show what the answer attended to");
     command->add_option("--system", o->system, "System prompt");
@@ -173,10 +235,13 @@ class Declaration {
 
   void Audit() {
     auto id = Own<std::string>();
-    Command(app_, "explain", "Why an answer is what it is",
-            [id](Context& c) { return Explain(c, *id); })
-        ->add_option("decision", *id, "dec_...")
-        ->required();
+    auto without = Own<std::string>();
+    CLI::App* explain = Command(app_, "explain", "Why an answer is what it is",
+                                [id, without](Context& c) { return Explain(c, *id, *without); });
+    explain->add_option("decision", *id, "dec_...")->required();
+    explain->add_option(
+        "--without", *without,
+        "Ask again without this memory: mem_..., top (the one most attended to), all");
     CLI::App* group = Group(app_, "audit", "Decisions: list, show, verify");
     struct List {
       int limit = 20;
@@ -189,10 +254,34 @@ class Declaration {
     command->add_option("--limit", list->limit, "At most so many")->check(CLI::Range(1, 1000));
     command->add_option("--user", list->user, "Only of this user");
     Command(group, "show", "One decision (as `dki explain`)",
-            [id](Context& c) { return Explain(c, *id); })
+            [id](Context& c) { return Explain(c, *id, ""); })
         ->add_option("decision", *id, "dec_...")
         ->required();
     Command(group, "verify", "Recompute the whole chain", VerifyAudit);
+  }
+
+  void Kv() {
+    CLI::App* group =
+        Group(app_, "kv", "K/V tiers of the tenant: stats, ls, verify, pin, unpin, evict (admin)");
+    auto o = Own<KvOptions>();
+    Command(group, "stats", "Sizes, hits and losses of each tier", KvStats);
+    CLI::App* command = Command(group, "ls", "The blocks: memory, tokens, bytes, tier, age, hits",
+                                [o](Context& c) { return ListKvBlocks(c, *o); });
+    command->add_option("--memory", o->memory_id, "Only those that have seen this memory");
+    command->add_option("--limit", o->limit, "At most so many")->check(CLI::Range(1, 1000000));
+    Command(group, "verify", "Read every block and report damage", VerifyKvBlocks);
+    Command(group, "pin", "Keep a memory's blocks",
+            [o](Context& c) { return PinMemory(c, *o, true); })
+        ->add_option("memory", o->memory_id, "mem_...")
+        ->required();
+    Command(group, "unpin", "Let a memory's blocks be evicted",
+            [o](Context& c) { return PinMemory(c, *o, false); })
+        ->add_option("memory", o->memory_id, "mem_...")
+        ->required();
+    command = Command(group, "evict", "Drop a memory's blocks, or all",
+                      [o](Context& c) { return EvictKvBlocks(c, *o); });
+    command->add_option("memory", o->memory_id, "mem_...");
+    command->add_flag("--all", o->all, "Every block of the tenant");
   }
 
   void Tenants() {

@@ -48,6 +48,13 @@ TEST_F(OptionsTest, EveryCommandOfTheReadmeParses) {
                            "audit list",
                            "audit show dec_1",
                            "audit verify",
+                           "kv stats",
+                           "kv ls --memory mem_1 --limit 5",
+                           "kv verify --json",
+                           "kv pin mem_1",
+                           "kv unpin mem_1",
+                           "kv evict mem_1",
+                           "kv evict --all",
                            "tenant add a",
                            "tenant list",
                            "tenant rm a",
@@ -74,7 +81,7 @@ TEST_F(OptionsTest, CompletionKnowsTheCommands) {
   for (const char* shell : {"bash", "zsh", "fish"}) {
     const auto script = CompletionScript(app_, shell);
     ASSERT_TRUE(script.ok());
-    for (const char* word : {"memory", "import", "--alpha", "verify"})
+    for (const char* word : {"memory", "import", "--alpha", "verify", "evict", "unpin"})
       EXPECT_NE(script->find(word), std::string::npos) << word;
     EXPECT_EQ(script->find("supervise"), std::string::npos);
   }

@@ -4,37 +4,27 @@
 #include <nlohmann/json.hpp>
 
 #include "dki/tenant/v1/tenant_service.grpc.pb.h"
-#include "libs/base/ids.h"
-#include "libs/rpc/client.h"
-#include "tools/dki/cluster/config_files.h"
+#include "tools/dki/operator.h"
 
 namespace dki::cli {
 namespace {
 
 namespace api = tenant::v1;
 
-constexpr std::chrono::seconds kTimeout{60};
-
 // A stub of the store and the right to use it.
-struct Operator {
+struct Connected {
   std::unique_ptr<api::TenantService::StubInterface> stub;
-  rpc::ClusterKey key;
+  Operator op;
 
   std::unique_ptr<grpc::ClientContext> NewCall(const std::string& tenant) const {
-    return rpc::OutgoingContext(key, tenant, NewId("cli_"), kTimeout);
+    return op.NewCall(tenant);
   }
 };
 
-absl::StatusOr<Operator> Connect(Context& context) {
-  DKI_ASSIGN_OR_RETURN(const cluster::Layout layout, context.layout());
-  const auto settings = cluster::ReadSettings(layout);
-  if (absl::IsNotFound(settings.status()))
-    return Unavailable("there is no cluster in %s: start one with `dki up`", layout.data);
-  DKI_RETURN_IF_ERROR(settings.status());
-  DKI_ASSIGN_OR_RETURN(rpc::ClusterKey key, rpc::ClusterKey::Load(layout.cluster_key()));
-  const std::string address =
-      absl::StrFormat("127.0.0.1:%d", cluster::ServicePort(settings->port_base, "memory_store"));
-  return Operator{api::TenantService::NewStub(rpc::CreateChannel(address)), std::move(key)};
+absl::StatusOr<Connected> Connect(Context& context) {
+  DKI_ASSIGN_OR_RETURN(Operator op, ConnectAsOperator(context));
+  auto stub = api::TenantService::NewStub(op.memory_store);
+  return Connected{std::move(stub), std::move(op)};
 }
 
 void Say(const Output& output, const google::protobuf::Message& message, const std::string& line) {
@@ -54,7 +44,7 @@ std::string Joined(const google::protobuf::RepeatedPtrField<std::string>& scopes
 }  // namespace
 
 absl::Status AddTenant(Context& context, const std::string& id) {
-  DKI_ASSIGN_OR_RETURN(const Operator op, Connect(context));
+  DKI_ASSIGN_OR_RETURN(const Connected op, Connect(context));
   api::CreateTenantRequest request;
   request.set_id(id);
   api::CreateTenantResponse response;
@@ -65,7 +55,7 @@ absl::Status AddTenant(Context& context, const std::string& id) {
 }
 
 absl::Status ListTenants(Context& context) {
-  DKI_ASSIGN_OR_RETURN(const Operator op, Connect(context));
+  DKI_ASSIGN_OR_RETURN(const Connected op, Connect(context));
   api::ListTenantsResponse response;
   DKI_RETURN_IF_ERROR(
       rpc::FromGrpcStatus(op.stub->ListTenants(op.NewCall("").get(), {}, &response)));
@@ -76,19 +66,20 @@ absl::Status ListTenants(Context& context) {
 }
 
 absl::Status RemoveTenant(Context& context, const std::string& id) {
-  DKI_ASSIGN_OR_RETURN(const Operator op, Connect(context));
+  DKI_ASSIGN_OR_RETURN(const Connected op, Connect(context));
   api::DeleteTenantRequest request;
   request.set_id(id);
   api::DeleteTenantResponse response;
   DKI_RETURN_IF_ERROR(
       rpc::FromGrpcStatus(op.stub->DeleteTenant(op.NewCall("").get(), request, &response)));
-  Say(context.output(), response, "removed " + id + " and all that it owned");
+  Say(context.output(), response,
+      "removed " + id + " and all that it owned, erasure " + response.erasure_id());
   return absl::OkStatus();
 }
 
 absl::Status AddKey(Context& context, const std::string& tenant,
                     const std::vector<std::string>& scopes, const std::string& note) {
-  DKI_ASSIGN_OR_RETURN(const Operator op, Connect(context));
+  DKI_ASSIGN_OR_RETURN(const Connected op, Connect(context));
   api::CreateKeyRequest request;
   for (const std::string& scope : scopes) request.add_scopes(scope);
   request.set_note(note);
@@ -102,7 +93,7 @@ absl::Status AddKey(Context& context, const std::string& tenant,
 }
 
 absl::Status ListKeys(Context& context, const std::string& tenant) {
-  DKI_ASSIGN_OR_RETURN(const Operator op, Connect(context));
+  DKI_ASSIGN_OR_RETURN(const Connected op, Connect(context));
   api::ListKeysResponse response;
   DKI_RETURN_IF_ERROR(
       rpc::FromGrpcStatus(op.stub->ListKeys(op.NewCall(tenant).get(), {}, &response)));
@@ -120,7 +111,7 @@ absl::Status ListKeys(Context& context, const std::string& tenant) {
 }
 
 absl::Status RevokeKey(Context& context, const std::string& tenant, const std::string& id) {
-  DKI_ASSIGN_OR_RETURN(const Operator op, Connect(context));
+  DKI_ASSIGN_OR_RETURN(const Connected op, Connect(context));
   api::RevokeKeyRequest request;
   request.set_id(id);
   api::RevokeKeyResponse response;

@@ -119,8 +119,8 @@ class Cluster:
     def json(self, *arguments, **kwargs):
         return json.loads(self.dki(*arguments, "--json", **kwargs).stdout)
 
-    def up(self):
-        self.dki("up", "--port-base", str(self.port_base))
+    def up(self, *options):
+        self.dki("up", "--port-base", str(self.port_base), *options)
         settings = json.loads((self.directory / "client.json").read_text())
         self.address, self.key = settings["address"], settings["api_key"]
         self.client = Client(self.address, self.key)

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Adds up JUnit files: summary.py DIR [--report FILE]. Prints a table and 'N passed, N failed, N skipped'; exits 1 when
-anything failed or nothing ran."""
+anything failed or nothing ran. The report keeps, for each suite, its last run: rows of suites that did not run stay."""
 
 import argparse
 import datetime
 import pathlib
-import platform
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -35,6 +34,31 @@ def suites(directory):
             yield entry.stem, [sum(t[i] for t in totals) for i in range(4)], [f for t in totals for f in t[4]]
     for mark in sorted(directory.glob("*.failed")):
         yield mark.stem, [0, 1, 0, 0.0], ["see above"]
+    for mark in sorted(directory.glob("*.passed")):
+        yield mark.stem, [1, 0, 0, 0.0], []
+
+
+def report_rows(path):
+    """The rows of an earlier report by suite."""
+    if not path.exists():
+        return {}
+    cells = [[cell.strip() for cell in line.strip("| \n").split("|")] for line in path.read_text().splitlines() if line.startswith("| ")]
+    return {row[0]: row for row in cells[1:] if len(row) == 8 and not row[0].startswith("-")}
+
+
+def write_report(path, rows):
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
+    ran = {name.removeprefix("ctest-") for name, _, _ in rows}
+    kept = {name: row for name, row in report_rows(path).items() if name.removeprefix("ctest-") not in ran}
+    for name, (passed, failed, skipped, seconds), _ in rows:
+        kept[name] = [name, str(datetime.date.today()), commit, cpu, str(passed), str(failed), str(skipped), f"{seconds:.0f}"]
+    lines = ["| suite | date | commit | machine | passed | failed | skipped | seconds |",
+             "| --- | --- | --- | --- | ---: | ---: | ---: | ---: |"]
+    lines += ["| " + " | ".join(kept[name]) + " |" for name in sorted(kept)]
+    totals = [sum(int(row[i]) for row in kept.values()) for i in (4, 5, 6)]
+    path.write_text("# Last full test run\n\n`tools/test --full`, each suite's last run.\n\n" + "\n".join(lines) +
+                    "\n\n{} passed, {} failed, {} skipped\n".format(*totals))
 
 
 def main():
@@ -53,11 +77,7 @@ def main():
             print(f"failed: {name}: {failure}")
     print(closing)
     if args.report:
-        commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-        cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
-        args.report.write_text(
-            f"# Last full test run\n\n`tools/test --full`, {datetime.date.today()}, commit {commit}, {cpu}, {platform.system()}.\n\n"
-            + "```\n" + "\n".join(lines) + "\n" + closing + "\n```\n")
+        write_report(args.report, rows)
     return 0 if passed > 0 and failed == 0 else 1
 
 

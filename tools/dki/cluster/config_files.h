@@ -11,9 +11,12 @@
 
 namespace dki::cluster {
 
+inline constexpr char kDefaultModel[] = "SmolLM2-135M-Instruct.Q4_1.gguf";
+
 struct ClusterSettings {
   int port_base = 7101;
-  std::string models;  // folder
+  std::string models;                 // folder
+  std::string model = kDefaultModel;  // in that folder
 };
 
 // Writes what is missing below the data folder. The settings of the first call are kept.

@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "libs/base/sha256.h"
+#include "libs/transfer/message_socket.h"
 
 namespace dki::cluster {
 namespace {
@@ -55,6 +56,14 @@ std::string Layout::postgres_socket() const {
   if (::geteuid() == 0) return "/run" + name;
   const std::string own = absl::StrFormat("/run/user/%d", ::geteuid());
   return (std::filesystem::exists(own) ? own : "/tmp") + name;
+}
+
+std::string Layout::handoff_socket() const {
+  const std::string below = run() + "/kv.sock";
+  if (below.size() <= transfer::kMaxSocketPath) return below;
+  const std::string own = ::geteuid() == 0 ? "/run" : absl::StrFormat("/run/user/%d", ::geteuid());
+  if (!std::filesystem::exists(own)) return "";
+  return own + "/dki-" + Sha256Hex(data).substr(0, 16) + "-kv.sock";
 }
 
 const std::vector<std::string>& ServiceNames() {

@@ -25,6 +25,14 @@ struct Layout {
   std::string log(const std::string& part) const { return data + "/log/" + part + ".log"; }
   std::string run() const { return data + "/run"; }
   std::string cluster_key() const { return data + "/cluster.key"; }
+  // Blocks that leave kv's memory are encrypted under it.
+  std::string encryption_key() const { return data + "/encryption.key"; }
+  // Signs what a service erased.
+  std::string signing_key(const std::string& service) const {
+    return data + "/signing/" + service + ".key";
+  }
+  // The public halves of all of them.
+  std::string keyring() const { return data + "/signing/keyring.json"; }
   std::string client_settings() const { return data + "/client.json"; }
   std::string up_lock() const { return run() + "/up.lock"; }
   std::string supervisor_pid() const { return run() + "/supervisor.pid"; }
@@ -32,6 +40,9 @@ struct Layout {
   // Folder of PostgreSQL's socket: run()/postgres, or a short one elsewhere when the path would not
   // fit a socket's name.
   std::string postgres_socket() const;
+  // kv's side socket: below run(), or in /run when that path would not fit a socket's name; empty:
+  // there is no place for one.
+  std::string handoff_socket() const;
 };
 
 // `data` as an absolute path.

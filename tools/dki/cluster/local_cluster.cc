@@ -88,11 +88,11 @@ absl::Status CheckFiles(const ClusterSettings& settings) {
     if (!std::filesystem::exists(program))
       return FailedPrecondition("there is no %s: run tools/build", program);
   }
-  for (const char* file :
-       {"/SmolLM2-135M-Instruct.Q4_1.gguf", "/all-MiniLM-L6-v2/model.safetensors"}) {
-    if (!std::filesystem::exists(settings.models + file)) {
+  for (const std::string& file :
+       {settings.model, std::string("all-MiniLM-L6-v2/model.safetensors")}) {
+    if (!std::filesystem::exists(settings.models + "/" + file)) {
       return FailedPrecondition(
-          "there is no model %s%s: run tools/setup, or name the folder with --models",
+          "there is no model %s/%s: run tools/setup, or name the folder with --models",
           settings.models, file);
     }
   }
@@ -115,6 +115,12 @@ absl::StatusOr<ClusterSettings> SettingsFor(const Layout& layout, const UpOption
           "there, or give another --data",
           layout.data, kept->models);
     }
+    if (!options.model.empty() && options.model != kept->model) {
+      return FailedPrecondition(
+          "the cluster of %s uses the model %s: edit config/*.yaml and config/cluster.json there, "
+          "or give another --data",
+          layout.data, kept->model);
+    }
     return kept;
   }
   if (!absl::IsNotFound(kept.status())) return kept.status();
@@ -123,7 +129,8 @@ absl::StatusOr<ClusterSettings> SettingsFor(const Layout& layout, const UpOption
   const int port_base = options.port_base.value_or(kDefaultPortBase);
   if (port_base < 1024 || port_base > 65000)
     return InvalidArgument("--port-base is %d, must be 1024 to 65000", port_base);
-  return ClusterSettings{port_base, std::filesystem::absolute(models, error).string()};
+  return ClusterSettings{port_base, std::filesystem::absolute(models, error).string(),
+                         options.model.empty() ? kDefaultModel : options.model};
 }
 
 // A process of its own session that supervises; logs to log/supervisor.log.

@@ -17,6 +17,7 @@ namespace dki::cluster {
 struct UpOptions {
   std::optional<int> port_base;  // default 7101, or what the cluster was made with
   std::string models;            // folder; empty: DefaultModelFolder()
+  std::string model;             // in that folder; empty: kDefaultModel, or what it was made with
   bool foreground = false;       // supervise in this process until SIGTERM
 };
 

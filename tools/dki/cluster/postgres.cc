@@ -86,6 +86,8 @@ absl::Status WriteAccessRules(const std::string& folder) {
   DKI_RETURN_IF_ERROR(WriteFileAtomically(folder + "/pg_ident.conf", map, 0640));
   DKI_ASSIGN_OR_RETURN(std::string settings, ReadFile(folder + "/postgresql.conf"));
   settings += "\nlisten_addresses = ''\nmax_connections = 100\nlog_min_messages = warning\n";
+  // What was deleted must not live on in a file of the log that is used again.
+  settings += "wal_recycle = off\n";
   return WriteFileAtomically(folder + "/postgresql.conf", settings, 0640);
 }
 
@@ -151,6 +153,10 @@ absl::Status CreateDatabase(const Layout& layout) {
   if (database.empty())
     DKI_RETURN_IF_ERROR(Query(layout, "postgres", "CREATE DATABASE dki OWNER dki").status());
   return absl::OkStatus();
+}
+
+absl::Status RunSql(const Layout& layout, const std::string& database, const std::string& sql) {
+  return Query(layout, database, sql).status();
 }
 
 std::string ConnectionString(const Layout& layout) {

@@ -25,6 +25,9 @@ bool PostgresIsReady(const Layout& layout);
 // Makes the role and the database of the services, if there are none. REQUIRES: it is ready.
 absl::Status CreateDatabase(const Layout& layout);
 
+// Runs one statement in a database, as the server's superuser. REQUIRES: it is ready.
+absl::Status RunSql(const Layout& layout, const std::string& database, const std::string& sql);
+
 // What services connect with (libpq's form).
 std::string ConnectionString(const Layout& layout);
 

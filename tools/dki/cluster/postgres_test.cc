@@ -57,6 +57,8 @@ TEST(LayoutTest, ALongPathHasItsSocketElsewhere) {
   EXPECT_LE(layout.postgres_socket().size(), 85);
   EXPECT_NE(layout.postgres_socket(), Layout{"/" + std::string(120, 'y')}.postgres_socket());
   EXPECT_EQ(Layout{"/short"}.postgres_socket(), "/short/run/postgres");
+  EXPECT_LE(layout.handoff_socket().size(), 107);
+  EXPECT_EQ(Layout{"/short"}.handoff_socket(), "/short/run/kv.sock");
 }
 
 }  // namespace

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// Purpose: behind what each memory of a pack is computed (design section 4, composition). Short
+//   memories lose much of their recall when they are computed apart from each other; long ones
+//   gain, since they do not disturb each other, and are then found again in any pack. Pure
+//   functions.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "libs/base/status.h"
+
+namespace dki::injection {
+
+enum class CompositionKind {
+  kPack,         // behind the memories in front of it: joint prefill
+  kIndependent,  // behind context and lead-in only
+  kRepair,       // independent, but its first tokens are computed behind everything in front
+  kAuto,         // kPack for short memories, kIndependent for long ones
+};
+
+// Lines of so many tokens or more are long (kAuto): paragraphs. Measured (docs/results): SQuAD's
+// paragraphs answer as well apart as jointly, turns of a talk (30 to 90 tokens) and sentences
+// better jointly.
+inline constexpr int kLongLineTokens = 96;
+inline constexpr int kMaxRepairTokens = 1024;
+
+struct Composition {
+  CompositionKind kind = CompositionKind::kPack;
+  int repair_tokens = 0;  // of kRepair, 1 to kMaxRepairTokens
+
+  bool operator==(const Composition&) const = default;
+};
+
+// "pack", "independent", "repair(16)", "auto". INVALID_ARGUMENT for anything else.
+absl::StatusOr<Composition> ParseComposition(std::string_view text);
+std::string ToString(const Composition& composition);
+
+}  // namespace dki::injection
