@@ -26,8 +26,8 @@ class ErasureConsumerTest : public ::testing::Test {
         .tenant_id = tenant, .request_id = "", .memories = {{memory_id, "Jack is a baker."}}};
     return packs_
         .Load(request,
-              injection::PlanPack(*loaded_.format, tenant, loaded_.model->config().fingerprint, "",
-                                  request.memories))
+              injection::PlanPack(*loaded_.format, tenant, loaded_.model->config().kv_fingerprint,
+                                  "", request.memories, kernels::KvFormat::kInt8))
         .status();
   }
   absl::Status Apply(FeedEntry::Kind kind, const std::string& tenant, const std::string& memory_id,
