@@ -33,7 +33,7 @@ class EncryptedKvTier : public KvTier {
 
   std::optional<TierHit> Get(const BlockIdentity& identity) override;
   std::optional<TierPlace> Find(const BlockIdentity& identity) const override {
-    return tier_->Find(identity);
+    return keys_->IsUp() ? tier_->Find(identity) : std::nullopt;
   }
   int64_t DropExpired() override { return tier_->DropExpired(); }
   std::vector<BlockInfo> List(const std::string& tenant_id,

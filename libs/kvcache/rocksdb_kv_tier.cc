@@ -362,10 +362,8 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
     }
     row->place = next_place_++;
     Add(key, *row, bytes, &change.batch);
-    const bool made_garbage = !change.dropped.empty();
     const rocksdb::Status written = Write(Disposable(), &change);
     if (written.ok()) {
-      scrubber_->OnWrite(made_garbage);
       Hold(key, *row);
       stats_.evicted += evicted;
     } else if (!written.IsIncomplete()) {
@@ -421,6 +419,8 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     const rocksdb::Status status = db_->Write(options, &change->batch);
     if (!status.ok()) HoldAgain(*change);
+    // What was evicted, replaced, expired or damaged lies in the files until they are rewritten.
+    if (status.ok()) scrubber_->OnWrite(!change->dropped.empty());
     return status;
   }
 
