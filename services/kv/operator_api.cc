@@ -21,6 +21,8 @@ common::v1::Tier ToProto(kvcache::TierName tier) {
       return common::v1::TIER_RAM;
     case kvcache::TierName::kDisk:
       return common::v1::TIER_DISK;
+    case kvcache::TierName::kRemote:
+      return common::v1::TIER_REMOTE;
   }
   return common::v1::TIER_UNSPECIFIED;
 }
