@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 #include <utility>
 
 #include "libs/base/strings.h"
@@ -43,15 +44,22 @@ return 1)";
 // bytes have their own.
 struct RemoteHead {
   double recompute_seconds = 0;
-  std::vector<std::string> chain_memory_ids;
+  int n_tokens = 0;
+  BlockAttributes attributes = {};
+  std::vector<std::string> chain_memory_ids = {};
 };
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 
 std::string EncodeHead(const RemoteHead& head) {
   std::string body;
   ByteWriter out(&body);
   out.U32(kVersion);
   out.U64(std::bit_cast<uint64_t>(head.recompute_seconds));
+  out.U32(static_cast<uint32_t>(head.n_tokens));
+  out.String(head.attributes.user_id);
+  out.U32(head.attributes.pinned ? 1 : 0);
+  out.U32(static_cast<uint32_t>(head.attributes.priority));
+  out.U64(static_cast<uint64_t>(absl::ToUnixMicros(head.attributes.expire_time)));
   out.Strings(head.chain_memory_ids);
   std::string bytes;
   ByteWriter framed(&bytes);
@@ -71,6 +79,14 @@ std::optional<RemoteHead> DecodeHead(std::string_view bytes, std::string_view* r
   RemoteHead head;
   const uint32_t version = in.U32();
   head.recompute_seconds = std::bit_cast<double>(in.U64());
+  head.n_tokens = static_cast<int>(in.U32());
+  head.attributes.user_id = in.String();
+  head.attributes.pinned = in.U32() != 0;
+  head.attributes.priority = static_cast<int>(in.U32());
+  const auto expire_us = static_cast<int64_t>(in.U64());
+  head.attributes.expire_time = expire_us == std::numeric_limits<int64_t>::max()
+                                    ? absl::InfiniteFuture()
+                                    : absl::FromUnixMicros(expire_us);
   head.chain_memory_ids = in.Strings();
   if (version != kVersion || !in.ok() || !in.rest().empty()) return std::nullopt;
   return head;
@@ -111,7 +127,9 @@ std::optional<TierHit> RedisKvTier::Get(const BlockIdentity& identity) {
     return TierHit{{.identity = identity,
                     .chain_memory_ids = std::move(head->chain_memory_ids),
                     .bytes = std::string(rest),
-                    .recompute_seconds = head->recompute_seconds},
+                    .recompute_seconds = head->recompute_seconds,
+                    .n_tokens = head->n_tokens,
+                    .attributes = std::move(head->attributes)},
                    TierName::kRemote};
   }
   // Its entries in the indexes stay until they expire or the memory is erased.
@@ -126,14 +144,19 @@ std::optional<TierHit> RedisKvTier::Get(const BlockIdentity& identity) {
 void RedisKvTier::Put(const StoredBlock& block) {
   const std::string& tenant = block.identity.tenant_id;
   const std::string block_key = BlockKey(block.identity);
-  std::string value = EncodeHead(
-      {.recompute_seconds = block.recompute_seconds, .chain_memory_ids = block.chain_memory_ids});
+  std::string value = EncodeHead({.recompute_seconds = block.recompute_seconds,
+                                  .n_tokens = block.n_tokens,
+                                  .attributes = block.attributes,
+                                  .chain_memory_ids = block.chain_memory_ids});
   value += *block.bytes;
   std::vector<std::string> keys = {Key(tenant, "b", block_key), Key(tenant, "m", "")};
   for (const std::string& id : block.chain_memory_ids) keys.push_back(Key(tenant, "m", id));
   const std::string n_keys = std::to_string(keys.size());
   const int64_t now_ms = absl::ToUnixMillis(clock_->Now());
-  const int64_t ttl_ms = absl::ToInt64Milliseconds(options_.ttl);
+  // No longer than the memories of its chain: the server lets it go by itself.
+  const int64_t ttl_ms = absl::ToInt64Milliseconds(
+      std::min(options_.ttl, block.attributes.expire_time - clock_->Now()));
+  if (ttl_ms <= 0) return;
   const std::string ttl = std::to_string(ttl_ms), now = std::to_string(now_ms),
                     expires = std::to_string(now_ms + ttl_ms);
   RedisPool::Command command = {"EVAL", kPut, n_keys};

@@ -66,10 +66,10 @@ class RamMedium : public Medium {
               const std::function<Mutation()>& next) override {
     for (const StoredBlock& block : blocks) {
       StoredBlock copy = block;
-      const auto bytes = std::make_shared<std::string>(*block.bytes);
-      copy.bytes = bytes;
+      std::string bytes(*block.bytes);
+      next()(&bytes);
+      copy.bytes = std::move(bytes);
       ram_.Put(copy);
-      next()(bytes.get());  // the very bytes that the tier holds
     }
   }
 

@@ -27,7 +27,7 @@ class ErasureConsumerTest : public ::testing::Test {
     return packs_
         .Load(request,
               injection::PlanPack(*loaded_.format, tenant, loaded_.model->config().fingerprint, "",
-                                  request.memories))
+                                  request.memories, kernels::KvFormat::kInt8))
         .status();
   }
   absl::Status Apply(FeedEntry::Kind kind, const std::string& tenant, const std::string& memory_id,
@@ -45,7 +45,7 @@ class ErasureConsumerTest : public ::testing::Test {
 
   testing::TempDir folder_;
   engine::LoadedModel loaded_;
-  engine::LocalPackSource source_{loaded_.model.get()};
+  engine::LocalPackSource source_{loaded_.model.get(), *loaded_.format};
   engine::PackCache packs_{{.lifetime = std::chrono::milliseconds(1)}, &source_};
   telemetry::Metrics metrics_;
   clients::ErasureLedger ledger_{RealClock()};

@@ -146,8 +146,9 @@ class KvServerTest : public ::testing::Test {
     const auto blocks = maker.MakePack(Plan(request));
     EXPECT_OK(blocks);
     std::vector<std::string> bytes;
-    for (const kvcache::Block& block : *blocks)
-      bytes.push_back(kvcache::EncodeBlock(block, Codec()));
+    for (const injection::MadeBlock& made : *blocks) {
+      bytes.push_back(kvcache::EncodeBlock(made.block, Codec()));
+    }
     return bytes;
   }
   // Waits by a question that the server answers: how many erasures it has applied.

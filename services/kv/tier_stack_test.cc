@@ -24,7 +24,7 @@ using testing::StatusIs;
 StoredBlock Stored(const kvcache::TestBlockSpec& spec) {
   const kvcache::Block block = kvcache::TestBlock(spec);
   return {block.identity, block.chain_memory_ids,
-          std::make_shared<const std::string>(kvcache::EncodeBlock(block)), 0.25};
+          std::make_shared<const std::string>(kvcache::Encoded(block)), 0.25};
 }
 
 // A worker with a disk of its own and the remote server it is given.

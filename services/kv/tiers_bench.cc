@@ -341,7 +341,11 @@ void Reads(Bench* bench) {
 void Startup(Bench* bench) {
   constexpr int kBlocks = 100'000;
   constexpr int kPack = 8;
-  const model::KvShape shape{.n_layers = 1, .n_kv_heads = 1, .head_dim = 32};
+  model::ModelConfig config;
+  config.n_layers = config.n_kv_heads = 1;
+  config.head_dim = 32;
+  const model::PlaneCodec codec(config);
+  const model::KvShape shape = codec.shape();
   const auto open = [&] {
     auto tier = kvcache::RocksDbKvTier::Open(
         {.path = bench->File("startup"), .budget = {.bytes = kAmple}, .shape = shape});
@@ -369,7 +373,7 @@ void Startup(Bench* bench) {
       block.identity.content_hash = kvcache::ContentHash(block.tokens);
       tier->Put({.identity = block.identity,
                  .chain_memory_ids = block.chain_memory_ids,
-                 .bytes = std::make_shared<const std::string>(kvcache::EncodeBlock(block)),
+                 .bytes = std::make_shared<const std::string>(kvcache::EncodeBlock(block, codec)),
                  .recompute_seconds = 0.01,
                  .n_tokens = 1});
     }
