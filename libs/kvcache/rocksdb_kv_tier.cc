@@ -55,6 +55,7 @@ std::string EncodeRow(const Row& row) {
   out.String(row.identity.content_hash);
   out.String(row.identity.model_fingerprint);
   out.String(row.identity.chain_hash);
+  out.U32(static_cast<uint32_t>(row.identity.format));
   out.Strings(row.chain_memory_ids);
   out.String(row.attributes.user_id);
   out.U32(row.attributes.pinned ? 1 : 0);
@@ -76,6 +77,7 @@ std::optional<Row> DecodeRow(std::string_view bytes) {
   row.identity.content_hash = in.String();
   row.identity.model_fingerprint = in.String();
   row.identity.chain_hash = in.String();
+  row.identity.format = static_cast<kernels::KvFormat>(in.U32());
   row.chain_memory_ids = in.Strings();
   row.attributes.user_id = in.String();
   row.attributes.pinned = in.U32() != 0;
@@ -89,7 +91,7 @@ std::optional<Row> DecodeRow(std::string_view bytes) {
 }
 
 std::string Format(const RocksDbKvTier::Options& options) {
-  return options.is_sealed ? "6 sealed" : "6";
+  return options.is_sealed ? "7 sealed" : "7";
 }
 
 constexpr const char* kPending = "s";

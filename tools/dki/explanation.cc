@@ -99,6 +99,8 @@ std::string TierName(common::v1::Tier tier) {
       return "ram";
     case common::v1::TIER_DISK:
       return "disk";
+    case common::v1::TIER_REMOTE:
+      return "remote";
     case common::v1::TIER_RECOMPUTED:
       return "computed";
     default:
