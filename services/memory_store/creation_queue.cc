@@ -13,6 +13,8 @@ namespace {
 // One transaction while another one's commit reaches the disk.
 constexpr int kMaxRunning = 2;
 constexpr size_t kMaxGroup = 64;
+// How long one waits for others to go with.
+constexpr std::chrono::milliseconds kGatherTime{1};
 
 // migrations/0004_create_memories.sql: the rows that it has created.
 constexpr Statement kCreateMemories{"create_memories", R"(
@@ -64,6 +66,8 @@ struct CreationQueue::Entry {
 
   const Creation& creation;
   const Database::Deadline deadline;
+  // Set when it could go for the first time.
+  std::optional<std::chrono::steady_clock::time_point> gathers_until;
   const std::vector<std::string> claims;
   enum class State { kWaiting, kRunning, kDone } state = State::kWaiting;
   CondVar changed;
@@ -78,16 +82,18 @@ absl::StatusOr<Created> CreationQueue::Create(const Creation& creation,
   {
     MutexLock lock(&mutex_);
     waiting_.push_back(&entry);
+    n_lately_ = std::max(n_lately_, ++n_under_way_);
     while (entry.state == Entry::State::kWaiting) {
       group = TakeGroup(&entry);
       if (!group.empty()) break;
       const auto left = Remaining(deadline);
       if (left.count() <= 0) {
         waiting_.erase(std::find(waiting_.begin(), waiting_.end(), &entry));
+        --n_under_way_;
         WakeLeader();  // this may have been told to lead
         return Unavailable("database: the creations before this one are not done");
       }
-      entry.changed.WaitFor(&mutex_, left);
+      entry.changed.WaitFor(&mutex_, MayLead(entry) ? std::min(left, kGatherTime) : left);
     }
     while (group.empty() && entry.state == Entry::State::kRunning) entry.changed.Wait(&mutex_);
   }
@@ -95,6 +101,7 @@ absl::StatusOr<Created> CreationQueue::Create(const Creation& creation,
     RunGroup(group);
     MutexLock lock(&mutex_);
     --n_running_;
+    n_under_way_ -= static_cast<int>(group.size());
     for (Entry* member : group) {
       running_tenants_.erase(member->creation.tenant_id);
       member->state = Entry::State::kDone;
@@ -115,9 +122,20 @@ bool CreationQueue::MayLead(const Entry& entry) const {
   return n_running_ < kMaxRunning && running_tenants_.count(entry.creation.tenant_id) == 0;
 }
 
+int CreationQueue::UsualGroup() const {
+  return (n_lately_ + kMaxRunning - 1) / kMaxRunning;
+}
+
 std::vector<CreationQueue::Entry*> CreationQueue::TakeGroup(Entry* leader) {
   std::vector<Entry*> group;
   if (!MayLead(*leader)) return group;
+  if (static_cast<int>(waiting_.size()) < UsualGroup()) {
+    const auto now = std::chrono::steady_clock::now();
+    if (!leader->gathers_until) leader->gathers_until = now + kGatherTime;
+    if (now < *leader->gathers_until) return group;
+  }
+  // Whoever has stopped coming is forgotten after some groups.
+  n_lately_ = std::max(n_under_way_, n_lately_ - 1);
   std::set<std::string> claimed;
   const auto now = std::chrono::system_clock::now();
   const auto take = [&](Entry* entry) {
