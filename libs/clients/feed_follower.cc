@@ -16,55 +16,17 @@ using memory::v1::FollowFeedResponse;
 
 constexpr std::chrono::milliseconds kWakeTimeout{1000};
 
-class FeedFollower::Waker : public std::enable_shared_from_this<Waker> {
- public:
-  Waker(std::shared_ptr<memory::v1::MemoryStoreService::StubInterface> stub, rpc::ClusterKey key)
-      : stub_(std::move(stub)), key_(std::move(key)) {}
-
-  void Wake() {
-    {
-      MutexLock lock(&mutex_);
-      // The call that runs may have come before what is waited for: then there is another one.
-      again_ = true;
-      if (std::exchange(running_, true)) return;
-    }
-    Next();
-  }
-
- private:
-  void Next() {
-    auto* const async = stub_->async();
-    {
-      MutexLock lock(&mutex_);
-      running_ = std::exchange(again_, false) && async != nullptr;
-      if (!running_) return;
-      context_ = rpc::OutgoingContext(key_, "", NewId("wake_"), kWakeTimeout);
-    }
-    async->WakeFeed(context_.get(), &request_, &response_,
-                    [self = shared_from_this()](const grpc::Status&) { self->Next(); });
-  }
-
-  const std::shared_ptr<memory::v1::MemoryStoreService::StubInterface> stub_;
-  const rpc::ClusterKey key_;
-  // Of the call that runs.
-  std::unique_ptr<grpc::ClientContext> context_;
-  memory::v1::WakeFeedRequest request_;
-  memory::v1::WakeFeedResponse response_;
-  Mutex mutex_;
-  bool running_ ABSL_GUARDED_BY(mutex_) = false;
-  bool again_ ABSL_GUARDED_BY(mutex_) = false;
-};
-
 FeedFollower::FeedFollower(std::unique_ptr<memory::v1::MemoryStoreService::StubInterface> stub,
                            FeedConsumer* consumer, rpc::ServiceRuntime* runtime, Options options)
-    : stub_(std::move(stub)),
-      consumer_(consumer),
-      runtime_(runtime),
-      options_(options),
-      waker_(std::make_shared<Waker>(stub_, runtime->cluster_key())) {}
+    : stub_(std::move(stub)), consumer_(consumer), runtime_(runtime), options_(options) {}
 
 void FeedFollower::Hurry() {
-  waker_->Wake();
+  // The call that runs may have come before what is waited for; one that waits has not.
+  wakes_.Offer(rpc::OutgoingContext(runtime_->cluster_key(), "", NewId("wake_"), kWakeTimeout),
+               [this](grpc::ClientContext* context) {
+                 memory::v1::WakeFeedResponse response;
+                 stub_->WakeFeed(context, {}, &response).ok();  // else the feed comes by itself
+               });
 }
 
 void FeedFollower::Start() {

@@ -14,6 +14,7 @@
 
 #include "dki/memory/v1/memory_store_service.grpc.pb.h"
 #include "libs/base/mutex.h"
+#include "libs/rpc/call_queue.h"
 #include "libs/rpc/service_runtime.h"
 
 namespace dki::clients {
@@ -62,8 +63,6 @@ class FeedFollower {
   void Hurry();
 
  private:
-  // The calls of Hurry, one at a time; lives until the last one has ended.
-  class Waker;
   void Run();
   // One stream, to its end. `progressed`: it delivered something.
   absl::Status FollowOnce(bool* progressed);
@@ -73,7 +72,7 @@ class FeedFollower {
   // False when stopping.
   bool Pause(std::chrono::milliseconds duration);
 
-  const std::shared_ptr<memory::v1::MemoryStoreService::StubInterface> stub_;
+  const std::unique_ptr<memory::v1::MemoryStoreService::StubInterface> stub_;
   FeedConsumer* const consumer_;
   rpc::ServiceRuntime* const runtime_;
   const Options options_;
@@ -83,7 +82,7 @@ class FeedFollower {
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   grpc::ClientContext* context_ ABSL_GUARDED_BY(mutex_) = nullptr;
   std::thread thread_;
-  const std::shared_ptr<Waker> waker_;
+  rpc::CallQueue wakes_{1};  // of Hurry
 };
 
 }  // namespace dki::clients

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Purpose: tells kv which pack is coming, before the gate has decided and while the decision is
-//   being committed, and when it is not needed after all. Never waits, never fails a request.
+//   being committed, and when it is not needed after all. Never waits, never fails a request: kv
+//   answers at once, and what it does not answer in time is dropped.
 // Thread-safety: thread-safe.
 #pragma once
 
-#include <atomic>
-#include <memory>
 #include <string>
 
+#include "libs/rpc/call_queue.h"
 #include "services/orchestrator/upstreams.h"
 
 namespace dki::orchestrator {
@@ -24,8 +24,7 @@ class Prefetcher {
 
  private:
   const Upstreams& upstreams_;
-  // Calls under way: a slow kv must not pile them up.
-  const std::shared_ptr<std::atomic<int>> running_ = std::make_shared<std::atomic<int>>(0);
+  mutable rpc::CallQueue calls_{64};  // a slow kv must not pile them up
 };
 
 }  // namespace dki::orchestrator
