@@ -105,6 +105,7 @@ class KvServerTest : public ::testing::Test {
   v1::GetPackRequest Request(int n_memories) {
     v1::GetPackRequest request;
     request.set_model_fingerprint(model_.model->config().kv_fingerprint);
+    request.mutable_pack()->set_composition("pack");  // each memory has seen the earlier ones
     for (int i = 0; i < n_memories; ++i) {
       v1::PackMemory* memory = request.mutable_pack()->add_memories();
       memory->set_memory_id(absl::StrFormat("mem_%d", i));

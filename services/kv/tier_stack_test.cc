@@ -106,6 +106,7 @@ TEST(TierStackTest, AServerThatIsNotSetUpForItIsRefused) {
   testing::TestRedis server({"--appendonly", "yes"});
   Worker worker("");
   worker.settings.remote = {.pool = {.address = server.address()}};
+  worker.tiers = nullptr;
   EXPECT_THAT(TierStack::Open(worker.settings, kTestShape, nullptr, &worker.metrics).status(),
               StatusIs(absl::StatusCode::kFailedPrecondition, ::testing::HasSubstr("remote")));
 }
