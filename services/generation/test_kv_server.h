@@ -14,6 +14,7 @@
 #include "dki/kv/v1/kv_service.grpc.pb.h"
 #include "libs/base/check.h"
 #include "libs/base/mutex.h"
+#include "libs/clients/memory_attributes.h"
 #include "libs/engine/loaded_model.h"
 #include "libs/injection/block_maker.h"
 #include "libs/injection/pack_plan.h"
@@ -76,12 +77,15 @@ class TestKvService final : public kv::v1::KvService::Service {
     while (hang && !context->IsCancelled()) std::this_thread::yield();
     std::vector<injection::PackMemoryText> memories;
     for (const kv::v1::PackMemory& memory : request->pack().memories()) {
-      memories.push_back({memory.memory_id(), memory.text()});
+      memories.push_back(
+          {memory.memory_id(), memory.text(), clients::ToAttributes(memory.attributes())});
     }
     const injection::PackPlan plan =
         injection::PlanPack(*model_->format, tenant_id_, model_->model->config().kv_fingerprint,
                             request->pack().context_system_prompt(), memories,
-                            *model::ParseBlockFormat(request->block_format()));
+                            *model::ParseBlockFormat(request->block_format()),
+                            injection::ParseComposition(request->pack().composition())
+                                .value_or(injection::Composition()));
     injection::BlockMaker maker(model_->model.get(), *model_->format, {});
     const auto blocks = maker.MakePack(plan);
     DKI_CHECK(blocks.ok());

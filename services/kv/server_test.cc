@@ -13,6 +13,7 @@
 
 #include "dki/kv/v1/kv_service.grpc.pb.h"
 #include "libs/base/file.h"
+#include "libs/clients/memory_attributes.h"
 #include "libs/engine/loaded_model.h"
 #include "libs/injection/block_maker.h"
 #include "libs/rpc/client.h"
@@ -110,6 +111,7 @@ class KvServerTest : public ::testing::Test {
       v1::PackMemory* memory = request.mutable_pack()->add_memories();
       memory->set_memory_id(absl::StrFormat("mem_%d", i));
       memory->set_text(absl::StrFormat("Note %d is about tea.", i));
+      memory->mutable_attributes()->set_source_class(common::v1::SOURCE_CLASS_USER);
     }
     return request;
   }
@@ -135,7 +137,8 @@ class KvServerTest : public ::testing::Test {
                            const std::string& tenant_id = "tenant") {
     std::vector<injection::PackMemoryText> memories;
     for (const auto& memory : request.pack().memories()) {
-      memories.push_back({memory.memory_id(), memory.text()});
+      memories.push_back(
+          {memory.memory_id(), memory.text(), clients::ToAttributes(memory.attributes())});
     }
     return injection::PlanPack(*model_.format, tenant_id, model_.model->config().kv_fingerprint,
                                model_.format->default_system_prompt(), memories,
