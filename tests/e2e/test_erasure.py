@@ -211,12 +211,12 @@ def block_of(cluster, memory_id, text):
 
 
 def in_memory(pid, needles):
-    """Which needles lie in the writable memory of a process."""
+    """Which needles lie in what a process may write or share (sealed blocks are read-only mappings of a memfd)."""
     found, overlap = set(), max(map(len, needles.values()))
     with open(f"/proc/{pid}/maps", encoding="utf-8") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
         for line in maps:
             span, mode = line.split()[:2]
-            if "w" not in mode:
+            if "w" not in mode and "memfd:" not in line:
                 continue
             start, end = (int(x, 16) for x in span.split("-"))
             kept = b""
@@ -297,8 +297,13 @@ def test_no_byte_of_an_erased_memory_is_left(own_cluster):
     cluster.dki("erase", "memory", memory, "--user", user, "--with-conversations", "--wait")
     cluster.dki("erase", "scrub")
     cluster.wait_ready(60)
-    # What is idle for a minute holds nothing any more.
+    # Buffers of the RPC library may still hold the text (docs/erasure.md); nothing else does, and no block does.
+    known = {("text", "memory of " + part) for part in ["orchestrator", "retrieval", "kv"]}
     deadline = time.monotonic() + 90
-    while (left := everywhere(cluster, needles)) and time.monotonic() < deadline:
+    while (left := everywhere(cluster, needles) - known) and time.monotonic() < deadline:
         time.sleep(2)
+    assert not left, sorted(left)
+    cluster.down()
+    cluster.up()
+    left = everywhere(cluster, needles)
     assert not left, sorted(left)
