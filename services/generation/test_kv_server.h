@@ -101,8 +101,9 @@ class TestKvService final : public kv::v1::KvService::Service {
       start.mutable_start()->mutable_choice()->set_recompute_estimate_us(5000);
       if (lease != nullptr) {
         start.mutable_start()->set_n_bytes(static_cast<int64_t>(bytes.size()));
-        start.mutable_start()->set_handoff_tag(
-            *lease->Give(**transfer::SealedMemory::Create(bytes)));
+        const auto tag = lease->Give(**transfer::SealedMemory::Create(bytes));
+        if (!tag.ok()) break;  // the taker has gone
+        start.mutable_start()->set_handoff_tag(*tag);
         if (misreport) misreport(start.mutable_start());
         writer->Write(start);
         continue;
