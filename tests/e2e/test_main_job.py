@@ -84,14 +84,14 @@ def test_alpha_zero_is_vanilla(cluster, user):
 
 
 def test_alpha_one_is_the_prompt(cluster, user):
-    """P2 through the cluster: without history, alpha 1 answers as the prompt with the pack's tokens in the pack's place. Blocks
-    are int8 by default, which moves distributions by 1e-5 nats: the answers agree as far as no two tokens are that close."""
+    """P2 through the cluster: without history, alpha 1 answers as the prompt with the pack's tokens in the pack's place. (Blocks
+    are int8 by default, which moves distributions by 1e-5 nats: these answers have no two tokens that close.)"""
     remember(cluster, user)
     for question in ["What is Sam's home city?", "What is Henry's instrument?"]:
         injected = cluster.client.chat(question, user=user, mode=common_pb2.MODE_INJECTED, alpha=1.0, gate=False)
         prompted = cluster.client.chat(question, user=user, mode=common_pb2.MODE_PROMPT,
                                        prompt_place=common_pb2.PROMPT_PLACE_LATE, gate=False)
-        assert injected.finished.token_ids[:6] == prompted.finished.token_ids[:6]
+        assert injected.finished.token_ids == prompted.finished.token_ids
 
 
 def test_tiers_answer_the_same(cluster, user):
