@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 
@@ -31,6 +32,10 @@ T LoadAs(const void* base, size_t index) {
   T value;  // files do not promise alignment
   std::memcpy(&value, static_cast<const char*>(base) + index * sizeof(T), sizeof(T));
   return value;
+}
+template <typename T>
+void StoreAs(T value, void* base, size_t index) {
+  std::memcpy(static_cast<std::byte*>(base) + index * sizeof(T), &value, sizeof(T));
 }
 
 template <DType kType>
@@ -194,10 +199,10 @@ void QuantizeRow(DType dtype, const float* src, size_t n, void* dst) {
       std::memcpy(dst, src, n * sizeof(float));
       return;
     case DType::kF16:
-      for (size_t i = 0; i < n; ++i) static_cast<uint16_t*>(dst)[i] = FloatToHalf(src[i]);
+      for (size_t i = 0; i < n; ++i) StoreAs<uint16_t>(FloatToHalf(src[i]), dst, i);
       return;
     case DType::kBF16:
-      for (size_t i = 0; i < n; ++i) static_cast<uint16_t*>(dst)[i] = FloatToBf16(src[i]);
+      for (size_t i = 0; i < n; ++i) StoreAs<uint16_t>(FloatToBf16(src[i]), dst, i);
       return;
     case DType::kQ8_0:
       for (size_t b = 0; b < n / 32; ++b)
