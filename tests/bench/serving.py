@@ -67,15 +67,21 @@ def trace(report, args):
                peer=[loads["overload"]["rss_mib"]], must=1.05, lower_is_better=True)
 
 
+SCENARIOS = [chats, beside, turns, trace]
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--json")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--seconds", type=int, default=30, help="of each load of the trace")
+    parser.add_argument("--only", nargs="*", choices=[scenario.__name__ for scenario in SCENARIOS],
+                        help="some of it")
     args = parser.parse_args()
     report = Report()
-    for scenario in [chats, beside, turns, trace]:
-        scenario(report, args)
+    for scenario in SCENARIOS:
+        if not args.only or scenario.__name__ in args.only:
+            scenario(report, args)
     return report.finish(args.json)
 
 
