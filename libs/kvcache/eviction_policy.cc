@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
+#include <functional>
 #include <limits>
 #include <map>
 #include <set>
@@ -15,6 +17,39 @@ namespace dki::kvcache {
 namespace {
 
 constexpr double kPriorityDoubles = 20;
+constexpr int64_t kMostUses = 8;  // that count: more would take too long to age
+constexpr size_t kRememberedPerEntry = 4;
+
+// How often keys were used that are gone, the newest of them.
+class UseHistory {
+ public:
+  void Remember(const std::string& key, int64_t uses, size_t n_entries) {
+    const size_t hash = std::hash<std::string>()(key);
+    Take(key);
+    uses_[hash] = {uses, ++sequence_};
+    by_age_.push_back({sequence_, hash});
+    const size_t most = kRememberedPerEntry * std::max<size_t>(n_entries, 1);
+    while (uses_.size() > most || by_age_.size() > 2 * most) {
+      const auto [sequence, oldest] = by_age_.front();
+      by_age_.pop_front();
+      const auto found = uses_.find(oldest);
+      if (found != uses_.end() && found->second.second == sequence) uses_.erase(found);
+    }
+  }
+  // 0: not known. It is forgotten.
+  int64_t Take(const std::string& key) {
+    const auto found = uses_.find(std::hash<std::string>()(key));
+    if (found == uses_.end()) return 0;
+    const int64_t uses = found->second.first;
+    uses_.erase(found);
+    return uses;
+  }
+
+ private:
+  int64_t sequence_ = 0;
+  std::unordered_map<size_t, std::pair<int64_t, int64_t>> uses_;  // and when it went
+  std::deque<std::pair<int64_t, size_t>> by_age_;
+};
 
 // Entries in the order of a number; the policies differ in the number alone.
 class RankedPolicy : public EvictionPolicy {
@@ -24,7 +59,7 @@ class RankedPolicy : public EvictionPolicy {
     Entry entry;
     entry.value = worth.recompute_seconds * std::exp2(worth.priority / kPriorityDoubles) /
                   static_cast<double>(std::max<int64_t>(worth.size_bytes, 1));
-    entry.frequency = 1;
+    entry.frequency = 1 + OnComing(key);
     Place(key, &entry);
   }
   void OnHit(const std::string& key) override {
@@ -38,8 +73,10 @@ class RankedPolicy : public EvictionPolicy {
   void OnErase(const std::string& key) override {
     const auto found = entries_.find(key);
     if (found == entries_.end()) return;
-    order_.erase({found->second.rank, found->second.sequence, key});
+    const Entry entry = found->second;
+    order_.erase({entry.rank, entry.sequence, key});
     entries_.erase(found);
+    OnGone(key, entry, entries_.size());
   }
   std::string Victim() override {
     DKI_CHECK(!order_.empty());
@@ -56,6 +93,9 @@ class RankedPolicy : public EvictionPolicy {
   };
   virtual double Rank(const Entry& entry) const = 0;
   virtual void OnVictim(double) {}
+  // Earlier uses.
+  virtual int64_t OnComing(const std::string&) { return 0; }
+  virtual void OnGone(const std::string&, const Entry&, size_t /*n_entries*/) {}
 
  private:
   void Place(const std::string& key, Entry* entry) {
@@ -71,9 +111,17 @@ class RankedPolicy : public EvictionPolicy {
 };
 
 class GreedyDualPolicy : public RankedPolicy {
-  double Rank(const Entry& entry) const override { return clock_ + entry.frequency * entry.value; }
+  double Rank(const Entry& entry) const override {
+    const auto uses = static_cast<double>(std::min(entry.frequency, kMostUses));
+    return clock_ + uses * uses * uses * entry.value;
+  }
   void OnVictim(double rank) override { clock_ = std::max(clock_, rank); }
+  int64_t OnComing(const std::string& key) override { return history_.Take(key); }
+  void OnGone(const std::string& key, const Entry& entry, size_t n_entries) override {
+    history_.Remember(key, entry.frequency, n_entries);
+  }
   double clock_ = 0;
+  UseHistory history_;
 };
 
 class LruPolicy : public RankedPolicy {

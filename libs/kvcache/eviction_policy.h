@@ -34,8 +34,12 @@ class EvictionPolicy {
 };
 
 // GreedyDual-Size-Frequency (Cherkasova, HPL-98-69, 1998): rank = clock + frequency * cost / size;
-// the clock rises to the rank of what was evicted, so that old popularity ages. An entry's priority
-// p multiplies its cost by 2^(p / 20): 100 weighs as 32 times the recompute time, -100 as a 32nd.
+// the clock rises to the rank of what was evicted, so that old popularity ages. Differences, found
+// by replaying Mooncake's traces (tools/bench tiers --only policies): what goes is remembered by
+// its uses, four times as many keys as there are entries, so that a block that comes back is known
+// at once; and of the uses, up to eight, the cube counts, since most blocks are used once. An
+// entry's priority p multiplies its cost by 2^(p / 20): 100 weighs as 32 times the recompute time,
+// -100 as a 32nd.
 std::unique_ptr<EvictionPolicy> MakeGreedyDualPolicy();
 // Least recently used.
 std::unique_ptr<EvictionPolicy> MakeLruPolicy();

@@ -24,7 +24,8 @@ TEST(GreedyDualPolicyTest, CheapLargeAndUnusedGoesFirst) {
   policy->OnInsert("large", {100, 5.0});
   EXPECT_EQ(policy->Victim(), "large");
   policy->OnErase("large");
-  for (int i = 0; i < 5; ++i) policy->OnHit("cheap");  // 6 uses of 0.1 outweigh one of 0.5
+  EXPECT_EQ(policy->Victim(), "cheap");
+  policy->OnHit("cheap");  // 2 uses count as 8: 0.8 against 0.5
   EXPECT_EQ(policy->Victim(), "dear");
 }
 
@@ -41,17 +42,47 @@ TEST(GreedyDualPolicyTest, PriorityMultipliesTheCost) {
 TEST(GreedyDualPolicyTest, OldPopularityAges) {
   const auto policy = MakeGreedyDualPolicy();
   policy->OnInsert("star", {1, 1.0});
-  for (int i = 0; i < 9; ++i) policy->OnHit("star");  // worth 10
+  for (int i = 0; i < 99; ++i) policy->OnHit("star");  // worth 8^3
   // Without ageing, new entries of worth 1 would evict each other for ever.
   int evictions = 0;
-  for (; evictions < 100; ++evictions) {
+  for (; evictions < 1000; ++evictions) {
     policy->OnInsert("new" + std::to_string(evictions), {1, 1.0});
     const std::string victim = policy->Victim();
     policy->OnErase(victim);
     if (victim == "star") break;
   }
-  EXPECT_GT(evictions, 5);
-  EXPECT_LT(evictions, 20);
+  EXPECT_GT(evictions, 400);
+  EXPECT_LT(evictions, 600);
+}
+
+TEST(GreedyDualPolicyTest, WhatComesBackIsKnown) {
+  const auto policy = MakeGreedyDualPolicy();
+  for (const char* key : {"a", "b", "c"}) policy->OnInsert(key, {1, 1});
+  policy->OnHit("a");
+  policy->OnErase("a");
+  policy->OnInsert("a", {1, 1});  // its third use
+  policy->OnHit("b");
+  policy->OnHit("c");
+  policy->OnHit("c");
+  policy->OnHit("c");
+  EXPECT_EQ(policy->Victim(), "b");
+  policy->OnErase("b");
+  EXPECT_EQ(policy->Victim(), "a");
+}
+
+TEST(GreedyDualPolicyTest, OnlyTheNewestOfThoseGoneAreKnown) {
+  const auto policy = MakeGreedyDualPolicy();
+  policy->OnInsert("other", {1, 1});
+  policy->OnInsert("long gone", {1, 1});
+  policy->OnHit("long gone");
+  policy->OnErase("long gone");
+  for (int i = 0; i < 4; ++i) {
+    policy->OnInsert("x" + std::to_string(i), {1, 1});
+    policy->OnErase("x" + std::to_string(i));
+  }
+  policy->OnHit("other");
+  policy->OnInsert("long gone", {1, 1});
+  EXPECT_EQ(policy->Victim(), "long gone");
 }
 
 TEST(LfuPolicyTest, TheLeastUsedGoesFirstAndOfThoseTheOldest) {

@@ -39,6 +39,42 @@ TEST(ReplayTest, AnUnlimitedCacheGivesThePublishedHitRates) {
   EXPECT_NEAR(UnlimitedHitRate("synthetic"), 31.4, 0.05);
 }
 
+// Means over cache sizes, as shares of all different blocks.
+struct Served {
+  double tokens = 0, bytes = 0, time = 0;
+};
+Served MeanServed(const std::vector<TraceRequest>& trace, int64_t unique_bytes,
+                  const std::string& policy) {
+  const std::vector<double> shares = {0.02, 0.1, 0.5};
+  Served mean;
+  for (const double share : shares) {
+    const auto budget = static_cast<int64_t>(share * static_cast<double>(unique_bytes));
+    const auto result = Replay(trace, {.policy = policy, .budget_bytes = budget});
+    EXPECT_OK(result);
+    const auto n = static_cast<double>(shares.size());
+    mean.tokens += static_cast<double>(result->token_hits) / result->tokens / n;
+    mean.bytes += static_cast<double>(result->byte_hits) / result->bytes / n;
+    mean.time += result->saved_seconds / result->prefill_seconds / n;
+  }
+  return mean;
+}
+
+TEST(ReplayTest, TheDefaultPolicyServesAtLeastAsMuchAsTheBestOfTheOthers) {
+  for (const std::string name : {"conversation", "synthetic"}) {
+    const auto trace = ReadTrace(TracePath(name));
+    if (absl::IsNotFound(trace.status())) GTEST_SKIP() << "no traces; set DKI_DATA";
+    ASSERT_OK(trace);
+    ASSERT_OK_AND_ASSIGN(const ReplayResult all, Replay(*trace, {}));
+    const Served ours = MeanServed(*trace, all.unique_bytes, ReplayOptions().policy);
+    for (const char* other : {"lru", "lfu", "as_original"}) {
+      const Served theirs = MeanServed(*trace, all.unique_bytes, other);
+      EXPECT_GE(ours.tokens, theirs.tokens) << name << " " << other;
+      EXPECT_GE(ours.bytes, theirs.bytes) << name << " " << other;
+      EXPECT_GE(ours.time, theirs.time) << name << " " << other;
+    }
+  }
+}
+
 TEST(ReplayTest, CountsBlocksTokensAndTime) {
   const std::vector<TraceRequest> trace = {
       {0, 600, {1, 2}}, {1, 1100, {1, 3, 4}}, {2, 600, {1, 2}}};
