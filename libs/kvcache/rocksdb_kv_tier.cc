@@ -1,14 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keys, all in one column family, so that a batch is written or lost as a whole:
-//   f                                the number of this format
-//   b/<block key>                    the encoded block
-//   i/<block key>                    Row: its place in the order of insertion, size, cost,
-//   identity,
-//                                    chain, attributes
-//   m/<tenant><memory><block key>    empty: the blocks that have the memory in their chain; memory
-//                                    empty: all. Strings with their length in front.
-//   p/<name>                         a mark
-//   s                                present: files may hold what was erased
 // The order of eviction lives in memory; after a start it begins with the order of insertion.
 #include "libs/kvcache/rocksdb_kv_tier.h"
 
@@ -17,7 +7,6 @@
 #include <rocksdb/write_batch.h>
 
 #include <algorithm>
-#include <bit>
 #include <chrono>
 #include <filesystem>
 #include <thread>
@@ -25,91 +14,22 @@
 
 #include "libs/base/mutex.h"
 #include "libs/kvcache/byte_codec.h"
+#include "libs/kvcache/disk_database.h"
+#include "libs/kvcache/disk_rows.h"
 
 namespace dki::kvcache {
 namespace {
 
-namespace fs = std::filesystem;
-
-struct Row {
-  uint64_t place = 0;
-  int64_t size_bytes = 0;
-  double recompute_seconds = 0;
-  int n_tokens = 0;
-  BlockIdentity identity;
-  BlockAttributes attributes;
-  std::vector<std::string> chain_memory_ids;
-};
-
-constexpr uint64_t kNever = ~uint64_t{0};
-
-std::string EncodeRow(const Row& row) {
-  std::string bytes;
-  ByteWriter out(&bytes);
-  out.U64(row.place);
-  out.U64(static_cast<uint64_t>(row.size_bytes));
-  out.U64(std::bit_cast<uint64_t>(row.recompute_seconds));
-  out.U32(static_cast<uint32_t>(row.n_tokens));
-  out.String(row.identity.tenant_id);
-  out.String(row.identity.memory_id);
-  out.String(row.identity.content_hash);
-  out.String(row.identity.model_fingerprint);
-  out.String(row.identity.chain_hash);
-  out.U32(static_cast<uint32_t>(row.identity.format));
-  out.Strings(row.chain_memory_ids);
-  out.String(row.attributes.user_id);
-  out.U32(row.attributes.pinned ? 1 : 0);
-  out.U32(static_cast<uint32_t>(row.attributes.priority));
-  const bool expires = row.attributes.expire_time != absl::InfiniteFuture();
-  out.U64(expires ? static_cast<uint64_t>(absl::ToUnixMicros(row.attributes.expire_time)) : kNever);
-  return bytes;
-}
-
-std::optional<Row> DecodeRow(std::string_view bytes) {
-  ByteReader in(bytes);
-  Row row;
-  row.place = in.U64();
-  row.size_bytes = static_cast<int64_t>(in.U64());
-  row.recompute_seconds = std::bit_cast<double>(in.U64());
-  row.n_tokens = static_cast<int>(in.U32());
-  row.identity.tenant_id = in.String();
-  row.identity.memory_id = in.String();
-  row.identity.content_hash = in.String();
-  row.identity.model_fingerprint = in.String();
-  row.identity.chain_hash = in.String();
-  row.identity.format = static_cast<kernels::KvFormat>(in.U32());
-  row.chain_memory_ids = in.Strings();
-  row.attributes.user_id = in.String();
-  row.attributes.pinned = in.U32() != 0;
-  row.attributes.priority = static_cast<int>(in.U32());
-  const uint64_t expiry = in.U64();
-  if (expiry != kNever) {
-    row.attributes.expire_time = absl::FromUnixMicros(static_cast<int64_t>(expiry));
-  }
-  if (!in.ok() || !in.rest().empty() || row.size_bytes <= 0) return std::nullopt;
-  return row;
-}
-
-std::string Format(const RocksDbKvTier::Options& options) {
-  return options.is_sealed ? "7 sealed" : "7";
-}
-
-constexpr const char* kPending = "s";
 constexpr std::chrono::seconds kRestAfterFailure{2};
 // A second in all.
 constexpr int kBusyAttempts = 50;
 constexpr std::chrono::milliseconds kBusyPause{20};
 
-std::string AsideOf(const std::string& path) {
-  return path + ".damaged";
-}
-
-std::string OwnerPrefix(const std::string& tenant_id, const std::string& memory_id) {
-  std::string prefix = "m/";
-  ByteWriter out(&prefix);
-  out.String(tenant_id);
-  out.String(memory_id);
-  return prefix;
+DiskDatabaseOptions DatabaseOptions(const RocksDbKvTier::Options& options) {
+  return {.path = options.path,
+          .format = options.is_sealed ? "7 sealed" : "7",
+          .env = options.env,
+          .write_buffer_bytes = options.write_buffer_bytes};
 }
 
 rocksdb::WriteOptions Disposable() {
@@ -123,6 +43,12 @@ rocksdb::WriteOptions Durable() {
   options.sync = true;
   return options;
 }
+// Of blocks, which have a checksum of their own.
+rocksdb::ReadOptions Unchecked() {
+  rocksdb::ReadOptions options;
+  options.verify_checksums = false;
+  return options;
+}
 
 absl::Status ToStatus(const rocksdb::Status& status) {
   if (status.ok()) return absl::OkStatus();
@@ -131,33 +57,22 @@ absl::Status ToStatus(const rocksdb::Status& status) {
 
 class OpenRocksDbKvTier : public RocksDbKvTier {
  public:
-  OpenRocksDbKvTier(std::unique_ptr<rocksdb::DB> db, const Options& options, bool recreated)
-      : db_(std::move(db)), options_(options), was_recreated_(recreated), budget_(options.budget) {
-    std::map<uint64_t, std::pair<std::string, Row>> rows;  // by place
-    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator({}));
-    for (it->Seek("i/"); it->Valid() && it->key().starts_with("i/"); it->Next()) {
-      const std::optional<Row> row = DecodeRow(it->value().ToStringView());
-      // A bad row is found and dropped when its block is asked for.
-      if (row) rows[row->place] = {it->key().ToString().substr(2), *row};
-    }
+  OpenRocksDbKvTier(OpenedDatabase opened, const Options& options)
+      : options_(options),
+        was_recreated_(opened.recreated),
+        db_(std::move(opened.db)),
+        budget_(std::make_unique<TierBudget>(options.budget)) {
     MutexLock lock(&mutex_);
-    for (const auto& [place, entry] : rows) {
-      Hold(entry.first, entry.second);
-      next_place_ = place + 1;
-    }
+    ReadRows();
     std::string pending;
-    scrubber_ = std::make_unique<DiskScrubber>([this] { return Rewrite(); },
-                                               !db_->Get({}, kPending, &pending).IsNotFound(),
-                                               options.scrub, options.scrub_pending);
-    if (recreated) {
-      removing_ = std::thread([aside = AsideOf(options.path)] {
-        std::error_code ignored;  // else at the next start
-        fs::remove_all(aside, ignored);
-      });
-    }
+    scrubber_ = std::make_unique<DiskScrubber>(
+        [this] { return Rewrite(); }, !db_->Get({}, kDiskPendingKey, &pending).IsNotFound(),
+        options.scrub, options.scrub_pending);
+    if (was_recreated_) RemoveAside();
   }
   ~OpenRocksDbKvTier() override {
-    rocksdb::CancelAllBackgroundWork(db_.get(), false);  // a rewrite under way is done again
+    // A rewrite under way is done again.
+    if (const auto db = Database()) rocksdb::CancelAllBackgroundWork(db.get(), false);
     scrubber_ = nullptr;
     if (removing_.joinable()) removing_.join();
   }
@@ -167,14 +82,16 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
     if (DropIfExpired(key)) return std::nullopt;
     std::string bytes;
     std::string row_bytes;
-    rocksdb::Status read = db_->Get({}, "b/" + key, &bytes);
-    if (read.ok()) read = db_->Get({}, "i/" + key, &row_bytes);
+    const std::shared_ptr<rocksdb::DB> db = Database();
+    rocksdb::Status read = rocksdb::Status::Aborted();
+    if (db != nullptr) read = db->Get(Unchecked(), DiskBlockKey(key), &bytes);
+    if (read.ok()) read = db->Get({}, DiskRowKey(key), &row_bytes);
     if (read.ok()) {
-      std::optional<Row> row = DecodeRow(row_bytes);
+      std::optional<DiskRow> row = DecodeDiskRow(row_bytes);
       if (row && options_.verify(bytes, identity).ok()) {
         MutexLock lock(&mutex_);
         ++stats_.hits;
-        budget_.Touch(key);
+        budget_->Touch(key);
         return TierHit{{.identity = identity,
                         .chain_memory_ids = std::move(row->chain_memory_ids),
                         .bytes = std::move(bytes),
@@ -187,7 +104,7 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
     }
     MutexLock lock(&mutex_);
     ++stats_.misses;
-    if (read.IsCorruption()) {
+    if (read.IsCorruption() && db_ != nullptr) {
       ++stats_.corrupt;
       Change change;
       Drop(key, &change);
@@ -201,20 +118,20 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
   std::optional<TierPlace> Find(const BlockIdentity& identity) const override {
     const std::string key = BlockKey(identity);
     MutexLock lock(&mutex_);
-    const std::optional<int64_t> size = budget_.SizeOf(key);
-    if (!size || budget_.IsExpired(key)) return std::nullopt;
+    const std::optional<int64_t> size = budget_->SizeOf(key);
+    if (!size || budget_->IsExpired(key)) return std::nullopt;
     return TierPlace{TierName::kDisk, *size};
   }
 
   void Put(const StoredBlock& block) override {
     const std::string key = BlockKey(block.identity);
-    Row row{.place = 0,
-            .size_bytes = static_cast<int64_t>(block.bytes->size()),
-            .recompute_seconds = block.recompute_seconds,
-            .n_tokens = block.n_tokens,
-            .identity = block.identity,
-            .attributes = block.attributes,
-            .chain_memory_ids = block.chain_memory_ids};
+    DiskRow row{.place = 0,
+                .size_bytes = static_cast<int64_t>(block.bytes->size()),
+                .recompute_seconds = block.recompute_seconds,
+                .n_tokens = block.n_tokens,
+                .identity = block.identity,
+                .attributes = block.attributes,
+                .chain_memory_ids = block.chain_memory_ids};
     for (int attempt = 0; attempt < kBusyAttempts; ++attempt) {
       if (!TryPut(key, &row, *block.bytes).IsIncomplete()) return;
       std::this_thread::sleep_for(kBusyPause);  // not under the lock: readers go on
@@ -225,8 +142,9 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
 
   absl::Status Erase(const std::string& tenant_id, const std::string& memory_id) override {
     MutexLock lock(&mutex_);
+    if (!MediumWorks()) return Unavailable("disk tier: it fails, and is tried again");
     Change change;
-    const std::string prefix = OwnerPrefix(tenant_id, memory_id);
+    const std::string prefix = DiskOwnerPrefix(tenant_id, memory_id);
     int64_t n_erased = 0;
     const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator({}));
     for (it->Seek(prefix); it->Valid() && it->key().starts_with(prefix); it->Next()) {
@@ -244,7 +162,7 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
       return absl::OkStatus();
     }
     ++n_erasures_;
-    change.batch.Put(kPending, "");
+    change.batch.Put(kDiskPendingKey, "");
     const absl::Status written = ToStatus(Write(Durable(), &change));
     if (!written.ok()) CountFailure();
     if (written.ok()) stats_.erased += n_erased;
@@ -256,30 +174,32 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
   TierStats Stats() const override {
     MutexLock lock(&mutex_);
     TierStats stats = stats_;
-    stats.bytes = budget_.bytes();
-    stats.blocks = budget_.size();
-    stats.pinned_bytes = budget_.pinned_bytes();
-    stats.pins_refused = budget_.pins_refused();
+    stats.bytes = budget_->bytes();
+    stats.blocks = budget_->size();
+    stats.pinned_bytes = budget_->pinned_bytes();
+    stats.pins_refused = budget_->pins_refused();
     return stats;
   }
 
   int64_t DropExpired() override {
     MutexLock lock(&mutex_);
-    return DropAll(budget_.Expired());
+    return DropAll(budget_->Expired());
   }
 
   std::vector<BlockInfo> List(const std::string& tenant_id,
                               const std::string& memory_id) const override {
     std::vector<BlockInfo> blocks;
-    const std::string prefix = OwnerPrefix(tenant_id, memory_id);
-    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator({}));
+    const std::shared_ptr<rocksdb::DB> db = Database();
+    if (db == nullptr) return blocks;
+    const std::string prefix = DiskOwnerPrefix(tenant_id, memory_id);
+    const std::unique_ptr<rocksdb::Iterator> it(db->NewIterator({}));
     for (it->Seek(prefix); it->Valid() && it->key().starts_with(prefix); it->Next()) {
       const std::string key = it->key().ToString().substr(prefix.size());
       std::string row_bytes;
-      if (!db_->Get({}, "i/" + key, &row_bytes).ok()) continue;
-      const std::optional<Row> row = DecodeRow(row_bytes);
+      if (!db->Get({}, DiskRowKey(key), &row_bytes).ok()) continue;
+      const std::optional<DiskRow> row = DecodeDiskRow(row_bytes);
       MutexLock lock(&mutex_);
-      const auto entry = budget_.InfoOf(key);
+      const auto entry = budget_->InfoOf(key);
       if (!row || !entry) continue;
       blocks.push_back({.identity = row->identity,
                         .chain_memory_ids = row->chain_memory_ids,
@@ -295,28 +215,32 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
   }
 
   absl::StatusOr<std::map<std::string, int64_t>> ReadMarks() override {
+    DKI_ASSIGN_OR_RETURN(const std::shared_ptr<rocksdb::DB> db, WorkingDatabase());
     std::map<std::string, int64_t> marks;
-    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator({}));
-    for (it->Seek("p/"); it->Valid() && it->key().starts_with("p/"); it->Next()) {
+    const std::unique_ptr<rocksdb::Iterator> it(db->NewIterator({}));
+    for (it->Seek(kDiskMarkPrefix); it->Valid() && it->key().starts_with(kDiskMarkPrefix);
+         it->Next()) {
       ByteReader in(it->value().ToStringView());
-      marks[it->key().ToString().substr(2)] = static_cast<int64_t>(in.U64());
+      marks[it->key().ToString().substr(kDiskMarkPrefix.size())] = static_cast<int64_t>(in.U64());
     }
     DKI_RETURN_IF_ERROR(ToStatus(it->status()));
     return marks;
   }
 
   absl::Status WriteMarks(const std::map<std::string, int64_t>& marks) override {
+    DKI_ASSIGN_OR_RETURN(const std::shared_ptr<rocksdb::DB> db, WorkingDatabase());
     rocksdb::WriteBatch batch;
     for (const auto& [name, value] : marks) {
       std::string bytes;
       ByteWriter(&bytes).U64(static_cast<uint64_t>(value));
-      batch.Put("p/" + name, bytes);
+      batch.Put(DiskMarkKey(name), bytes);
     }
-    return ToStatus(db_->Write({}, &batch));
+    return ToStatus(db->Write({}, &batch));
   }
 
   absl::Status ClearMarks() override {
-    return ToStatus(db_->DeleteRange({}, db_->DefaultColumnFamily(), "p/", "p0"));
+    DKI_ASSIGN_OR_RETURN(const std::shared_ptr<rocksdb::DB> db, WorkingDatabase());
+    return ToStatus(db->DeleteRange({}, db->DefaultColumnFamily(), kDiskMarkPrefix, kDiskMarkEnd));
   }
 
   std::optional<absl::Time> GoneTime(absl::Time time) const override {
@@ -329,36 +253,72 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
   // A batch, and the rows that it drops.
   struct Change {
     rocksdb::WriteBatch batch;
-    std::vector<std::pair<std::string, Row>> dropped;
+    std::vector<std::pair<std::string, DiskRow>> dropped;
   };
+
+  // Null: it has failed and is to be opened again.
+  std::shared_ptr<rocksdb::DB> Database() const {
+    MutexLock lock(&mutex_);
+    return db_;
+  }
+  absl::StatusOr<std::shared_ptr<rocksdb::DB>> WorkingDatabase() const {
+    std::shared_ptr<rocksdb::DB> db = Database();
+    if (db == nullptr) return Unavailable("disk tier: it fails, and is tried again");
+    return db;
+  }
+
+  // What is held, from the database. REQUIRES: it is open.
+  void ReadRows() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    std::map<uint64_t, std::pair<std::string, DiskRow>> rows;  // by place
+    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator({}));
+    for (it->Seek(kDiskRowPrefix); it->Valid() && it->key().starts_with(kDiskRowPrefix);
+         it->Next()) {
+      const std::optional<DiskRow> row = DecodeDiskRow(it->value().ToStringView());
+      // A bad row is found and dropped when its block is asked for.
+      if (row) rows[row->place] = {it->key().ToString().substr(kDiskRowPrefix.size()), *row};
+    }
+    for (const auto& [place, entry] : rows) {
+      Hold(entry.first, entry.second);
+      next_place_ = std::max(next_place_, place + 1);
+    }
+  }
 
   // Writes all that is alive anew: RocksDB drops files, blob files included, only as a whole.
   absl::Status Rewrite() {
+    DKI_ASSIGN_OR_RETURN(const std::shared_ptr<rocksdb::DB> db, WorkingDatabase());
     int64_t n_erasures = 0;
     {
       MutexLock lock(&mutex_);
       n_erasures = n_erasures_;
     }
-    DKI_RETURN_IF_ERROR(ToStatus(db_->Flush({})));
+    DKI_RETURN_IF_ERROR(ToStatus(db->Flush({})));
     rocksdb::CompactRangeOptions options;
     options.exclusive_manual_compaction = false;
     options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForce;
     options.blob_garbage_collection_policy = rocksdb::BlobGarbageCollectionPolicy::kForce;
     options.blob_garbage_collection_age_cutoff = 1.0;
-    DKI_RETURN_IF_ERROR(ToStatus(db_->CompactRange(options, nullptr, nullptr)));
+    DKI_RETURN_IF_ERROR(ToStatus(db->CompactRange(options, nullptr, nullptr)));
     MutexLock lock(&mutex_);
     if (n_erasures != n_erasures_) return absl::OkStatus();  // the next rewrite follows
-    return ToStatus(db_->Delete({}, kPending));
+    return ToStatus(db->Delete({}, kDiskPendingKey));
+  }
+
+  void RemoveAside() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (removing_.joinable()) removing_.join();
+    removing_ = std::thread([aside = MovedAside(options_.path)] {
+      std::error_code ignored;  // else at the next start
+      std::filesystem::remove_all(aside, ignored);
+    });
   }
 
   // Incomplete: RocksDB cannot take it at the moment.
-  rocksdb::Status TryPut(const std::string& key, Row* row, std::string_view bytes) {
+  rocksdb::Status TryPut(const std::string& key, DiskRow* row, std::string_view bytes) {
     MutexLock lock(&mutex_);
-    if (!budget_.Admits(row->size_bytes) || !MediumWorks()) return {};
+    if (!budget_->Admits(row->size_bytes) || !MediumWorks()) return {};
     Change change;
     Drop(key, &change);
     int64_t evicted = 0;
-    while (const auto victim = budget_.Victim(row->identity.tenant_id, row->size_bytes)) {
+    while (const auto victim = budget_->Victim(row->identity.tenant_id, row->size_bytes)) {
       Drop(*victim, &change);
       ++evicted;
     }
@@ -381,24 +341,42 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
   }
 
   // After a failed write nothing is admitted for a while: a block would be taken into memory, and
-  // pile up there, while the disk is full. Then RocksDB is told to go on, if it can.
+  // pile up there, while the disk is full. Then RocksDB is told to go on; where it has given up, it
+  // is opened again.
   bool MediumWorks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (std::chrono::steady_clock::now() < refuse_until_) {
       ++stats_.failures;
       return false;
     }
     if (!has_failed_) return true;
-    if (!db_->Resume().ok()) {
+    if ((db_ == nullptr || !db_->Resume().ok()) && !OpenAgain()) {
       CountFailure();
       return false;
     }
     has_failed_ = false;
     return true;
   }
+  // Not before the disk takes writes: until then what lies there is served. What had not reached a
+  // file is lost.
+  bool OpenAgain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (!TakesWrites(DatabaseOptions(options_))) return false;
+    if (db_ != nullptr) {
+      closing_ = db_;
+      db_ = nullptr;  // closed by the last who reads
+    }
+    if (!closing_.expired()) return false;
+    absl::StatusOr<OpenedDatabase> opened = OpenDiskDatabase(DatabaseOptions(options_));
+    if (!opened.ok()) return false;
+    if (opened->recreated) RemoveAside();
+    db_ = std::move(opened->db);
+    budget_ = std::make_unique<TierBudget>(options_.budget);
+    ReadRows();
+    return true;
+  }
 
   bool DropIfExpired(const std::string& key) {
     MutexLock lock(&mutex_);
-    if (!budget_.IsExpired(key)) return false;
+    if (!budget_->IsExpired(key)) return false;
     ++stats_.misses;
     DropAll({key});
     return true;
@@ -419,55 +397,59 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
   // All of it or nothing.
   rocksdb::Status Write(const rocksdb::WriteOptions& options, Change* change)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    const rocksdb::Status status = db_->Write(options, &change->batch);
+    rocksdb::Status status = rocksdb::Status::Aborted();
+    if (db_ != nullptr) status = db_->Write(options, &change->batch);
     if (!status.ok()) HoldAgain(*change);
     // What was evicted, replaced, expired or damaged lies in the files until they are rewritten.
     if (status.ok()) scrubber_->OnWrite(!change->dropped.empty());
     return status;
   }
 
-  void Hold(const std::string& key, const Row& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    budget_.Add(key, row.identity.tenant_id,
-                {.size_bytes = row.size_bytes,
-                 .recompute_seconds = row.recompute_seconds,
-                 .priority = row.attributes.priority},
-                {.pinned = row.attributes.pinned, .expire_time = row.attributes.expire_time});
+  void Hold(const std::string& key, const DiskRow& row) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    budget_->Add(key, row.identity.tenant_id,
+                 {.size_bytes = row.size_bytes,
+                  .recompute_seconds = row.recompute_seconds,
+                  .priority = row.attributes.priority},
+                 {.pinned = row.attributes.pinned, .expire_time = row.attributes.expire_time});
   }
   void HoldAgain(const Change& change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     for (const auto& [key, row] : change.dropped) Hold(key, row);
   }
 
-  static void Add(const std::string& key, const Row& row, std::string_view bytes,
+  static void Add(const std::string& key, const DiskRow& row, std::string_view bytes,
                   rocksdb::WriteBatch* batch) {
-    batch->Put("b/" + key, bytes);
-    batch->Put("i/" + key, EncodeRow(row));
-    batch->Put(OwnerPrefix(row.identity.tenant_id, "") + key, "");
+    batch->Put(DiskBlockKey(key), bytes);
+    batch->Put(DiskRowKey(key), EncodeDiskRow(row));
+    batch->Put(DiskOwnerPrefix(row.identity.tenant_id, "") + key, "");
     for (const std::string& id : row.chain_memory_ids) {
-      batch->Put(OwnerPrefix(row.identity.tenant_id, id) + key, "");
+      batch->Put(DiskOwnerPrefix(row.identity.tenant_id, id) + key, "");
     }
   }
 
   void Drop(const std::string& key, Change* change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     std::string row_bytes;
-    std::optional<Row> row;
-    if (db_->Get({}, "i/" + key, &row_bytes).ok()) row = DecodeRow(row_bytes);
-    if (row && budget_.Holds(key)) change->dropped.push_back({key, *row});
-    budget_.Remove(key);
+    std::optional<DiskRow> row;
+    if (db_ != nullptr && db_->Get({}, DiskRowKey(key), &row_bytes).ok()) {
+      row = DecodeDiskRow(row_bytes);
+    }
+    if (row && budget_->Holds(key)) change->dropped.push_back({key, *row});
+    budget_->Remove(key);
     if (row_bytes.empty()) return;
-    change->batch.Delete("b/" + key);
-    change->batch.Delete("i/" + key);
+    change->batch.Delete(DiskBlockKey(key));
+    change->batch.Delete(DiskRowKey(key));
     if (!row) return;
-    change->batch.Delete(OwnerPrefix(row->identity.tenant_id, "") + key);
+    change->batch.Delete(DiskOwnerPrefix(row->identity.tenant_id, "") + key);
     for (const std::string& id : row->chain_memory_ids) {
-      change->batch.Delete(OwnerPrefix(row->identity.tenant_id, id) + key);
+      change->batch.Delete(DiskOwnerPrefix(row->identity.tenant_id, id) + key);
     }
   }
 
-  const std::unique_ptr<rocksdb::DB> db_;
   const Options options_;
   const bool was_recreated_;
   mutable Mutex mutex_;
-  TierBudget budget_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<rocksdb::DB> db_ ABSL_GUARDED_BY(mutex_);
+  std::weak_ptr<rocksdb::DB> closing_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<TierBudget> budget_ ABSL_GUARDED_BY(mutex_);
   uint64_t next_place_ ABSL_GUARDED_BY(mutex_) = 0;
   std::chrono::steady_clock::time_point refuse_until_ ABSL_GUARDED_BY(mutex_);
   TierStats stats_ ABSL_GUARDED_BY(mutex_);
@@ -477,73 +459,10 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
   std::thread removing_;  // of a damaged database
 };
 
-rocksdb::Options DatabaseOptions(const RocksDbKvTier::Options& options) {
-  rocksdb::Options database;
-  database.create_if_missing = true;
-  database.compression = rocksdb::kNoCompression;  // planes are dense
-  // Values apart from keys: a block is written once, not at every level.
-  database.enable_blob_files = true;
-  database.min_blob_size = 4096;
-  database.blob_file_size = 64 << 20;
-  database.enable_blob_garbage_collection = true;
-  database.blob_garbage_collection_age_cutoff = 0.5;
-  database.blob_garbage_collection_force_threshold = 0.5;
-  database.write_buffer_size = options.write_buffer_bytes;
-  database.max_background_jobs = 2;
-  database.keep_log_file_num = 2;
-  if (options.env != nullptr) database.env = options.env;
-  return database;
-}
-
-rocksdb::Status OpenDatabase(const RocksDbKvTier::Options& options,
-                             std::unique_ptr<rocksdb::DB>* db) {
-  rocksdb::DB* opened = nullptr;
-  rocksdb::Status status = rocksdb::DB::Open(DatabaseOptions(options), options.path, &opened);
-  db->reset(opened);
-  if (!status.ok()) return status;
-  std::string format;
-  status = opened->Get({}, "f", &format);
-  const std::string wanted = Format(options);
-  if (status.ok() && format == wanted) return status;
-  const std::unique_ptr<rocksdb::Iterator> it(opened->NewIterator({}));
-  it->SeekToFirst();
-  if (status.IsNotFound() && !it->Valid() && it->status().ok()) {
-    return opened->Put(Durable(), "f", wanted);
-  }
-  if (status.ok() || status.IsNotFound()) status = it->status();
-  if (status.ok()) status = rocksdb::Status::Corruption("another format", format);
-  return status;
-}
-
-// A damaged or missing manifest, not a disk that fails for other reasons.
-bool IsDamage(const rocksdb::Status& status) {
-  return status.IsCorruption() || status.IsNotFound() || status.IsPathNotFound() ||
-         status.IsInvalidArgument() || status.IsIncomplete();
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RocksDbKvTier>> RocksDbKvTier::Open(const Options& options) {
-  std::error_code error;
-  fs::create_directories(options.path, error);
-  if (error) return Unavailable("disk tier: cannot make %s: %s", options.path, error.message());
-  const std::string aside = AsideOf(options.path);
-  fs::remove_all(aside, error);  // of a start that ended here
-  std::unique_ptr<rocksdb::DB> db;
-  rocksdb::Status opened = OpenDatabase(options, &db);
-  if (opened.IsIOError() && opened.ToString().find("lock") != std::string::npos) {
-    return FailedPrecondition("disk tier: %s is in use: %s", options.path, opened.ToString());
-  }
-  bool recreated = false;
-  if (!opened.ok() && IsDamage(opened)) {
-    db.reset();
-    fs::rename(options.path, aside, error);
-    if (error) return Unavailable("disk tier: cannot move %s aside", options.path);
-    fs::create_directories(options.path, error);
-    opened = OpenDatabase(options, &db);
-    recreated = true;
-  }
-  if (!opened.ok()) return Unavailable("disk tier: %s: %s", options.path, opened.ToString());
+  DKI_ASSIGN_OR_RETURN(OpenedDatabase opened, OpenDiskDatabase(DatabaseOptions(options)));
   Options complete = options;
   if (!complete.verify) {
     complete.verify = [shape = options.shape](std::string_view bytes,
@@ -551,7 +470,7 @@ absl::StatusOr<std::unique_ptr<RocksDbKvTier>> RocksDbKvTier::Open(const Options
       return VerifyBlock(bytes, identity, shape);
     };
   }
-  return std::make_unique<OpenRocksDbKvTier>(std::move(db), complete, recreated);
+  return std::make_unique<OpenRocksDbKvTier>(std::move(opened), complete);
 }
 
 }  // namespace dki::kvcache
