@@ -14,18 +14,38 @@ namespace dki::clients {
 using memory::v1::FollowFeedRequest;
 using memory::v1::FollowFeedResponse;
 
+namespace {
+
 constexpr std::chrono::milliseconds kWakeTimeout{1000};
 
-FeedFollower::FeedFollower(std::unique_ptr<memory::v1::MemoryStoreService::StubInterface> stub,
-                           FeedConsumer* consumer, rpc::ServiceRuntime* runtime, Options options)
-    : stub_(std::move(stub)), consumer_(consumer), runtime_(runtime), options_(options) {}
+bool HasErasure(const FollowFeedResponse& response) {
+  return std::ranges::any_of(response.entries(), [](const memory::v1::FeedEntry& entry) {
+    return entry.kind() == memory::v1::FeedEntry::KIND_DELETE ||
+           entry.kind() == memory::v1::FeedEntry::KIND_ERASE_TENANT;
+  });
+}
+
+}  // namespace
+
+FeedFollower::FeedFollower(Connect connect, FeedConsumer* consumer, rpc::ServiceRuntime* runtime,
+                           Options options)
+    : connect_(std::move(connect)),
+      consumer_(consumer),
+      runtime_(runtime),
+      options_(options),
+      stub_(connect_()) {}
+
+std::shared_ptr<FeedFollower::Stub> FeedFollower::stub() {
+  MutexLock lock(&mutex_);
+  return stub_;
+}
 
 void FeedFollower::Hurry() {
   // The call that runs may have come before what is waited for; one that waits has not.
   wakes_.Offer(rpc::OutgoingContext(runtime_->cluster_key(), "", NewId("wake_"), kWakeTimeout),
                [this](grpc::ClientContext* context) {
                  memory::v1::WakeFeedResponse response;
-                 stub_->WakeFeed(context, {}, &response).ok();  // else the feed comes by itself
+                 stub()->WakeFeed(context, {}, &response).ok();  // else the feed comes by itself
                });
 }
 
@@ -68,12 +88,22 @@ bool FeedFollower::Pause(std::chrono::milliseconds duration) {
 void FeedFollower::Run() {
   auto backoff = options_.min_backoff;
   bool was_away = false;
+  // Something was erased since the connection was made, or while the last one was given up.
+  bool is_stale = false;
   do {
-    bool progressed = false;
-    absl::Status status = FollowOnce(&progressed);
+    const Followed followed =
+        FollowOnce(is_stale ? std::optional(options_.renew_after) : std::nullopt);
+    is_stale = followed.erased || (is_stale && !followed.renews);
+    if (followed.renews) {
+      MutexLock lock(&mutex_);
+      stub_ = connect_();
+      if (stopping_) return;
+      continue;
+    }
     SetConnected(false);
+    absl::Status status = followed.status;
     if (absl::IsOutOfRange(status)) status = consumer_->StartOver(status);
-    if (progressed) {
+    if (followed.progressed) {
       backoff = options_.min_backoff;
       was_away = false;
     }
@@ -85,7 +115,8 @@ void FeedFollower::Run() {
   } while (true);
 }
 
-absl::Status FeedFollower::FollowOnce(bool* progressed) {
+FeedFollower::Followed FeedFollower::FollowOnce(std::optional<std::chrono::milliseconds> at_most) {
+  Followed followed;
   FollowFeedRequest request;
   request.set_without_vectors(options_.without_vectors);
   if (options_.reports_erasures) {
@@ -98,25 +129,41 @@ absl::Status FeedFollower::FollowOnce(bool* progressed) {
     start->set_after_position(position);
   }
   const auto context = rpc::OutgoingContext(runtime_->cluster_key(), "", NewId("feed_"),
-                                            std::chrono::milliseconds(0));
-  if (!SetContext(context.get())) return Cancelled("stopping");
+                                            at_most.value_or(std::chrono::milliseconds(0)));
+  if (!SetContext(context.get())) {
+    followed.status = Cancelled("stopping");
+    return followed;
+  }
   if (options_.connections != nullptr) options_.connections->Increment();
-  const auto reader = stub_->FollowFeed(context.get(), request);
+  const std::shared_ptr<Stub> stub = this->stub();
+  const auto reader = stub->FollowFeed(context.get(), request);
   FollowFeedResponse response;
   absl::Status applied;
   while (applied.ok() && reader->Read(&response)) {
-    if (!std::exchange(*progressed, true)) {
+    if (!std::exchange(followed.progressed, true)) {
       SetConnected(true);
       log::Info("feed connected");
     }
     applied = consumer_->Apply(response);
+    followed.erased = followed.erased || HasErasure(response);
+    // A stream that ends by itself goes on: what else is erased meanwhile needs no further one.
+    if (applied.ok() && followed.erased && !at_most) {
+      followed.renews = true;
+      break;
+    }
   }
-  if (!applied.ok()) context->TryCancel();
+  if (!applied.ok() || followed.renews) context->TryCancel();
   const absl::Status ended = rpc::FromGrpcStatus(reader->Finish());
   SetContext(nullptr);
+  if (followed.renews) return followed;
+  followed.renews = at_most && applied.ok() && absl::IsDeadlineExceeded(ended);
   // Never OUT_OF_RANGE: that is the store's to say.
-  if (!applied.ok()) return Unavailable("%s", ToStd(applied.message()));
-  return ended.ok() ? Unavailable("the store ended the feed") : ended;
+  if (!applied.ok()) {
+    followed.status = Unavailable("%s", ToStd(applied.message()));
+  } else {
+    followed.status = ended.ok() ? Unavailable("the store ended the feed") : ended;
+  }
+  return followed;
 }
 
 }  // namespace dki::clients

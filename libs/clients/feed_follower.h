@@ -2,13 +2,17 @@
 // Purpose: follows memory_store's change feed on a thread of its own: streams from where the
 //   consumer stands, reconnects with back-off, and has the consumer start over when the store says
 //   that it is not the database that was followed (OUT_OF_RANGE).
+//   Buffers of a connection keep what came through it until more has come, so after an erasure the
+//   feed goes on through a new one: the texts of what was erased leave this process (P7).
 // Thread-safety: Start once; Stop any time, from any thread.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -40,6 +44,8 @@ class FeedFollower {
     // Between streams; doubled until one delivers something.
     std::chrono::milliseconds min_backoff{50};
     std::chrono::milliseconds max_backoff{1000};
+    // How soon after an erasure, and after further ones, the connection is given up for another.
+    std::chrono::milliseconds renew_after{5'000};
     // Entries come without their vectors.
     bool without_vectors = false;
     // Erasures then wait for this service's report (ErasureReporter).
@@ -50,9 +56,13 @@ class FeedFollower {
     telemetry::Counter* connections = nullptr;
   };
 
+  using Stub = memory::v1::MemoryStoreService::StubInterface;
+  // A stub with a connection of its own. Any thread.
+  using Connect = std::function<std::unique_ptr<Stub>()>;
+
   // `consumer` and `runtime` outlive it.
-  FeedFollower(std::unique_ptr<memory::v1::MemoryStoreService::StubInterface> stub,
-               FeedConsumer* consumer, rpc::ServiceRuntime* runtime, Options options);
+  FeedFollower(Connect connect, FeedConsumer* consumer, rpc::ServiceRuntime* runtime,
+               Options options);
   ~FeedFollower() { Stop(); }
 
   void Start();
@@ -64,15 +74,22 @@ class FeedFollower {
 
  private:
   void Run();
-  // One stream, to its end. `progressed`: it delivered something.
-  absl::Status FollowOnce(bool* progressed);
+  struct Followed {
+    bool progressed = false;  // it delivered something
+    bool erased = false;      // of that something was an erasure
+    bool renews = false;      // it ended because the connection is to be given up
+    absl::Status status;
+  };
+  // One stream, to its end, or at most as long as given.
+  Followed FollowOnce(std::optional<std::chrono::milliseconds> at_most);
+  std::shared_ptr<Stub> stub();
   void SetConnected(bool connected);
   // Makes the context known, so that Stop can cancel it. False when stopping.
   bool SetContext(grpc::ClientContext* context);
   // False when stopping.
   bool Pause(std::chrono::milliseconds duration);
 
-  const std::unique_ptr<memory::v1::MemoryStoreService::StubInterface> stub_;
+  const Connect connect_;
   FeedConsumer* const consumer_;
   rpc::ServiceRuntime* const runtime_;
   const Options options_;
@@ -80,6 +97,7 @@ class FeedFollower {
   Mutex mutex_;
   CondVar stopped_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::shared_ptr<Stub> stub_ ABSL_GUARDED_BY(mutex_);
   grpc::ClientContext* context_ ABSL_GUARDED_BY(mutex_) = nullptr;
   std::thread thread_;
   rpc::CallQueue wakes_{1};  // of Hurry

@@ -35,6 +35,10 @@ class EncryptedKvTier : public KvTier {
   std::optional<TierPlace> Find(const BlockIdentity& identity) const override {
     return keys_->IsUp() ? tier_->Find(identity) : std::nullopt;
   }
+  std::vector<std::optional<TierPlace>> Locate(
+      std::span<const BlockIdentity> identities) const override {
+    return keys_->IsUp() ? tier_->Locate(identities) : KvTier::Locate(identities);
+  }
   int64_t DropExpired() override { return tier_->DropExpired(); }
   std::vector<BlockInfo> List(const std::string& tenant_id,
                               const std::string& memory_id) const override {

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -92,6 +93,13 @@ class KvTier {
   // Where Get would find it, by tables in memory alone: nothing is read, verified or counted, and
   // Get may still miss. Nothing: not here, or not known.
   virtual std::optional<TierPlace> Find(const BlockIdentity&) const { return std::nullopt; }
+  // The same of several, one for each; a tier that shares a server may ask it, once for all.
+  virtual std::vector<std::optional<TierPlace>> Locate(
+      std::span<const BlockIdentity> identities) const {
+    std::vector<std::optional<TierPlace>> places;
+    for (const BlockIdentity& identity : identities) places.push_back(Find(identity));
+    return places;
+  }
   // Keeps it if it can, making room by its policy.
   virtual void Put(const StoredBlock& block) = 0;
   // Forgets every block of the tenant that has the memory in its chain; with an empty `memory_id`,

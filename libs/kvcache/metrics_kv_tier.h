@@ -19,6 +19,10 @@ class MetricsKvTier : public KvTier {
   std::optional<TierPlace> Find(const BlockIdentity& identity) const override {
     return tier_->Find(identity);
   }
+  std::vector<std::optional<TierPlace>> Locate(
+      std::span<const BlockIdentity> identities) const override {
+    return tier_->Locate(identities);
+  }
   void Put(const StoredBlock& block) override;
   absl::Status Erase(const std::string& tenant_id, const std::string& memory_id) override;
   TierStats Stats() const override { return tier_->Stats(); }

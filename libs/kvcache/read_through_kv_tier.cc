@@ -20,6 +20,22 @@ std::optional<TierPlace> ReadThroughKvTier::Find(const BlockIdentity& identity) 
   return slow_->Find(identity);
 }
 
+std::vector<std::optional<TierPlace>> ReadThroughKvTier::Locate(
+    std::span<const BlockIdentity> identities) const {
+  std::vector<std::optional<TierPlace>> places = fast_->Locate(identities);
+  std::vector<BlockIdentity> missing;
+  for (size_t i = 0; i < places.size(); ++i) {
+    if (!places[i]) missing.push_back(identities[i]);
+  }
+  if (missing.empty()) return places;
+  const std::vector<std::optional<TierPlace>> slow = slow_->Locate(missing);
+  auto next = slow.begin();
+  for (std::optional<TierPlace>& place : places) {
+    if (!place) place = *next++;
+  }
+  return places;
+}
+
 void ReadThroughKvTier::Put(const StoredBlock& block) {
   fast_->Put(block);
   slow_->Put(block);

@@ -15,6 +15,8 @@ class ReadThroughKvTier : public KvTier {
 
   std::optional<TierHit> Get(const BlockIdentity& identity) override;
   std::optional<TierPlace> Find(const BlockIdentity& identity) const override;
+  std::vector<std::optional<TierPlace>> Locate(
+      std::span<const BlockIdentity> identities) const override;
   void Put(const StoredBlock& block) override;
   absl::Status Erase(const std::string& tenant_id, const std::string& memory_id) override;
   // Hits and misses of the whole; the other figures are sums.

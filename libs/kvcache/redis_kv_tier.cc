@@ -92,6 +92,24 @@ std::optional<RemoteHead> DecodeHead(std::string_view bytes, std::string_view* r
   return head;
 }
 
+// Replies to INFO memory, INFO persistence, CONFIG GET save.
+absl::Status CheckSettings(const std::vector<RedisPool::Reply>& replies) {
+  if (const std::string& memory = replies[0].text;
+      memory.find("maxmemory_policy:allkeys") != std::string::npos) {
+    return FailedPrecondition(
+        "remote tier: maxmemory-policy of the server must be noeviction or volatile-*: with "
+        "allkeys-* it evicts what erasures are found by");
+  }
+  const std::vector<RedisPool::Reply>& save = replies[2].elements;
+  if (replies[1].text.find("aof_enabled:1") != std::string::npos ||
+      (save.size() == 2 && !save[1].text.empty())) {
+    return FailedPrecondition(
+        "remote tier: the server must not persist (save \"\", appendonly no): a restart would "
+        "bring erased blocks back");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 RedisKvTier::RedisKvTier(RedisPool* pool, Options options, const Clock* clock)
@@ -139,6 +157,26 @@ std::optional<TierHit> RedisKvTier::Get(const BlockIdentity& identity) {
   ++stats_.corrupt;
   if (!dropped) ++stats_.failures;
   return std::nullopt;
+}
+
+std::vector<std::optional<TierPlace>> RedisKvTier::Locate(
+    std::span<const BlockIdentity> identities) const {
+  std::vector<std::optional<TierPlace>> places(identities.size());
+  std::vector<std::string> keys;
+  std::vector<RedisPool::Command> commands;
+  for (const BlockIdentity& identity : identities) {
+    keys.push_back(Key(identity.tenant_id, "b", BlockKey(identity)));
+  }
+  for (const std::string& key : keys) commands.push_back({"STRLEN", key});
+  // Get checks the server; one that has not been checked yet tells nothing here.
+  if (!WasChecked()) return places;
+  const auto replies = pool_->Run(commands);
+  if (!replies.ok()) return places;
+  for (size_t i = 0; i < places.size(); ++i) {
+    const int64_t bytes = (*replies)[i].integer;
+    if (bytes > 0) places[i] = TierPlace{TierName::kRemote, bytes};
+  }
+  return places;
 }
 
 void RedisKvTier::Put(const StoredBlock& block) {
@@ -192,15 +230,13 @@ absl::Status RedisKvTier::Erase(const std::string& tenant_id, const std::string&
   }
 }
 
-bool RedisKvTier::IsUsable() {
-  {
-    MutexLock lock(&mutex_);
-    if (is_checked_) return true;
-  }
-  const bool passed = CheckServer().ok();
+bool RedisKvTier::WasChecked() const {
   MutexLock lock(&mutex_);
-  is_checked_ = passed;
-  return passed;
+  return is_checked_;
+}
+
+bool RedisKvTier::IsUsable() {
+  return WasChecked() || CheckServer().ok();
 }
 
 TierStats RedisKvTier::Stats() const {
@@ -212,20 +248,10 @@ absl::Status RedisKvTier::CheckServer() {
   const absl::StatusOr<std::vector<RedisPool::Reply>> replies =
       pool_->Run({{"INFO", "memory"}, {"INFO", "persistence"}, {"CONFIG", "GET", "save"}});
   if (absl::IsUnavailable(replies.status())) return replies.status();
-  if (!replies.ok()) return absl::OkStatus();  // it does not tell
-  if (const std::string& memory = (*replies)[0].text;
-      memory.find("maxmemory_policy:allkeys") != std::string::npos) {
-    return FailedPrecondition(
-        "remote tier: maxmemory-policy of the server must be noeviction or volatile-*: with "
-        "allkeys-* it evicts what erasures are found by");
-  }
-  const std::vector<RedisPool::Reply>& save = (*replies)[2].elements;
-  if ((*replies)[1].text.find("aof_enabled:1") != std::string::npos ||
-      (save.size() == 2 && !save[1].text.empty())) {
-    return FailedPrecondition(
-        "remote tier: the server must not persist (save \"\", appendonly no): a restart would "
-        "bring erased blocks back");
-  }
+  // One that does not tell passes.
+  if (replies.ok()) DKI_RETURN_IF_ERROR(CheckSettings(*replies));
+  MutexLock lock(&mutex_);
+  is_checked_ = true;
   return absl::OkStatus();
 }
 

@@ -33,6 +33,8 @@ class RedisKvTier : public KvTier {
   RedisKvTier(RedisPool* pool, Options options, const Clock* clock = RealClock());
 
   std::optional<TierHit> Get(const BlockIdentity& identity) override;
+  std::vector<std::optional<TierPlace>> Locate(
+      std::span<const BlockIdentity> identities) const override;
   void Put(const StoredBlock& block) override;
   absl::Status Erase(const std::string& tenant_id, const std::string& memory_id) override;
   // Sizes are the server's own matter: 0.
@@ -46,6 +48,7 @@ class RedisKvTier : public KvTier {
  private:
   // CheckServer until it has passed.
   bool IsUsable();
+  bool WasChecked() const;
   std::string Key(const std::string& tenant_id, const std::string& kind,
                   const std::string& name) const;
 

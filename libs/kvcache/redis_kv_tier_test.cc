@@ -58,6 +58,24 @@ TEST(RedisKvTierTest, WorkersShareBlocksAndErasures) {
   EXPECT_FALSE(a.tier.Get(other.identity));
 }
 
+TEST(RedisKvTierTest, TellsWhichBlocksItHasInOneCall) {
+  TestRedis server;
+  Worker a(server), b(server);
+  const StoredBlock mine = Stored({.memory_id = "m2", .chain = {"m1", "m2"}});
+  const StoredBlock none = Stored({.memory_id = "m3", .chain = {"m3"}, .variant = 1});
+  const std::vector<BlockIdentity> identities = {none.identity, mine.identity};
+  EXPECT_FALSE(b.tier.Locate(identities)[1]) << "not before the server has been checked";
+  a.tier.Put(mine);
+  EXPECT_FALSE(b.tier.Get(none.identity));
+  const auto places = b.tier.Locate(identities);
+  ASSERT_EQ(places.size(), 2);
+  EXPECT_FALSE(places[0]);
+  ASSERT_TRUE(places[1]);
+  EXPECT_EQ(places[1]->tier, TierName::kRemote);
+  EXPECT_GT(places[1]->bytes, static_cast<int64_t>(mine.bytes->size()));
+  EXPECT_FALSE(b.tier.Find(mine.identity)) << "by tables in memory alone";
+}
+
 TEST(RedisKvTierTest, ErasingManyLeavesNothingOfThem) {
   TestRedis server;
   Worker worker(server);

@@ -30,6 +30,10 @@ class WriteBehindKvTier : public KvTier {
   std::optional<TierPlace> Find(const BlockIdentity& identity) const override {
     return tier_->Find(identity);
   }
+  std::vector<std::optional<TierPlace>> Locate(
+      std::span<const BlockIdentity> identities) const override {
+    return tier_->Locate(identities);
+  }
   int64_t DropExpired() override { return tier_->DropExpired(); }
   std::vector<BlockInfo> List(const std::string& tenant_id,
                               const std::string& memory_id) const override {

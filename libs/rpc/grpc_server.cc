@@ -24,6 +24,7 @@
 namespace dki::rpc {
 namespace {
 
+constexpr int kMaxIdleMs = 15'000;
 constexpr int kMaxMessageBytes = 64 << 20;
 // A running call and an open stream hold a thread each.
 constexpr int kMinThreads = 512;
@@ -139,6 +140,9 @@ absl::Status GrpcServer::Listen() {
   // Clients ping silent streams every 20 s (client.cc).
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  // Both ends of a connection keep buffers with what came through it last, which may have been
+  // erased meanwhile (P7).
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kMaxIdleMs);
   grpc::ResourceQuota quota(runtime_->service_name());
   quota.SetMaxThreads(std::max(kMinThreads, 2 * config_.max_concurrent_calls()));
   builder.SetResourceQuota(quota);

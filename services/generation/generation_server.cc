@@ -51,8 +51,9 @@ class GenerationServer : public rpc::ServiceInstance {
       erasures_ =
           std::make_unique<ErasureConsumer>(cached_packs_.get(), &ledger_, &runtime_->metrics());
       follower_ = std::make_unique<clients::FeedFollower>(
-          memory::v1::MemoryStoreService::NewStub(
-              rpc::CreateChannel(settings_.memory_store_address)),
+          [address = settings_.memory_store_address] {
+            return memory::v1::MemoryStoreService::NewStub(rpc::CreateChannel(address));
+          },
           erasures_.get(), runtime_, ErasureConsumer::FollowerOptions(&runtime_->metrics()));
       follower_->Start();
     }

@@ -4,6 +4,8 @@
 #include <optional>
 #include <utility>
 
+#include "libs/base/parallel.h"
+
 namespace dki::kv {
 namespace {
 
@@ -60,16 +62,18 @@ class PackLoader::Job {
   bool IsThere(int i) const { return blocks_[i].bytes != nullptr; }
   const LoadedBlock& block(int i) const { return blocks_[i]; }
 
-  // Load or recompute, for each stored block.
+  // Where each block lies, and for those that are stored: load or recompute.
   void ChoosePaths() {
+    std::vector<kvcache::BlockIdentity> identities;
+    for (const injection::PlannedBlock& block : plan_.blocks) identities.push_back(block.identity);
+    places_ = loader_.tier_->Locate(identities);
     if (loader_.options_.costs == nullptr) return;
     std::vector<kvcache::CostedBlock> costed;
     for (int i = 0; i < size(); ++i) {
       costed.push_back(Cost(i));
-      const auto place = loader_.tier_->Find(plan_.blocks[i].identity);
-      if (!place) continue;
-      costed.back().tier = place->tier;
-      costed.back().bytes = place->bytes;
+      if (!places_[i]) continue;
+      costed.back().tier = places_[i]->tier;
+      costed.back().bytes = places_[i]->bytes;
     }
     const std::vector<kvcache::PathChoice> choices = loader_.options_.costs->Choose(costed);
     for (int i = 0; i < size(); ++i) {
@@ -81,27 +85,34 @@ class PackLoader::Job {
     }
   }
 
-  // What is to be recomputed is not looked for, unless it has come into RAM meanwhile.
-  void LookUp(int i) {
-    if (recomputes_[i]) {
-      const auto place = loader_.tier_->Find(plan_.blocks[i].identity);
-      if (!place || place->tier != kvcache::TierName::kRam) return;
+  // What RAM has, one after another; what lies further away, several at a time. REQUIRES: the
+  // paths are chosen.
+  absl::Status LookUpAll(const GoOn& go_on) {
+    std::vector<int> far;
+    for (int i = 0; i < size(); ++i) {
+      DKI_RETURN_IF_ERROR(go_on());
+      if (places_[i] && places_[i]->tier != kvcache::TierName::kRam && !recomputes_[i]) {
+        far.push_back(i);
+      } else {
+        LookUp(i);
+      }
     }
+    if (far.empty()) return absl::OkStatus();
+    std::vector<std::optional<Found>> found(far.size());
     const absl::Time start = loader_.options_.clock->Now();
-    std::optional<kvcache::TierHit> hit = loader_.tier_->Get(plan_.blocks[i].identity);
-    if (!hit) return;
-    const absl::Duration time = loader_.options_.clock->Now() - start;
-    if (loader_.options_.costs != nullptr) {
-      loader_.options_.costs->ObserveLoad(hit->tier, static_cast<int64_t>(hit->block.bytes->size()),
-                                          time);
+    RunInParallel(static_cast<int>(far.size()), loader_.options_.parallel_reads, [&](int k) {
+      if (go_on().ok()) found[k] = Find(far[k]);
+    });
+    const absl::Duration all = loader_.options_.clock->Now() - start;
+    // Of each, what it added to the time that the pack waited.
+    absl::Duration sum;
+    for (const auto& one : found) sum += one ? one->time : absl::ZeroDuration();
+    for (size_t k = 0; k < far.size(); ++k) {
+      if (!found[k]) continue;
+      if (sum > absl::ZeroDuration()) found[k]->time *= absl::FDivDuration(all, sum);
+      Take(far[k], *std::move(found[k]));
     }
-    loader_.CounterOf(hit->tier)->Increment();
-    blocks_[i] = {.origin = OriginOf(hit->tier),
-                  .bytes = std::move(hit->block.bytes),
-                  .load_time = time,
-                  .choice = blocks_[i].choice,
-                  .had_choice = blocks_[i].had_choice};
-    loader_.CountOutcome(blocks_[i].choice.load_estimate, time);
+    return go_on();
   }
 
   // Computes the first missing blocks, as many as one pass may have. REQUIRES: the turn, and that
@@ -139,6 +150,40 @@ class PackLoader::Job {
   }
 
  private:
+  struct Found {
+    kvcache::TierHit hit;
+    absl::Duration time;
+  };
+
+  // What is to be recomputed is not looked for, unless it has come into RAM meanwhile.
+  void LookUp(int i) {
+    if (recomputes_[i]) {
+      const auto place = loader_.tier_->Find(plan_.blocks[i].identity);
+      if (!place || place->tier != kvcache::TierName::kRam) return;
+    }
+    if (std::optional<Found> found = Find(i)) Take(i, *std::move(found));
+  }
+  std::optional<Found> Find(int i) const {
+    const absl::Time start = loader_.options_.clock->Now();
+    std::optional<kvcache::TierHit> hit = loader_.tier_->Get(plan_.blocks[i].identity);
+    if (!hit) return std::nullopt;
+    return Found{*std::move(hit), loader_.options_.clock->Now() - start};
+  }
+  void Take(int i, Found found) {
+    const kvcache::TierName tier = found.hit.tier;
+    kvcache::BlockBytes bytes = std::move(found.hit.block.bytes);
+    if (loader_.options_.costs != nullptr) {
+      loader_.options_.costs->ObserveLoad(tier, static_cast<int64_t>(bytes->size()), found.time);
+    }
+    loader_.CounterOf(tier)->Increment();
+    blocks_[i] = {.origin = OriginOf(tier),
+                  .bytes = std::move(bytes),
+                  .load_time = found.time,
+                  .choice = blocks_[i].choice,
+                  .had_choice = blocks_[i].had_choice};
+    loader_.CountOutcome(blocks_[i].choice.load_estimate, found.time);
+  }
+
   kvcache::CostedBlock Cost(int i) const {
     const injection::PlannedBlock& planned = plan_.blocks[i];
     int n_before = static_cast<int>(plan_.context_tokens.size());
@@ -205,8 +250,9 @@ class PackLoader::Job {
   PackLoader& loader_;
   const injection::PackPlan& plan_;
   std::vector<LoadedBlock> blocks_;
-  std::vector<std::optional<kvcache::Block>> decoded_;  // those that others were computed behind
-  std::vector<bool> recomputes_;                        // though some tier has it
+  std::vector<std::optional<kvcache::TierPlace>> places_;  // when the pack was asked for
+  std::vector<std::optional<kvcache::Block>> decoded_;     // those that others were computed behind
+  std::vector<bool> recomputes_;                           // though some tier has it
 };
 
 PackLoader::PackLoader(model::Model* model, const model::ChatFormat* format, kvcache::KvTier* tier,
@@ -302,10 +348,7 @@ absl::Status PackLoader::Load(const PackRequest& request, Urgency urgency, const
   }
   Job job(this, plan);
   job.ChoosePaths();
-  for (int i = 0; i < job.size(); ++i) {
-    DKI_RETURN_IF_ERROR(go_on());
-    job.LookUp(i);
-  }
+  DKI_RETURN_IF_ERROR(job.LookUpAll(go_on));
   int sent = 0;
   while (true) {
     for (; sent < job.size() && job.IsThere(sent); ++sent) {

@@ -44,6 +44,8 @@ class PackLoader {
     // Of one forward pass: how long cancellation and more urgent work may have to wait.
     int max_tokens_per_pass = 512;
     size_t context_cache_bytes = size_t{64} << 20;
+    // Of one pack, from tiers other than RAM.
+    int parallel_reads = 4;
     // Decides whether stored blocks are loaded or recomputed; null: always loaded.
     kvcache::CostModel* costs = nullptr;
     const Clock* clock = RealClock();

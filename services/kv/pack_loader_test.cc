@@ -82,6 +82,35 @@ class SlowDisk : public kvcache::KvTier {
   FakeClock* const clock_;
 };
 
+// A disk whose reads wait for one another, to see how many are made side by side.
+class MeetingDisk : public SlowDisk {
+ public:
+  using SlowDisk::SlowDisk;
+  std::optional<kvcache::TierHit> Get(const kvcache::BlockIdentity& identity) override {
+    {
+      MutexLock lock(&mutex_);
+      most_ = std::max(most_, ++reading_);
+      met_.NotifyAll();
+      if (waits && most_ < 2) met_.WaitFor(&mutex_, std::chrono::seconds(10));
+    }
+    auto hit = SlowDisk::Get(identity);
+    MutexLock lock(&mutex_);
+    --reading_;
+    return hit;
+  }
+  int most() const {
+    MutexLock lock(&mutex_);
+    return most_;
+  }
+  std::atomic<bool> waits = false;
+
+ private:
+  mutable Mutex mutex_;
+  CondVar met_;
+  int reading_ ABSL_GUARDED_BY(mutex_) = 0;
+  int most_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
 class PackLoaderTest : public ::testing::TestWithParam<kernels::KvFormat> {
  protected:
   void SetUp() override {
@@ -331,6 +360,26 @@ TEST_P(PackLoaderTest, ASlowDiskIsLeftForTheModelAndTakenBackWhenItIsFastAgain) 
     if (settled && now.origins == std::vector<BlockOrigin>(5, BlockOrigin::kDisk)) break;
   }
   EXPECT_LT(loads, 40) << "looks again within 20 s";
+}
+
+TEST_P(PackLoaderTest, ReadsSeveralBlocksOfAPackSideBySide) {
+  FakeClock clock;
+  MeetingDisk disk(ram_.get(), &clock);
+  loader_ = std::make_unique<PackLoader>(
+      model_.get(), loaded_.format.get(), &disk, &metrics_,
+      PackLoader::Options{.clock = &clock, .block_format = GetParam(), .drift = Unmeasured()});
+  const std::vector<std::string> bytes = Load(Request(3)).bytes;
+  EXPECT_LE(disk.most(), 1);
+  disk.waits = true;
+  const absl::Time start = clock.Now();
+  const Loaded loaded = Load(Request(3));
+  EXPECT_EQ(loaded.bytes, bytes) << "in the pack's order";
+  EXPECT_THAT(loaded.origins, Each(BlockOrigin::kDisk));
+  EXPECT_GE(disk.most(), 2);
+  // What each took is its share of what all took.
+  absl::Duration sum;
+  for (const absl::Duration time : loaded.times) sum += time;
+  EXPECT_LT(absl::AbsDuration(sum - (clock.Now() - start)), absl::Microseconds(1));
 }
 
 TEST_P(PackLoaderTest, TenantsShareNothing) {

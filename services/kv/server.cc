@@ -106,10 +106,15 @@ class Graph {
     if (tiers_->disk() != nullptr) {
       parts.tiers.emplace_back(kvcache::TierName::kDisk, tiers_->disk());
     }
+    if (tiers_->remote() != nullptr) {
+      parts.tiers.emplace_back(kvcache::TierName::kRemote, tiers_->remote_server());
+    }
     return parts;
   }
-  static std::unique_ptr<MemoryStoreService::Stub> Feed(const Settings& settings) {
-    return MemoryStoreService::NewStub(rpc::CreateChannel(settings.memory_store_address));
+  static clients::FeedFollower::Connect Feed(const Settings& settings) {
+    return [address = settings.memory_store_address] {
+      return MemoryStoreService::NewStub(rpc::CreateChannel(address));
+    };
   }
   // What an erasure took from the tiers; nullopt: bytes of it are still there.
   std::optional<std::vector<erasure::v1::ErasedItems>> Describe(const clients::DueErasure& due) {

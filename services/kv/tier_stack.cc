@@ -28,6 +28,10 @@ class ErasedElsewhere : public kvcache::KvTier {
   std::optional<kvcache::TierPlace> Find(const kvcache::BlockIdentity& identity) const override {
     return tier_->Find(identity);
   }
+  std::vector<std::optional<kvcache::TierPlace>> Locate(
+      std::span<const kvcache::BlockIdentity> identities) const override {
+    return tier_->Locate(identities);
+  }
   void Put(const kvcache::StoredBlock& block) override { tier_->Put(block); }
   absl::Status Erase(const std::string&, const std::string&) override { return absl::OkStatus(); }
   kvcache::TierStats Stats() const override { return tier_->Stats(); }

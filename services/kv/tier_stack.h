@@ -40,7 +40,7 @@ class TierStack {
   TombstoneKvTier* remote() { return remote_; }     // null: none
   kvcache::RocksDbKvTier* disk() { return disk_; }  // null: none
   kvcache::KvTier* ram() { return ram_; }
-  const kvcache::KvTier* remote_server() const { return redis_; }  // null: none
+  kvcache::KvTier* remote_server() { return redis_; }  // null: none
 
  private:
   TierStack(const model::KvShape& shape, kvcache::DataKeys* keys, telemetry::Metrics* metrics)

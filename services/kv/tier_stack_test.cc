@@ -72,6 +72,12 @@ TEST(TierStackTest, ABlockOfOneWorkerServesAnother) {
   a.tiers->serving()->Put(block);
   EXPECT_EQ(a.Get(block), TierName::kRam);
   a.WaitForRemote(block);
+  const std::vector<kvcache::BlockIdentity> identities = {Stored({.variant = 7}).identity,
+                                                          block.identity};
+  const auto places = b.tiers->serving()->Locate(identities);
+  EXPECT_FALSE(places[0]);
+  ASSERT_TRUE(places[1]);
+  EXPECT_EQ(places[1]->tier, TierName::kRemote);
   EXPECT_EQ(b.Get(block), TierName::kRemote);
   EXPECT_EQ(b.Get(block), TierName::kRam) << "promoted";
   b.Start();

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Measures the tiers with a real model; for tests/bench/tiers.py. Prints one JSON object.
 //   tiers_bench restore MODEL FOLDER     a 256-token block usable again: from each tier, and
-//   recomputed tiers_bench crossover MODEL FOLDER   the same over sizes, and what the cost model
-//   picks tiers_bench reads MODEL FOLDER       1 MiB values from RocksDB against the device
+//                                        recomputed
+//   tiers_bench crossover MODEL FOLDER   the same over sizes, and what the cost model picks
+//   tiers_bench reads MODEL FOLDER       1 MiB values from RocksDB against the device
 //   tiers_bench startup MODEL FOLDER     opening 100,000 blocks
+// Disk and remote are encrypted in the first two, as a cluster's are; the remote is a redis-server
+// of its own on the loopback interface.
 // FOLDER must be empty and lie on the device that is meant. Runs of what is compared are
 // interleaved; the page cache of FOLDER is dropped before each read from disk.
 #include <fcntl.h>
@@ -26,8 +29,12 @@
 #include "libs/injection/block_maker.h"
 #include "libs/injection/compute_pack.h"
 #include "libs/kvcache/cost_model.h"
+#include "libs/kvcache/encrypted_kv_tier.h"
 #include "libs/kvcache/in_memory_kv_tier.h"
+#include "libs/kvcache/redis_kv_tier.h"
 #include "libs/kvcache/rocksdb_kv_tier.h"
+#include "libs/kvcache/test_data_keys.h"
+#include "libs/testing/redis.h"
 
 namespace dki::kv {
 namespace {
@@ -109,7 +116,8 @@ class Bench {
                       .bytes = std::make_shared<const std::string>(
                           kvcache::EncodeBlock(made[0].block, maker_->codec())),
                       .recompute_seconds = 1,
-                      .n_tokens = n_tokens};
+                      .n_tokens = n_tokens,
+                      .attributes = {.user_id = "user"}};
     return subject;
   }
   std::vector<injection::MadeBlock> Compute(const Subject& subject, std::vector<int> wanted) {
@@ -140,25 +148,54 @@ class Bench {
                         subject.plan.blocks[1].start};
   }
 
+  // A tier that encrypts, and what it stands on.
+  struct Sealed {
+    std::unique_ptr<KvTier> medium;
+    std::unique_ptr<kvcache::EncryptedKvTier> tier;
+  };
   // A database with the subjects in its files, and nothing of them in memory.
-  std::unique_ptr<kvcache::RocksDbKvTier> Disk(const std::string& name,
-                                               const std::vector<Subject>& subjects) {
-    OpenDisk(name)->Put(subjects[0].stored);  // closed again: flushed
+  Sealed Disk(const std::string& name, const std::vector<Subject>& subjects) {
     {
-      const auto tier = OpenDisk(name);
-      for (const Subject& subject : subjects) tier->Put(subject.stored);
+      const Sealed disk = Seal(OpenDisk(name, true));
+      for (const Subject& subject : subjects) disk.tier->Put(subject.stored);
     }
-    return OpenDisk(name);
+    return Seal(OpenDisk(name, true));
   }
-  std::unique_ptr<kvcache::RocksDbKvTier> OpenDisk(const std::string& name) {
-    auto tier = kvcache::RocksDbKvTier::Open(
-        {.path = File(name), .budget = {.bytes = kAmple}, .shape = model()->kv_shape()});
+  std::unique_ptr<kvcache::RocksDbKvTier> OpenDisk(const std::string& name, bool is_sealed) {
+    kvcache::RocksDbKvTier::Options options{
+        .path = File(name), .budget = {.bytes = kAmple}, .shape = model()->kv_shape()};
+    options.is_sealed = is_sealed;
+    if (is_sealed) options.verify = kvcache::VerifySealed;
+    auto tier = kvcache::RocksDbKvTier::Open(options);
     DKI_CHECK(tier.ok());
     return *std::move(tier);
   }
+  Sealed Remote(const std::vector<Subject>& subjects) {
+    const std::string port = std::to_string(20'000 + ::getpid() % 10'000);
+    redis_ = std::make_unique<testing::TestRedis>(
+        std::vector<std::string>{"--bind", "127.0.0.1", "--port", port});
+    pool_ = std::make_unique<kvcache::RedisPool>(
+        kvcache::RedisPool::Options{.address = "127.0.0.1:" + port});
+    Sealed remote = Seal(std::make_unique<kvcache::RedisKvTier>(
+        pool_.get(), kvcache::RedisKvTier::Options{.verify = kvcache::VerifySealed}));
+    for (const Subject& subject : subjects) remote.tier->Put(subject.stored);
+    return remote;
+  }
 
  private:
+  Sealed Seal(std::unique_ptr<KvTier> medium) {
+    auto tier = std::make_unique<kvcache::EncryptedKvTier>(
+        medium.get(), &keys_,
+        [shape = model()->kv_shape()](std::string_view bytes, const kvcache::BlockIdentity& id) {
+          return kvcache::VerifyBlock(bytes, id, shape);
+        });
+    return {std::move(medium), std::move(tier)};
+  }
+
   const std::string folder_;
+  kvcache::TestDataKeys keys_;
+  std::unique_ptr<testing::TestRedis> redis_;
+  std::unique_ptr<kvcache::RedisPool> pool_;
   engine::LoadedModel model_;
   std::unique_ptr<model::KvBuffer> context_;
   std::unique_ptr<injection::BlockMaker> maker_;
@@ -170,17 +207,19 @@ void Restore(Bench* bench) {
   const Subject& subject = subjects[0];
   kvcache::InMemoryKvTier ram({.bytes = kAmple}, bench->model()->kv_shape());
   ram.Put(subject.stored);
-  const auto disk = bench->Disk("restore", subjects);
-  std::vector<double> recomputed, from_ram, from_disk;
+  const Bench::Sealed disk = bench->Disk("restore", subjects);
+  const Bench::Sealed remote = bench->Remote(subjects);
+  std::vector<double> recomputed, from_ram, from_disk, from_remote;
   for (int run = 0; run < kRuns; ++run) {
     recomputed.push_back(bench->RecomputeSeconds(subject));
     from_ram.push_back(bench->RestoreSeconds(&ram, subject));
     DropPageCache(bench->File("restore"));
-    from_disk.push_back(bench->RestoreSeconds(disk.get(), subject));
+    from_disk.push_back(bench->RestoreSeconds(disk.tier.get(), subject));
+    from_remote.push_back(bench->RestoreSeconds(remote.tier.get(), subject));
   }
-  std::printf("{\"bytes\": %zu, \"recompute\": %s, \"ram\": %s, \"disk\": %s}\n",
+  std::printf("{\"bytes\": %zu, \"recompute\": %s, \"ram\": %s, \"disk\": %s, \"remote\": %s}\n",
               subject.stored.bytes->size(), List(recomputed).c_str(), List(from_ram).c_str(),
-              List(from_disk).c_str());
+              List(from_disk).c_str(), List(from_remote).c_str());
 }
 
 void Crossover(Bench* bench) {
@@ -188,7 +227,8 @@ void Crossover(Bench* bench) {
   for (int n = 16; n <= 4096; n *= 2) subjects.push_back(bench->Make(n));
   kvcache::InMemoryKvTier ram({.bytes = kAmple}, bench->model()->kv_shape());
   for (const Subject& subject : subjects) ram.Put(subject.stored);
-  const auto disk = bench->Disk("crossover", subjects);
+  const Bench::Sealed disk = bench->Disk("crossover", subjects);
+  const Bench::Sealed remote = bench->Remote(subjects);
   // A disk that is so slow that it depends on the size which is better.
   constexpr double kSlowLatency = 0.05, kSlowBytesPerSecond = 50e6;
   struct Way {
@@ -202,8 +242,10 @@ void Crossover(Bench* bench) {
       {"disk", kvcache::TierName::kDisk,
        [&](const Subject& subject) {
          DropPageCache(bench->File("crossover"));
-         return bench->RestoreSeconds(disk.get(), subject);
+         return bench->RestoreSeconds(disk.tier.get(), subject);
        }},
+      {"remote", kvcache::TierName::kRemote,
+       [&](const Subject& subject) { return bench->RestoreSeconds(remote.tier.get(), subject); }},
       {"slow disk", kvcache::TierName::kDisk, [&](const Subject& subject) {
          const auto start = Clock::now();
          const double read =
@@ -271,7 +313,7 @@ void Reads(Bench* bench) {
   std::vector<StoredBlock> blocks;
   size_t bytes = 0;
   {
-    const auto tier = bench->OpenDisk("reads");
+    const auto tier = bench->OpenDisk("reads", false);
     std::mt19937 random(1);
     kvcache::Block block{.identity = {.tenant_id = "tenant",
                                       .memory_id = "m",
@@ -317,7 +359,7 @@ void Reads(Bench* bench) {
   std::vector<int> order(kValues);
   for (int i = 0; i < kValues; ++i) order[i] = i;
   std::shuffle(order.begin(), order.end(), std::mt19937(2));
-  const auto tier = bench->OpenDisk("reads");
+  const auto tier = bench->OpenDisk("reads", false);
   std::vector<double> device, rocksdb;
   const double total = static_cast<double>(bytes) * kValues / 1e6;
   for (int run = 0; run < kRuns; ++run) {

@@ -26,6 +26,10 @@ class TombstoneKvTier : public kvcache::KvTier {
   std::optional<kvcache::TierPlace> Find(const kvcache::BlockIdentity& identity) const override {
     return tier_->Find(identity);
   }
+  std::vector<std::optional<kvcache::TierPlace>> Locate(
+      std::span<const kvcache::BlockIdentity> identities) const override {
+    return tier_->Locate(identities);
+  }
   void Put(const kvcache::StoredBlock& block) override;
   // The memory lives on (a new version): nothing is remembered.
   absl::Status Erase(const std::string& tenant_id, const std::string& memory_id) override {

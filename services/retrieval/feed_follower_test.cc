@@ -2,6 +2,9 @@
 // The follower against a memory_store's feed over a real connection.
 #include "libs/clients/feed_follower.h"
 
+#include <atomic>
+#include <thread>
+
 #include "libs/base/check.h"
 #include "libs/rpc/client.h"
 #include "libs/rpc/grpc_server.h"
@@ -21,10 +24,16 @@ using ::testing::Pair;
 
 // Everything that follows the feed; nothing of it survives its end, as in a restarted process.
 struct Reader {
-  explicit Reader(const std::string& address) {
+  explicit Reader(const std::string& address,
+                  std::chrono::milliseconds renew_after = std::chrono::milliseconds(100)) {
+    clients::FeedFollower::Options options = IndexConsumer::FollowerOptions(&runtime->metrics());
+    options.renew_after = renew_after;
     follower = std::make_unique<clients::FeedFollower>(
-        memory::v1::MemoryStoreService::NewStub(rpc::CreateChannel(address)), &consumer,
-        runtime.get(), IndexConsumer::FollowerOptions(&runtime->metrics()));
+        [this, address] {
+          ++connections;
+          return memory::v1::MemoryStoreService::NewStub(rpc::CreateChannel(address));
+        },
+        &consumer, runtime.get(), options);
     follower->Start();
   }
 
@@ -46,6 +55,7 @@ struct Reader {
     return {ids.begin(), ids.end()};
   }
 
+  std::atomic<int> connections = 0;
   std::unique_ptr<rpc::ServiceRuntime> runtime = rpc::ServiceRuntime::ForTesting("retrieval");
   TenantIndexes indexes{[] { return std::make_unique<ScanVectorIndex>(FakeEmbedder::kDimension); },
                         kTestFingerprint, RealClock(), &runtime->metrics()};
@@ -110,6 +120,22 @@ TEST_F(FeedFollowerTest, ResumesAfterABrokenStream) {
   EXPECT_THAT(reader.Find("t", 8), ElementsAre("a", "b"));
   EXPECT_EQ(reader.runtime->metrics().GetCounter("dki_retrieval_feed_entries_total", "")->value(),
             4);  // a, caught up, caught up again, b: nothing was sent twice
+}
+
+TEST_F(FeedFollowerTest, AfterErasuresItGoesOnThroughAnotherConnection) {
+  store_.Add(UpsertEntry("t", 1, "a", "apple"));
+  store_.Add(UpsertEntry("t", 2, "b", "bread"));
+  Reader reader(address_);
+  EXPECT_THAT(reader.Find("t", 2), ElementsAre("a", "b"));
+  EXPECT_EQ(reader.connections, 1);
+  store_.Add(DeleteEntry("t", 3, "a"));
+  // At once, and again when it has been quiet: the second may have carried further erasures.
+  while (reader.connections < 3) std::this_thread::yield();
+  store_.Add(UpsertEntry("t", 4, "c", "cake"));
+  EXPECT_THAT(reader.Find("t", 4), ElementsAre("b", "c"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  EXPECT_EQ(reader.connections, 3);
+  EXPECT_TRUE(reader.runtime->ready());
 }
 
 TEST_F(FeedFollowerTest, GoesOnWhileTheStoreIsAwayAndCatchesUpWhenItIsBack) {

@@ -20,8 +20,11 @@ Instance::Instance(std::unique_ptr<model::Embedder> embedder, const std::string&
       service_(&embedder_, &indexes_, runtime, Hurrying(options)),
       ledger_(clock),
       index_consumer_(&indexes_, &ledger_, runtime),
-      follower_(memory::v1::MemoryStoreService::NewStub(rpc::CreateChannel(memory_store)),
-                &index_consumer_, runtime, IndexConsumer::FollowerOptions(&runtime->metrics())),
+      follower_(
+          [memory_store] {
+            return memory::v1::MemoryStoreService::NewStub(rpc::CreateChannel(memory_store));
+          },
+          &index_consumer_, runtime, IndexConsumer::FollowerOptions(&runtime->metrics())),
       reporter_(
           erasure::v1::ErasureService::NewStub(rpc::CreateChannel(memory_store)), runtime, &ledger_,
           [this](const clients::DueErasure& due) {

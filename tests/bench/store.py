@@ -72,8 +72,8 @@ def adds_with_text(report, cluster, seconds):
 
 
 def chat_beside_the_model(report, cluster, count):
-    """A chat's time to its end, memories injected and warm, minus the prefill that gives its one token. The question's embedding
-    counts: it is a hop's work."""
+    """A chat's time to its end, memories injected with given weights and warm, minus the prefill that gives its one token. The question's
+    embedding counts: it is a hop's work. (The probe, which decides where no weights are given, is the model's work.)"""
     from dki.common.v1 import common_pb2
     progress("chats: what is not the model")
     for fact in ["Ann's favorite color is red.", "Bob's favorite color is blue.", "Carla's favorite color is green."]:
@@ -81,7 +81,7 @@ def chat_beside_the_model(report, cluster, count):
     times = []
     for i in range(count + 5):
         start = time.perf_counter()
-        answer = cluster.client.chat("What is Ann's favorite color?", user="chat", k=3, gate=False,
+        answer = cluster.client.chat("What is Ann's favorite color?", user="chat", k=3, gate=False, alpha=1.0,
                                      sampling=common_pb2.SamplingOptions(max_tokens=1))
         elapsed = (time.perf_counter() - start) * 1000
         if i >= 5:  # the first ones warm the tiers

@@ -33,7 +33,7 @@ def restore(report):
     f = bench("restore")
     recompute = [1000 * s for s in f["recompute"]]
     report.add("256-token block, size", [f["bytes"] / 2**20], "MiB")
-    for tier, must in [("ram", 20), ("disk", 8)]:
+    for tier, must in [("ram", 20), ("disk", 8), ("remote", 8)]:
         report.add(f"recompute of a 256-token block, against {tier}", recompute, "ms", peer=[1000 * s for s in f[tier]], must=must)
 
 
@@ -43,7 +43,7 @@ def crossover(report):
     for r in rows:
         print(f"{r['tier']:<12}{r['tokens']:>8}{r['bytes'] / 1024:>10.0f}{1000 * r['load']:>9.2f} ms{1000 * r['recompute']:>9.1f} ms"
               f"   {r['chosen']:<10}{r['against_better']:>10.3f}")
-    for tier in ["ram", "disk", "slow disk"]:
+    for tier in ["ram", "disk", "remote", "slow disk"]:
         mine = [r for r in rows if r["tier"] == tier]
         report.add(f"P6: chosen against the better, worst of sizes, {tier}", [max(r["against_better"] for r in mine)], "x", must=1.1,
                    lower_is_better=True)

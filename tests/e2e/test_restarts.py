@@ -81,3 +81,30 @@ def test_part_dies(cluster, user, part, how):
     hits = {h.memory.id for h in cluster.client.search("Entry", user=user, k=1000).hits}
     assert hits == set(dict(stored))
     assert cluster.client.call("VerifyAudit", dki_service_pb2.VerifyAuditRequest()).result.valid
+
+
+def test_kv_killed_again_and_again_serves_no_wrong_block(cluster, user):
+    """Killed while it writes blocks, at any moment: the same memories answer with the same tokens, whatever was lost (P10, P11)."""
+    questions = ["Who keeps the spare key?", "Where is the boat?", "When does the market open?"]
+    fixed = user + "-fixed"
+    for text in ["Ivo keeps the spare key.", "The boat is in shed nine.", "The market opens at seven.", "Mila's cat is called Rust."]:
+        cluster.client.add(text, user=fixed)
+
+    def replies():
+        return [cluster.client.chat(question, user=fixed, mode=common_pb2.MODE_INJECTED, gate=False, alpha=1.0, timeout=60,
+                                    sampling=common_pb2.SamplingOptions(max_tokens=12)).text for question in questions]
+
+    expected = replies()
+    writer = Writer(cluster.client, user)
+    writer.start()
+    for _ in range(int(os.environ.get("DKI_KILLS", "20")) // 10):
+        enough = len(writer.acknowledged) + 1
+        while len(writer.acknowledged) < enough:
+            assert writer.is_alive()
+        os.kill(cluster.parts()["kv"]["pid"], signal.SIGKILL)
+        cluster.wait_ready(30)
+        assert replies() == expected
+    writer.stopping.set()
+    writer.join(60)
+    stats = cluster.client.call("GetKvStats", dki_service_pb2.GetKvStatsRequest()).stats
+    assert all(tier.corrupt == 0 for tier in stats.tiers), stats
