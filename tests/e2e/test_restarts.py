@@ -90,9 +90,21 @@ def test_kv_killed_again_and_again_serves_no_wrong_block(cluster, user):
     for text in ["Ivo keeps the spare key.", "The boat is in shed nine.", "The market opens at seven.", "Mila's cat is called Rust."]:
         cluster.client.add(text, user=fixed)
 
+    def once_up(call):
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                return call()
+            except grpc.RpcError as error:  # kv is on its way up again
+                assert error.code() == grpc.StatusCode.UNAVAILABLE and time.monotonic() < deadline, error
+                time.sleep(0.05)
+
+    def reply(question):
+        return once_up(lambda: cluster.client.chat(question, user=fixed, mode=common_pb2.MODE_INJECTED, gate=False, alpha=1.0, timeout=30,
+                                                   sampling=common_pb2.SamplingOptions(max_tokens=12)).text)
+
     def replies():
-        return [cluster.client.chat(question, user=fixed, mode=common_pb2.MODE_INJECTED, gate=False, alpha=1.0, timeout=60,
-                                    sampling=common_pb2.SamplingOptions(max_tokens=12)).text for question in questions]
+        return [reply(question) for question in questions]
 
     expected = replies()
     writer = Writer(cluster.client, user)
@@ -101,10 +113,13 @@ def test_kv_killed_again_and_again_serves_no_wrong_block(cluster, user):
         enough = len(writer.acknowledged) + 1
         while len(writer.acknowledged) < enough:
             assert writer.is_alive()
-        os.kill(cluster.parts()["kv"]["pid"], signal.SIGKILL)
-        cluster.wait_ready(30)
+        pid = cluster.parts()["kv"]["pid"]
+        os.kill(pid, signal.SIGKILL)
         assert replies() == expected
+        deadline = time.monotonic() + 30
+        while cluster.parts()["kv"]["pid"] in (0, pid):
+            assert time.monotonic() < deadline, "kv was not restarted"
     writer.stopping.set()
     writer.join(60)
-    stats = cluster.client.call("GetKvStats", dki_service_pb2.GetKvStatsRequest()).stats
+    stats = once_up(lambda: cluster.client.call("GetKvStats", dki_service_pb2.GetKvStatsRequest())).stats
     assert all(tier.corrupt == 0 for tier in stats.tiers), stats
