@@ -51,6 +51,14 @@ Check CheckModel(const std::string& folder, const ModelFile& model) {
   return {path, Finding::kWarning, "not the default model (another checksum)"};
 }
 
+void CheckSettings(const cluster::Layout& layout, const cluster::ClusterSettings& settings,
+                   std::vector<Check>* checks) {
+  for (const std::string& missing : cluster::MissingSettings(layout, settings)) {
+    checks->push_back({"config/" + missing, Finding::kWarning,
+                       "not set: remove the file, if nobody edited it, and dki up makes it anew"});
+  }
+}
+
 Check CheckDisk(const std::string& folder) {
   std::string existing = folder;
   while (!fs::exists(existing) && existing.size() > 1)
@@ -126,6 +134,7 @@ absl::Status DoctorCommand(Context& context) {
                           model.name == std::string_view(cluster::kDefaultModel);
     if (!is_other) checks.push_back(CheckModel(models, model));
   }
+  if (settings.ok()) CheckSettings(layout, *settings, &checks);
   checks.push_back(CheckDisk(layout.data));
   checks.push_back(CheckClock());
   CheckCluster(context, layout, &checks);

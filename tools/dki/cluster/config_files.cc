@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
 
 #include "libs/base/ed25519.h"
 #include "libs/base/file.h"
@@ -66,6 +68,19 @@ std::string ServiceConfig(const Layout& layout, const ClusterSettings& settings,
   return text;
 }
 
+// Names in front of a colon, at any depth. Comments name nothing.
+std::set<std::string> SettingsNamed(const std::string& yaml) {
+  std::set<std::string> names;
+  std::istringstream lines(yaml);
+  for (std::string line; std::getline(lines, line);) {
+    const size_t first = line.find_first_not_of(' ');
+    const size_t colon = line.find(':');
+    if (first == std::string::npos || line[first] == '#' || colon == std::string::npos) continue;
+    names.insert(line.substr(first, colon - first));
+  }
+  return names;
+}
+
 absl::Status WriteIfMissing(const std::string& path, const std::string& contents, int mode) {
   if (std::filesystem::exists(path)) return absl::OkStatus();
   return WriteFileAtomically(path, contents, mode);
@@ -106,6 +121,19 @@ absl::Status WriteConfigFiles(const Layout& layout, const ClusterSettings& setti
         WriteIfMissing(layout.config(service), ServiceConfig(layout, kept, service), 0644));
   }
   return absl::OkStatus();
+}
+
+std::vector<std::string> MissingSettings(const Layout& layout, const ClusterSettings& settings) {
+  std::vector<std::string> missing;
+  for (const std::string& service : ServiceNames()) {
+    const absl::StatusOr<std::string> file = ReadFile(layout.config(service));
+    if (!file.ok()) continue;
+    const std::set<std::string> named = SettingsNamed(*file);
+    for (const std::string& name : SettingsNamed(ServiceConfig(layout, settings, service))) {
+      if (!named.contains(name)) missing.push_back(service + ".yaml: " + name);
+    }
+  }
+  return missing;
 }
 
 absl::StatusOr<ClusterSettings> ReadSettings(const Layout& layout) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "libs/base/status.h"
 #include "tools/dki/cluster/layout.h"
@@ -24,5 +25,9 @@ absl::Status WriteConfigFiles(const Layout& layout, const ClusterSettings& setti
 
 // Those of the first WriteConfigFiles. NOT_FOUND when the cluster was never started.
 absl::StatusOr<ClusterSettings> ReadSettings(const Layout& layout);
+
+// Settings that WriteConfigFiles would write today and that a service's file does not name, as
+// "kv.yaml: encryption_key_file": the file is older than they are, or somebody took them out.
+std::vector<std::string> MissingSettings(const Layout& layout, const ClusterSettings& settings);
 
 }  // namespace dki::cluster
