@@ -62,8 +62,9 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
         was_recreated_(opened.recreated),
         db_(std::move(opened.db)),
         budget_(std::make_unique<TierBudget>(options.budget)) {
+    const Rows rows = ReadRows(db_.get());
     MutexLock lock(&mutex_);
-    ReadRows();
+    HoldAll(rows);
     std::string pending;
     scrubber_ = std::make_unique<DiskScrubber>(
         [this] { return Rewrite(); }, !db_->Get({}, kDiskPendingKey, &pending).IsNotFound(),
@@ -141,8 +142,9 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
   }
 
   absl::Status Erase(const std::string& tenant_id, const std::string& memory_id) override {
-    MutexLock lock(&mutex_);
     if (!MediumWorks()) return Unavailable("disk tier: it fails, and is tried again");
+    MutexLock lock(&mutex_);
+    if (db_ == nullptr) return Unavailable("disk tier: it fails, and is tried again");
     Change change;
     const std::string prefix = DiskOwnerPrefix(tenant_id, memory_id);
     int64_t n_erased = 0;
@@ -267,16 +269,19 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
     return db;
   }
 
-  // What is held, from the database. REQUIRES: it is open.
-  void ReadRows() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    std::map<uint64_t, std::pair<std::string, DiskRow>> rows;  // by place
-    const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator({}));
+  using Rows = std::map<uint64_t, std::pair<std::string, DiskRow>>;  // by place
+  static Rows ReadRows(rocksdb::DB* db) {
+    Rows rows;
+    const std::unique_ptr<rocksdb::Iterator> it(db->NewIterator({}));
     for (it->Seek(kDiskRowPrefix); it->Valid() && it->key().starts_with(kDiskRowPrefix);
          it->Next()) {
       const std::optional<DiskRow> row = DecodeDiskRow(it->value().ToStringView());
       // A bad row is found and dropped when its block is asked for.
       if (row) rows[row->place] = {it->key().ToString().substr(kDiskRowPrefix.size()), *row};
     }
+    return rows;
+  }
+  void HoldAll(const Rows& rows) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     for (const auto& [place, entry] : rows) {
       Hold(entry.first, entry.second);
       next_place_ = std::max(next_place_, place + 1);
@@ -313,8 +318,9 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
 
   // Incomplete: RocksDB cannot take it at the moment.
   rocksdb::Status TryPut(const std::string& key, DiskRow* row, std::string_view bytes) {
+    if (!MediumWorks()) return {};
     MutexLock lock(&mutex_);
-    if (!budget_->Admits(row->size_bytes) || !MediumWorks()) return {};
+    if (!budget_->Admits(row->size_bytes)) return {};
     Change change;
     Drop(key, &change);
     int64_t evicted = 0;
@@ -342,35 +348,58 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
 
   // After a failed write nothing is admitted for a while: a block would be taken into memory, and
   // pile up there, while the disk is full. Then RocksDB is told to go on; where it has given up, it
-  // is opened again.
-  bool MediumWorks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (std::chrono::steady_clock::now() < refuse_until_) {
-      ++stats_.failures;
-      return false;
+  // is opened again. Not under the lock: a disk may hang.
+  bool MediumWorks() {
+    std::shared_ptr<rocksdb::DB> db;
+    {
+      MutexLock lock(&mutex_);
+      if (!has_failed_) return true;
+      if (is_reviving_ || std::chrono::steady_clock::now() < refuse_until_) {
+        ++stats_.failures;
+        return false;
+      }
+      is_reviving_ = true;
+      db = db_;
     }
-    if (!has_failed_) return true;
-    if ((db_ == nullptr || !db_->Resume().ok()) && !OpenAgain()) {
+    bool works = db != nullptr && db->Resume().ok();
+    db = nullptr;
+    OpenedDatabase opened;
+    Rows rows;
+    if (!works && OpenAgain(&opened)) {
+      rows = ReadRows(opened.db.get());
+      works = true;
+    }
+    MutexLock lock(&mutex_);
+    is_reviving_ = false;
+    if (!works) {
       CountFailure();
       return false;
     }
     has_failed_ = false;
+    if (opened.db == nullptr) return true;
+    if (opened.recreated) RemoveAside();
+    db_ = std::move(opened.db);
+    budget_ = std::make_unique<TierBudget>(options_.budget);
+    HoldAll(rows);
     return true;
   }
   // Not before the disk takes writes: until then what lies there is served. What had not reached a
   // file is lost.
-  bool OpenAgain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+  bool OpenAgain(OpenedDatabase* opened) {
     if (!TakesWrites(DatabaseOptions(options_))) return false;
-    if (db_ != nullptr) {
-      closing_ = db_;
-      db_ = nullptr;  // closed by the last who reads
+    std::shared_ptr<rocksdb::DB> last;
+    std::weak_ptr<rocksdb::DB> closing;
+    {
+      MutexLock lock(&mutex_);
+      if (db_ != nullptr) closing_ = db_;
+      last = std::move(db_);
+      closing = closing_;
     }
-    if (!closing_.expired()) return false;
-    absl::StatusOr<OpenedDatabase> opened = OpenDiskDatabase(DatabaseOptions(options_));
-    if (!opened.ok()) return false;
-    if (opened->recreated) RemoveAside();
-    db_ = std::move(opened->db);
-    budget_ = std::make_unique<TierBudget>(options_.budget);
-    ReadRows();
+    last = nullptr;
+    if (!closing.expired()) return false;  // somebody reads; closed when that has ended
+    absl::StatusOr<OpenedDatabase> again = OpenDiskDatabase(DatabaseOptions(options_));
+    if (!again.ok()) return false;
+    *opened = *std::move(again);
     return true;
   }
 
@@ -454,6 +483,7 @@ class OpenRocksDbKvTier : public RocksDbKvTier {
   std::chrono::steady_clock::time_point refuse_until_ ABSL_GUARDED_BY(mutex_);
   TierStats stats_ ABSL_GUARDED_BY(mutex_);
   bool has_failed_ ABSL_GUARDED_BY(mutex_) = false;
+  bool is_reviving_ ABSL_GUARDED_BY(mutex_) = false;
   int64_t n_erasures_ ABSL_GUARDED_BY(mutex_) = 0;
   std::unique_ptr<DiskScrubber> scrubber_;
   std::thread removing_;  // of a damaged database
