@@ -318,10 +318,9 @@ WeighedItem Weigh(const Arm& arm, const ItemEvidence& evidence,
     weighed.passed = !weighed.kept.empty();
   }
 
+  const injection::QuestionKind kind = injection::ClassifyQuestion(evidence.question);
   const injection::Strength* strength =
-      calibration == nullptr
-          ? nullptr
-          : &calibration->strength(injection::ClassifyQuestion(evidence.question));
+      calibration == nullptr ? nullptr : &calibration->strength(kind, false);
   const double keep =
       arm.keep.value_or(arm.is_default && strength != nullptr ? strength->keep : 1.0);
   if (keep < 1.0) {
@@ -329,13 +328,16 @@ WeighedItem Weigh(const Arm& arm, const ItemEvidence& evidence,
     std::vector<double> kept_scores;
     std::vector<std::string> texts;
     for (const int i : weighed.kept) texts.push_back(evidence.texts[i]);
-    for (const int i :
-         injection::WithLinked(injection::MostProbable(scores, keep), texts, evidence.question)) {
+    const std::vector<int> probable = injection::MostProbable(scores, keep);
+    for (const int i : injection::WithLinked(probable, texts, evidence.question)) {
       kept.push_back(weighed.kept[i]);
       kept_scores.push_back(scores[i]);
     }
     weighed.kept = std::move(kept);
     scores = std::move(kept_scores);
+    if (calibration != nullptr) {
+      strength = &calibration->strength(kind, weighed.kept.size() > probable.size());
+    }
   }
 
   if (!evidence.source_classes.empty()) {

@@ -270,7 +270,8 @@ std::vector<injection::Strength> StrengthGrid() {
       {.keep = 1.0, .beta = 0.0, .floor = 0.05, .read = 1.0, .answer = 1.0}};
   for (const double keep : {0.9, 0.95}) {
     for (const double beta : {0.15, 0.25}) {
-      for (const auto& [read, answer] : {std::pair(1.0, 2.0), std::pair(1.5, 2.5)}) {
+      for (const auto& [read, answer] :
+           {std::pair(1.0, 2.0), std::pair(1.5, 2.5), std::pair(1.5, 3.0)}) {
         grid.push_back({.keep = keep, .beta = beta, .floor = 0.05, .read = read, .answer = answer});
       }
     }

@@ -143,6 +143,28 @@ TEST(ArmTest, ACalibrationWeighsByItsHeadsAndGates) {
   EXPECT_EQ(Weigh(*ParseArm("default:calibration=none"), evidence, &c).kept, (std::vector<int>{0}));
 }
 
+TEST(ArmTest, FactsThatAreToBePutTogetherHaveAStrengthOfTheirOwn) {
+  injection::Calibration c;
+  c.model_fingerprint = "m";
+  c.heads = {{1, 2}};
+  c.relevance = {.cosine = 0.0, .recency = 0.0, .heads = {3.0}};
+  c.answer = {.bias = 100.0, .cosine = 0.0, .heads = {1.0}, .threshold = 0.5};
+  c.lookup = {.keep = 0.9, .beta = 0.0, .read = 1.5, .answer = 3.0};
+  c.linked = {.keep = 0.9, .beta = 0.0, .read = 1.5, .answer = 2.0};
+  ItemEvidence evidence = Cosines({0.9, 0.1, 0.1});
+  evidence.question = "Where is the ball?";
+  evidence.texts = {"Ana took the ball.", "Ana went to Porto.", "Tea is served at five."};
+  evidence.heads = {{1, 2}};
+  evidence.shares = {{0.9}, {0.01}, {0.01}};
+  const WeighedItem linked = Weigh(*ParseArm("default"), evidence, &c);
+  EXPECT_EQ(linked.kept, (std::vector<int>{0, 1}));
+  EXPECT_DOUBLE_EQ(linked.alphas[0].answer, 2.0);
+  evidence.texts[1] = "Dinner is at eight.";
+  const WeighedItem alone = Weigh(*ParseArm("default"), evidence, &c);
+  EXPECT_EQ(alone.kept, (std::vector<int>{0}));
+  EXPECT_DOUBLE_EQ(alone.alphas[0].answer, 3.0);
+}
+
 TEST(ArmTest, WhatOthersWroteComesLastAndIsCapped) {
   ItemEvidence evidence = Cosines({0.9, 0.7});
   evidence.source_classes = {injection::SourceClass::kTool, injection::SourceClass::kUser};

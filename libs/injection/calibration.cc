@@ -95,6 +95,7 @@ absl::Status Check(const Calibration& c) {
     return InvalidArgument("answer.threshold: %g, must be from 0 to 1", c.answer.threshold);
   }
   DKI_RETURN_IF_ERROR(CheckStrength("lookup", c.lookup));
+  DKI_RETURN_IF_ERROR(CheckStrength("linked", c.linked));
   return CheckStrength("judgement", c.judgement);
 }
 
@@ -108,6 +109,7 @@ std::string Numbers(const std::vector<double>& numbers) {
 
 absl::StatusOr<Calibration> ParseCalibration(std::string_view text) {
   Calibration c;
+  bool has_linked = false;
   JsonReader json(text);
   DKI_RETURN_IF_ERROR(json.ReadObject([&](const std::string& name) -> absl::Status {
     if (name == "model_fingerprint") {
@@ -129,10 +131,15 @@ absl::StatusOr<Calibration> ParseCalibration(std::string_view text) {
                        &c.answer.heads);
     }
     if (name == "lookup") return ReadStrength(&json, "lookup", &c.lookup);
+    if (name == "linked") {
+      has_linked = true;
+      return ReadStrength(&json, "linked", &c.linked);
+    }
     if (name == "judgement") return ReadStrength(&json, "judgement", &c.judgement);
     return InvalidArgument("%s is no field of a calibration", name);
   }));
   DKI_RETURN_IF_ERROR(json.ExpectEnd());
+  if (!has_linked) c.linked = c.lookup;
   DKI_RETURN_IF_ERROR(Check(c));
   return c;
 }
@@ -148,10 +155,12 @@ std::string ToJson(const Calibration& c) {
       " \"relevance\": {\"cosine\": %.6g, \"recency\": %.6g, \"heads\": [%s]},\n"
       " \"answer\": {\"bias\": %.6g, \"cosine\": %.6g, \"heads\": [%s], \"threshold\": %.6g},\n"
       " \"lookup\": %s,\n"
+      " \"linked\": %s,\n"
       " \"judgement\": %s}\n",
       c.model_fingerprint, heads, c.relevance.cosine, c.relevance.recency,
       Numbers(c.relevance.heads), c.answer.bias, c.answer.cosine, Numbers(c.answer.heads),
-      c.answer.threshold, StrengthJson(c.lookup), StrengthJson(c.judgement));
+      c.answer.threshold, StrengthJson(c.lookup), StrengthJson(c.linked),
+      StrengthJson(c.judgement));
 }
 
 AlphaPolicy WithStrength(AlphaPolicy policy, const Strength& strength) {

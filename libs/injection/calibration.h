@@ -34,10 +34,15 @@ struct Calibration {
   RelevanceModel relevance;
   AnswerModel answer;
   Strength lookup;
+  // Of a lookup that takes memories which the likely ones lead to (linked_memories.h): several
+  // facts are put together, which too much weight on them disturbs. Its `keep` is the lookup's. As
+  // JSON it may be left out: the same as lookup.
+  Strength linked;
   Strength judgement;
 
-  const Strength& strength(QuestionKind kind) const {
-    return kind == QuestionKind::kJudgement ? judgement : lookup;
+  const Strength& strength(QuestionKind kind, bool is_linked) const {
+    if (kind == QuestionKind::kJudgement) return judgement;
+    return is_linked ? linked : lookup;
   }
 };
 

@@ -50,6 +50,9 @@ TEST(CalibrationTest, BadOnesAreRefusedByField) {
   c.lookup.beta = -1;
   expect(c, "lookup");
   c = Example();
+  c.linked.answer = 17;
+  expect(c, "linked");
+  c = Example();
   c.judgement.keep = 2;
   expect(c, "judgement.keep");
   c = Example();

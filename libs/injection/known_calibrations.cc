@@ -16,7 +16,8 @@ constexpr std::string_view kKnown[] = {
  "relevance": {"cosine": 5.1, "recency": 1.86, "heads": [0.61, 0.25, 0.6, 0.76]},
  "answer": {"bias": 3.6857, "cosine": 13.0709, "heads": [1.2191, 0, 0, 1.5943],
             "threshold": 0.72},
- "lookup": {"keep": 0.9, "beta": 0.15, "floor": 0.05, "read": 1.5, "answer": 2.5},
+ "lookup": {"keep": 0.9, "beta": 0.15, "floor": 0.05, "read": 1.5, "answer": 3},
+ "linked": {"keep": 0.9, "beta": 0.15, "floor": 0.05, "read": 1.5, "answer": 2.5},
  "judgement": {"keep": 1, "beta": 0, "floor": 0.05, "read": 1, "answer": 1}})json",
 };
 

@@ -299,7 +299,7 @@ TEST_F(OrchestratorTest, BadInputIsRefusedBeforeAnythingIsWritten) {
   EXPECT_THAT(Chat(request).status,
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("memory.alpha")));
   EXPECT_THAT(audit_.Log(), IsEmpty());
-  EXPECT_THAT(Add("ann", std::string(1 << 20, 'x')),
+  EXPECT_THAT(Add("ann", std::string(64 << 10, 'x')),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("8192")));
 }
 

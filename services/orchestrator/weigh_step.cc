@@ -11,9 +11,13 @@
 namespace dki::orchestrator {
 namespace {
 
-// The scores of those of `passed` that stay; the others are taken out.
-std::vector<double> ScoreAndKeep(const injection::RelevanceModel& model, double mass,
-                                 std::string_view message, std::vector<Candidate*>* passed) {
+struct Kept {
+  std::vector<double> scores;
+  bool is_linked = false;  // others came with the probable ones
+};
+// Those of `passed` that stay; the others are taken out.
+Kept ScoreAndKeep(const injection::RelevanceModel& model, double mass, std::string_view message,
+                  std::vector<Candidate*>* passed) {
   std::vector<injection::Evidence> evidence;
   for (const Candidate* candidate : *passed) {
     evidence.push_back({candidate->cosine, candidate->head_shares});
@@ -26,15 +30,16 @@ std::vector<double> ScoreAndKeep(const injection::RelevanceModel& model, double 
   std::vector<std::string> texts;
   for (const Candidate* candidate : *passed) texts.push_back(candidate->text);
   std::vector<Candidate*> kept;
-  std::vector<double> kept_scores;
+  Kept result;
   const std::vector<int> probable = injection::MostProbable(scores, mass);
   for (const int i : injection::WithLinked(probable, texts, message)) {
     kept.push_back((*passed)[i]);
     kept.back()->reason = "";
-    kept_scores.push_back(scores[i]);
+    result.scores.push_back(scores[i]);
   }
   *passed = std::move(kept);
-  return kept_scores;
+  result.is_linked = passed->size() > probable.size();
+  return result;
 }
 
 }  // namespace
@@ -94,11 +99,12 @@ std::vector<Chosen> ChooseMemories(const injection::AlphaPolicy& policy,
   if (calibration == nullptr) {
     for (const Candidate* candidate : passed) scores.push_back(candidate->cosine);
   } else {
-    const injection::Strength& strength =
-        calibration->strength(injection::ClassifyQuestion(message));
-    weights = injection::WithStrength(policy, strength);
-    scores = ScoreAndKeep(calibration->relevance, rules.forces_weights() ? 1.0 : strength.keep,
-                          message, &passed);
+    const injection::QuestionKind kind = injection::ClassifyQuestion(message);
+    const double keep = calibration->strength(kind, false).keep;
+    Kept kept =
+        ScoreAndKeep(calibration->relevance, rules.forces_weights() ? 1.0 : keep, message, &passed);
+    scores = std::move(kept.scores);
+    weights = injection::WithStrength(policy, calibration->strength(kind, kept.is_linked));
   }
   std::vector<injection::MemoryRelevance> relevances;
   for (size_t i = 0; i < passed.size(); ++i) {

@@ -117,7 +117,7 @@ absl::Status RunCalibrate(Context& context, const CalibrateOptions& options) {
 
   injection::Calibration calibration;
   calibration.model_fingerprint = source->model_fingerprint();
-  calibration.lookup = calibration.judgement = eval::StrengthGrid()[0];
+  calibration.lookup = calibration.linked = calibration.judgement = eval::StrengthGrid()[0];
   DKI_RETURN_IF_ERROR(eval::FitCalibration(labelled, heads, options.heads, &calibration));
   output.Line(injection::ToJson(calibration));
 
@@ -132,6 +132,9 @@ absl::Status RunCalibrate(Context& context, const CalibrateOptions& options) {
   const auto judgements = OfKind(suites, injection::QuestionKind::kJudgement, options.n_replies);
   if (!lookups.empty()) {
     DKI_RETURN_IF_ERROR(ChooseStrength(lookups, "lookup", &injection::Calibration::lookup,
+                                       answering.get(), output, &calibration));
+    calibration.linked = calibration.lookup;
+    DKI_RETURN_IF_ERROR(ChooseStrength(lookups, "linked", &injection::Calibration::linked,
                                        answering.get(), output, &calibration));
   }
   if (!judgements.empty()) {
