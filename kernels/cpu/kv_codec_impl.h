@@ -218,6 +218,7 @@ void DecodeKeyGroup(const KvGroupShape& shape, const uint8_t* in, GroupRows* g) 
     if (shape.key_groups == KeyGroups::kToken) {
       const float scale = g->scale[t];
       const float minimum = g->minimum[t];
+      // NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): stored as vectors above
       for (int c = 0; c < n; ++c) x[c] = minimum + scale * static_cast<float>(codes[c]);
     } else {
       // NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): stored as vectors above

@@ -255,32 +255,41 @@ void Crossover(Bench* bench) {
          return SecondsSince(start);
        }}};
   std::printf("{\"rows\": [");
-  bool first = true;
-  for (const Way& way : ways) {
-    kvcache::CostModel costs({.half_life = absl::Hours(1), .explore_after = absl::Hours(1)});
-    std::vector<std::vector<double>> loads(subjects.size()), computes(subjects.size());
-    for (int run = 0; run < kRuns; ++run) {
-      for (size_t i = 0; i < subjects.size(); ++i) {
-        loads[i].push_back(way.load(subjects[i]));
-        costs.ObserveLoad(way.tier, static_cast<int64_t>(subjects[i].stored.bytes->size()),
-                          absl::Seconds(loads[i].back()));
-        computes[i].push_back(bench->RecomputeSeconds(subjects[i]));
-        const kvcache::CostedBlock cost = bench->Cost(subjects[i]);
-        costs.ObserveCompute({&cost, 1}, absl::Seconds(computes[i].back()));
+  // A cost model for each way; all learn from the same computing.
+  std::vector<std::unique_ptr<kvcache::CostModel>> costs;
+  for (size_t w = 0; w < ways.size(); ++w) {
+    costs.push_back(std::make_unique<kvcache::CostModel>(
+        kvcache::CostModel::Options{.half_life = absl::Hours(1), .explore_after = absl::Hours(1)}));
+  }
+  std::vector<std::vector<double>> computes(subjects.size());
+  std::vector<std::vector<std::vector<double>>> loads(
+      ways.size(), std::vector<std::vector<double>>(subjects.size()));
+  for (int run = 0; run < kRuns; ++run) {
+    for (size_t i = 0; i < subjects.size(); ++i) {
+      computes[i].push_back(bench->RecomputeSeconds(subjects[i]));
+      const kvcache::CostedBlock cost = bench->Cost(subjects[i]);
+      for (size_t w = 0; w < ways.size(); ++w) {
+        costs[w]->ObserveCompute({&cost, 1}, absl::Seconds(computes[i].back()));
+        loads[w][i].push_back(ways[w].load(subjects[i]));
+        costs[w]->ObserveLoad(ways[w].tier, static_cast<int64_t>(subjects[i].stored.bytes->size()),
+                              absl::Seconds(loads[w][i].back()));
       }
     }
+  }
+  bool first = true;
+  for (size_t w = 0; w < ways.size(); ++w) {
     for (size_t i = 0; i < subjects.size(); ++i) {
       kvcache::CostedBlock cost = bench->Cost(subjects[i]);
-      cost.tier = way.tier;
+      cost.tier = ways[w].tier;
       cost.bytes = static_cast<int64_t>(subjects[i].stored.bytes->size());
-      const kvcache::PathChoice choice = costs.Choose({&cost, 1})[0];
+      const kvcache::PathChoice choice = costs[w]->Choose({&cost, 1})[0];
       const bool recompute = choice.path == kvcache::LoadPath::kRecompute;
-      const double load = Median(loads[i]), compute = Median(computes[i]);
+      const double load = Median(loads[w][i]), compute = Median(computes[i]);
       std::printf(
           "%s{\"tier\": \"%s\", \"tokens\": %d, \"bytes\": %zu, \"load\": %.6f, \"recompute\": "
           "%.6f, \"load_estimate\": %.6f, \"recompute_estimate\": %.6f, \"chosen\": \"%s\", "
           "\"against_better\": %.4f}",
-          first ? "" : ",\n", way.name, subjects[i].stored.n_tokens,
+          first ? "" : ",\n", ways[w].name, subjects[i].stored.n_tokens,
           subjects[i].stored.bytes->size(), load, compute,
           absl::ToDoubleSeconds(choice.load_estimate),
           absl::ToDoubleSeconds(choice.recompute_estimate), recompute ? "recompute" : "load",
