@@ -162,7 +162,7 @@ class OriginalPolicy : public EvictionPolicy {
     DKI_CHECK(!classes_.empty());
     const absl::Time now = clock_->Now();
     double smallest = std::numeric_limits<double>::infinity();
-    const std::string* victim = nullptr;
+    std::string victim;
     for (const auto& [likeness, alike] : classes_) {
       const auto& [last_used, sequence, key] = *alike.begin();
       const double seconds = absl::ToDoubleSeconds(now - last_used);
@@ -170,9 +170,9 @@ class OriginalPolicy : public EvictionPolicy {
                            0.3 * likeness.second;
       if (score >= smallest) continue;
       smallest = score;
-      victim = &key;
+      victim = key;
     }
-    return *victim;
+    return victim;
   }
 
  private:

@@ -93,8 +93,9 @@ absl::Status TierStack::AddDisk(const Settings& settings) {
   }
   if (keys_ == nullptr)
     log::Warning("the disk tier is not encrypted: encryption_key_file is empty");
-  disk_ = opened->get();
-  tiers_.push_back(*std::move(opened));
+  std::unique_ptr<kvcache::RocksDbKvTier> tier = *std::move(opened);
+  disk_ = tier.get();
+  tiers_.push_back(std::move(tier));
   below_ram_ = Behind(disk_, "disk");
   return absl::OkStatus();
 }
