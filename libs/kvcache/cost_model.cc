@@ -47,9 +47,12 @@ void CostModel::ObserveCompute(std::span<const CostedBlock> blocks, absl::Durati
     tokens += Tokens(block);
     pairs += Pairs(block);
   }
-  if (tokens == 0) return;
+  // Errors count by the share that they are of the time, so that large passes do not drown what
+  // small ones tell. (Not so with loads: one that is far slower than before must count at once.)
+  const double seconds = absl::ToDoubleSeconds(time);
+  if (tokens == 0 || seconds <= 0) return;
   const MutexLock lock(&mutex_);
-  compute_.Add({1, tokens, pairs}, absl::ToDoubleSeconds(time), Keep(&computed_));
+  compute_.Add({1 / seconds, tokens / seconds, pairs / seconds}, 1, Keep(&computed_));
 }
 
 double CostModel::LoadSeconds(const CostedBlock& block) const {

@@ -60,6 +60,23 @@ class CostModelTest : public ::testing::Test {
   CostModel model_;
 };
 
+TEST_F(CostModelTest, LargePassesDoNotDrownWhatSmallOnesTell) {
+  for (int run = 0; run < 6; ++run) {
+    for (int n_tokens = 16; n_tokens <= 4096; n_tokens *= 2) {
+      const CostedBlock block = Missing(n_tokens, 300);
+      // Long passes vary by a tenth, as on a machine with neighbours.
+      const double noise = n_tokens < 1024 ? 1.0 : run % 2 == 0 ? 1.1 : 0.9;
+      model_.ObserveCompute({{block}}, noise * ComputeTime({{block}}));
+    }
+  }
+  for (int n_tokens = 16; n_tokens <= 4096; n_tokens *= 2) {
+    const CostedBlock block = Missing(n_tokens, 300);
+    EXPECT_NEAR(absl::FDivDuration(*model_.EstimateCompute({{block}}), ComputeTime({{block}})), 1,
+                0.1)
+        << n_tokens;
+  }
+}
+
 TEST_F(CostModelTest, KnowsNothingAtFirstAndLoads) {
   const auto choices = model_.Choose({{OnDisk(100), Missing(100)}});
   EXPECT_EQ(choices[0].path, LoadPath::kLoad);
