@@ -180,14 +180,23 @@ absl::Status Check(Arm* arm) {
   return Annotate(injection::Validate(PolicyOf(*arm, nullptr)), "arm " + arm->name);
 }
 
+// What was seen of the memories when they were computed as the calibration wants it, or null.
+const ProbedShares* ProbedFor(const injection::Calibration& calibration,
+                              const ItemEvidence& evidence) {
+  const auto found = std::ranges::find_if(evidence.probed, [&](const ProbedShares& probed) {
+    return probed.probe.composition == calibration.probe;
+  });
+  return found == evidence.probed.end() ? nullptr : &*found;
+}
+
 // The shares of the heads that a calibration looks at, of memory i.
-std::vector<double> SharesFor(const injection::Calibration& calibration,
-                              const ItemEvidence& evidence, int i) {
+std::vector<double> SharesFor(const injection::Calibration& calibration, const ProbedShares& probed,
+                              int i) {
   std::vector<double> shares;
   for (const injection::AttentionHead& head : calibration.heads) {
-    const auto found = std::find(evidence.heads.begin(), evidence.heads.end(), head);
-    if (found == evidence.heads.end()) return {};
-    shares.push_back(evidence.shares[i][found - evidence.heads.begin()]);
+    const auto found = std::ranges::find(probed.probe.heads, head);
+    if (found == probed.probe.heads.end()) return {};
+    shares.push_back(probed.shares[i][found - probed.probe.heads.begin()]);
   }
   return shares;
 }
@@ -255,18 +264,19 @@ absl::StatusOr<std::vector<Arm>> ParseArms(const std::string& text) {
   return arms;
 }
 
-std::vector<injection::AttentionHead> HeadsOf(std::span<const Arm> arms,
-                                              const injection::Calibration* of_model) {
-  std::vector<injection::AttentionHead> heads;
-  const auto add = [&heads](const injection::Calibration* calibration) {
+std::vector<Probe> ProbesOf(std::span<const Arm> arms, const injection::Calibration* of_model) {
+  std::vector<Probe> probes;
+  const auto add = [&probes](const injection::Calibration* calibration) {
     if (calibration == nullptr) return;
+    auto probe = std::ranges::find(probes, calibration->probe, &Probe::composition);
+    if (probe == probes.end()) probe = probes.insert(probe, {calibration->probe, {}});
     for (const injection::AttentionHead& head : calibration->heads) {
-      if (std::find(heads.begin(), heads.end(), head) == heads.end()) heads.push_back(head);
+      if (std::ranges::find(probe->heads, head) == probe->heads.end()) probe->heads.push_back(head);
     }
   };
   add(of_model);
   for (const Arm& arm : arms) add(arm.calibration.get());
-  return heads;
+  return probes;
 }
 
 WeighedItem Weigh(const Arm& arm, const ItemEvidence& evidence,
@@ -281,14 +291,15 @@ WeighedItem Weigh(const Arm& arm, const ItemEvidence& evidence,
     weighed.kept.resize(arm.top);
     std::sort(weighed.kept.begin(), weighed.kept.end());
   }
-  const bool probed = !evidence.shares.empty();
   const injection::Calibration* calibration =
-      probed && arm.place == Place::kInjected ? CalibrationOf(arm, of_model) : nullptr;
+      arm.place == Place::kInjected ? CalibrationOf(arm, of_model) : nullptr;
+  const ProbedShares* probed = calibration == nullptr ? nullptr : ProbedFor(*calibration, evidence);
+  if (probed == nullptr) calibration = nullptr;
 
   std::vector<injection::Evidence> memories;
   for (const int i : weighed.kept) {
     memories.push_back({cosines[i], {}});
-    if (calibration != nullptr) memories.back().head_shares = SharesFor(*calibration, evidence, i);
+    if (calibration != nullptr) memories.back().head_shares = SharesFor(*calibration, *probed, i);
   }
   std::vector<double> scores;
   for (const int i : weighed.kept) scores.push_back(cosines[i]);

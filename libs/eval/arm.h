@@ -71,18 +71,27 @@ absl::StatusOr<Arm> ParseArm(const std::string& text);
 // Separated by commas; an arm's own settings too, so "a=b" belongs to the arm before it.
 absl::StatusOr<std::vector<Arm>> ParseArms(const std::string& text);
 
-// The heads that the arms' calibrations look at, and the model's own: each once.
-std::vector<injection::AttentionHead> HeadsOf(std::span<const Arm> arms,
-                                              const injection::Calibration* of_model);
+// What is to be probed: these heads, over memories that are computed so.
+struct Probe {
+  injection::Composition composition;
+  std::vector<injection::AttentionHead> heads;
+};
+// What the arms' calibrations and the model's own ask for: each composition and head once.
+std::vector<Probe> ProbesOf(std::span<const Arm> arms, const injection::Calibration* of_model);
 
-// What is known about an item's memories. `shares[i][h]`: of memory i, head `heads[h]`.
+// `shares[i][h]`: of memory i, head `probe.heads[h]`.
+struct ProbedShares {
+  Probe probe;
+  std::vector<std::vector<double>> shares;
+};
+
+// What is known about an item's memories.
 struct ItemEvidence {
   std::string question;
   std::vector<std::string> texts;  // of the memories
   std::vector<double> cosines;
   std::vector<injection::SourceClass> source_classes;  // one per memory, or none: all the user's
-  std::vector<injection::AttentionHead> heads;
-  std::vector<std::vector<double>> shares;  // one per memory, or none
+  std::vector<ProbedShares> probed;
 };
 
 // Indexes of the memories that the arm uses, in order, and their weights.

@@ -18,7 +18,9 @@ constexpr int kSteps = 400;           // of descent
 constexpr size_t kCandidates = 24;    // heads that are tried
 constexpr double kLeastGain = 0.002;  // of mean log likelihood, for another head
 constexpr double kAnswerShrinkage = 2e-4;
-constexpr double kMayBeWrong = 0.05;  // of items, where the threshold is
+constexpr double kLeastAnswerGain = 0.004;  // of mean log likelihood, for another head
+constexpr int kAnswerHeads = 3;             // that are taken for the answer alone, at most
+constexpr double kMayBeWrong = 0.05;        // of items, where the threshold is
 
 double LogShare(double share) {
   return std::log(std::fmax(share, 0.0) + kLeastShare);
@@ -182,46 +184,99 @@ Vector AnswerFeatures(const LabelledItem& item, const std::vector<int>& heads) {
   return x;
 }
 
-absl::Status FitAnswer(const std::vector<std::vector<LabelledItem>>& suites,
-                       const std::vector<int>& heads, injection::AnswerModel* answer) {
-  std::vector<Vector> xs;
-  std::vector<double> ys;
+// An item with memories, and whether these are needed.
+struct AnswerCase {
+  const LabelledItem* item;
+  double weight = 1.0;  // both answers weigh 0.5, and within each suites count alike
+};
+
+absl::StatusOr<std::vector<AnswerCase>> AnswerCases(
+    const std::vector<std::vector<LabelledItem>>& suites) {
+  std::vector<AnswerCase> cases;
+  int n_suites[2] = {0, 0};
   for (const auto& suite : suites) {
+    const size_t begin = cases.size();
+    int n_items[2] = {0, 0};
     for (const LabelledItem& item : suite) {
       if (item.cosines.empty()) continue;
-      xs.push_back(AnswerFeatures(item, heads));
-      ys.push_back(item.needed ? 1.0 : 0.0);
+      cases.push_back({&item});
+      ++n_items[item.needed ? 1 : 0];
+    }
+    for (const int needed : {0, 1}) n_suites[needed] += n_items[needed] > 0 ? 1 : 0;
+    for (size_t i = begin; i < cases.size(); ++i) {
+      cases[i].weight = 0.5 / n_items[cases[i].item->needed ? 1 : 0];
     }
   }
-  const double n_needed = std::accumulate(ys.begin(), ys.end(), 0.0);
-  const double n_other = static_cast<double>(ys.size()) - n_needed;
-  if (n_needed == 0 || n_other == 0) {
+  if (n_suites[0] == 0 || n_suites[1] == 0) {
     return InvalidArgument(
-        "the suites need items whose memories answer (%d) and items whose memories do not (%d)",
-        static_cast<int>(n_needed), static_cast<int>(n_other));
+        "of the suites, %d have items whose memories answer and %d have items whose memories do "
+        "not; both are needed",
+        n_suites[1], n_suites[0]);
   }
+  for (AnswerCase& one : cases) one.weight /= n_suites[one.item->needed ? 1 : 0];
+  return cases;
+}
+
+double Sigmoid(double x) {
+  return 1.0 / (1.0 + std::exp(-x));
+}
+
+Fitted FitAnswerTo(const std::vector<AnswerCase>& cases, const std::vector<int>& heads) {
+  std::vector<Vector> xs;
+  xs.reserve(cases.size());
+  for (const AnswerCase& one : cases) xs.push_back(AnswerFeatures(*one.item, heads));
   const size_t n = heads.size() + 2;
+  const auto loss_at = [&](const Vector& at, Vector* gradient) {
+    gradient->assign(n, 0.0);
+    double loss = 0;
+    for (size_t i = 0; i < xs.size(); ++i) {
+      const double y = cases[i].item->needed ? 1.0 : 0.0;
+      const double p = Sigmoid(Dot(at, xs[i]));
+      loss -= cases[i].weight * std::log(std::max(y > 0 ? p : 1.0 - p, 1e-12));
+      for (size_t k = 0; k < n; ++k) (*gradient)[k] += cases[i].weight * (p - y) * xs[i][k];
+    }
+    for (size_t k = 1; k < n; ++k) (*gradient)[k] += 2 * kAnswerShrinkage * at[k];
+    return loss;
+  };
   std::vector<bool> not_negative(n, true);
   not_negative[0] = false;
-  const Vector w = Minimise(
-      n,
-      [&](const Vector& at, Vector* gradient) {
-        gradient->assign(n, 0.0);
-        for (size_t i = 0; i < xs.size(); ++i) {
-          const double p = 1.0 / (1.0 + std::exp(-Dot(at, xs[i])));
-          const double weight = ys[i] > 0 ? 0.5 / n_needed : 0.5 / n_other;
-          for (size_t k = 0; k < n; ++k) (*gradient)[k] += weight * (p - ys[i]) * xs[i][k];
-        }
-        for (size_t k = 1; k < n; ++k) (*gradient)[k] += 2 * kAnswerShrinkage * at[k];
-      },
-      not_negative);
+  Fitted fitted;
+  fitted.weights = Minimise(n, loss_at, not_negative);
+  Vector unused;
+  fitted.loss = loss_at(fitted.weights, &unused);
+  return fitted;
+}
+
+// Adds to `heads` up to `most` that help most to tell whether any memory answers.
+absl::Status FitAnswer(const std::vector<std::vector<LabelledItem>>& suites, int n_heads, int most,
+                       std::vector<int>* heads, injection::AnswerModel* answer) {
+  DKI_ASSIGN_OR_RETURN(const std::vector<AnswerCase> cases, AnswerCases(suites));
+  Fitted fitted = FitAnswerTo(cases, *heads);
+  for (int added = 0; added < most; ++added) {
+    Fitted best;
+    std::vector<int> best_heads;
+    for (int head = 0; head < n_heads; ++head) {
+      if (std::ranges::find(*heads, head) != heads->end()) continue;
+      std::vector<int> with = *heads;
+      with.push_back(head);
+      Fitted next = FitAnswerTo(cases, with);
+      if (next.loss >= best.loss) continue;
+      best = std::move(next);
+      best_heads = std::move(with);
+    }
+    if (best_heads.empty() || fitted.loss - best.loss < kLeastAnswerGain) break;
+    *heads = std::move(best_heads);
+    fitted = std::move(best);
+  }
+  const Vector& w = fitted.weights;
   answer->bias = w[0];
   answer->cosine = w[1];
   answer->heads.assign(w.begin() + 2, w.end());
   Vector needed;
   Vector others;
-  for (size_t i = 0; i < xs.size(); ++i) {
-    (ys[i] > 0 ? needed : others).push_back(1.0 / (1.0 + std::exp(-Dot(w, xs[i]))));
+  for (const AnswerCase& one : cases) {
+    const double p = Sigmoid(Dot(w, AnswerFeatures(*one.item, *heads)));
+    (one.item->needed ? needed : others).push_back(p);
   }
   // What lets one in twenty of the others pass; in the middle of the gap where there is one.
   const double lowest = Quantile(others, 1.0 - kMayBeWrong);
@@ -257,12 +312,15 @@ absl::Status FitCalibration(const std::vector<std::vector<LabelledItem>>& suites
     chosen.push_back(*best_head);
     fitted = std::move(best);
   }
-  calibration->heads.clear();
-  for (const int h : chosen) calibration->heads.push_back(heads[h]);
   calibration->relevance.cosine = fitted.weights[0];
   calibration->relevance.recency = fitted.weights[1];
   calibration->relevance.heads.assign(fitted.weights.begin() + 2, fitted.weights.end());
-  return FitAnswer(suites, chosen, &calibration->answer);
+  DKI_RETURN_IF_ERROR(FitAnswer(suites, static_cast<int>(heads.size()), kAnswerHeads, &chosen,
+                                &calibration->answer));
+  calibration->relevance.heads.resize(chosen.size(), 0.0);
+  calibration->heads.clear();
+  for (const int h : chosen) calibration->heads.push_back(heads[h]);
+  return absl::OkStatus();
 }
 
 std::vector<injection::Strength> StrengthGrid() {

@@ -79,8 +79,7 @@ ItemEvidence Cosines(std::vector<double> cosines) {
           .texts = std::move(texts),
           .cosines = std::move(cosines),
           .source_classes = {},
-          .heads = {},
-          .shares = {}};
+          .probed = {}};
 }
 
 std::vector<injection::MemoryAlpha> AlphasOf(const char* arm) {
@@ -126,8 +125,7 @@ TEST(ArmTest, ACalibrationWeighsByItsHeadsAndGates) {
   c.answer = {.bias = std::log(10.0), .cosine = 0.0, .heads = {1.0}, .threshold = 0.5};
   c.lookup.answer = 2.0;
   ItemEvidence evidence = Cosines({0.9, 0.1});
-  evidence.heads = {{0, 0}, {1, 2}};
-  evidence.shares = {{0.5, 0.1}, {0.5, 0.2}};
+  evidence.probed = {{{{}, {{0, 0}, {1, 2}}}, {{0.5, 0.1}, {0.5, 0.2}}}};
   const WeighedItem w = Weigh(*ParseArm("default"), evidence, &c);
   ASSERT_TRUE(w.passed);
   EXPECT_NEAR(*w.probability, 2.0 / 3.0, 1e-3);
@@ -135,12 +133,37 @@ TEST(ArmTest, ACalibrationWeighsByItsHeadsAndGates) {
   EXPECT_NEAR(w.alphas[0].answer, 1.0, 1e-3);
   EXPECT_EQ(w.ranks, (std::vector<int>{1, 0}));
 
-  evidence.shares = {{0.5, 0.01}, {0.5, 0.02}};
+  evidence.probed.front().shares = {{0.5, 0.01}, {0.5, 0.02}};
   const WeighedItem out = Weigh(*ParseArm("default"), evidence, &c);
   EXPECT_FALSE(out.passed);
   EXPECT_TRUE(out.kept.empty());
   // Without it, the better cosine counts.
   EXPECT_EQ(Weigh(*ParseArm("default:calibration=none"), evidence, &c).kept, (std::vector<int>{0}));
+}
+
+TEST(ArmTest, ACalibrationSeesMemoriesComputedItsWay) {
+  injection::Calibration jointly;
+  jointly.model_fingerprint = "m";
+  jointly.heads = {{1, 2}};
+  jointly.relevance = {.cosine = 0.0, .recency = 0.0, .heads = {1.0}};
+  jointly.answer = {.bias = 100.0, .cosine = 0.0, .heads = {1.0}, .threshold = 0.5};
+  auto apart = std::make_shared<injection::Calibration>(jointly);
+  apart->heads = {{3, 0}};
+  apart->probe = {injection::CompositionKind::kIndependent, 0};
+  Arm arm = *ParseArm("default:gate=off");
+  std::vector<Arm> arms = {arm, arm};
+  arms[1].calibration = apart;
+  const std::vector<Probe> probes = ProbesOf(arms, &jointly);
+  ASSERT_EQ(probes.size(), 2u);
+  EXPECT_EQ(probes[0].composition, jointly.probe);
+  EXPECT_EQ(probes[0].heads, jointly.heads);
+  EXPECT_EQ(probes[1].composition, apart->probe);
+  EXPECT_EQ(probes[1].heads, apart->heads);
+
+  ItemEvidence evidence = Cosines({0.5, 0.5});
+  evidence.probed = {{probes[0], {{0.2}, {0.1}}}, {probes[1], {{0.1}, {0.2}}}};
+  EXPECT_EQ(Weigh(arms[0], evidence, &jointly).ranks, (std::vector<int>{0, 1}));
+  EXPECT_EQ(Weigh(arms[1], evidence, &jointly).ranks, (std::vector<int>{1, 0}));
 }
 
 TEST(ArmTest, FactsThatAreToBePutTogetherHaveAStrengthOfTheirOwn) {
@@ -154,8 +177,7 @@ TEST(ArmTest, FactsThatAreToBePutTogetherHaveAStrengthOfTheirOwn) {
   ItemEvidence evidence = Cosines({0.9, 0.1, 0.1});
   evidence.question = "Where is the ball?";
   evidence.texts = {"Ana took the ball.", "Ana went to Porto.", "Tea is served at five."};
-  evidence.heads = {{1, 2}};
-  evidence.shares = {{0.9}, {0.01}, {0.01}};
+  evidence.probed = {{{{}, {{1, 2}}}, {{0.9}, {0.01}, {0.01}}}};
   const WeighedItem linked = Weigh(*ParseArm("default"), evidence, &c);
   EXPECT_EQ(linked.kept, (std::vector<int>{0, 1}));
   EXPECT_DOUBLE_EQ(linked.alphas[0].answer, 2.0);

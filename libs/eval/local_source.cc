@@ -72,7 +72,7 @@ class EngineSource : public LocalSource {
         loaded_(std::move(loaded)),
         embedder_(std::move(embedder)),
         calibration_(injection::KnownCalibration(loaded_.model->config().fingerprint)),
-        heads_(HeadsOf(arms, calibration_)),
+        probes_(ProbesOf(arms, calibration_)),
         model_(loaded_.model.get()),
         computed_(&model_, *loaded_.format),
         packs_({.lifetime = std::chrono::minutes(10)}, &computed_),
@@ -96,8 +96,8 @@ class EngineSource : public LocalSource {
     return heads;
   }
 
-  absl::StatusOr<ItemEvidence> EvidenceOf(
-      const Item& item, const std::vector<injection::AttentionHead>& heads) override {
+  absl::StatusOr<ItemEvidence> EvidenceOf(const Item& item,
+                                          std::span<const Probe> probes) override {
     ItemEvidence evidence;
     evidence.question = item.question;
     for (const ItemMemory& memory : item.memories) {
@@ -105,12 +105,16 @@ class EngineSource : public LocalSource {
       evidence.source_classes.push_back(memory.source_class);
     }
     DKI_ASSIGN_OR_RETURN(evidence.cosines, Cosines(item));
-    if (heads.empty() || item.memories.empty()) return evidence;
-    evidence.heads = heads;
-    DKI_ASSIGN_OR_RETURN(const engine::ProbeResult probe,
-                         engine_.Probe(ContextOf(item), PromptOf(item, Place::kInjected), heads));
-    for (const engine::ProbedMemory& memory : probe.memories) {
-      evidence.shares.push_back(memory.head_shares);
+    if (item.memories.empty()) return evidence;
+    engine::Prompt prompt = PromptOf(item, Place::kInjected);
+    for (const Probe& probe : probes) {
+      prompt.composition = probe.composition;
+      DKI_ASSIGN_OR_RETURN(const engine::ProbeResult seen,
+                           engine_.Probe(ContextOf(item), prompt, probe.heads));
+      ProbedShares& probed = evidence.probed.emplace_back(ProbedShares{probe, {}});
+      for (const engine::ProbedMemory& memory : seen.memories) {
+        probed.shares.push_back(memory.head_shares);
+      }
     }
     return evidence;
   }
@@ -118,7 +122,7 @@ class EngineSource : public LocalSource {
   absl::Status Prepare(const Item& whole) override {
     const Item item = VisiblePart(whole);
     Prepared prepared;
-    DKI_ASSIGN_OR_RETURN(prepared.evidence, EvidenceOf(item, heads_));
+    DKI_ASSIGN_OR_RETURN(prepared.evidence, EvidenceOf(item, probes_));
     if (kl_) DKI_RETURN_IF_ERROR(PrepareVanilla(item, &prepared));
     MutexLock lock(&mutex_);
     prepared_[item.id] = std::make_shared<const Prepared>(std::move(prepared));
@@ -250,10 +254,11 @@ class EngineSource : public LocalSource {
     return true;
   }
 
+  // By the first probe: the model's own calibration's, where it has one.
   static void Attribute(const Item& item, const ItemEvidence& evidence, ItemResult* result) {
-    if (item.gold.empty() || evidence.shares.empty()) return;
+    if (item.gold.empty() || evidence.probed.empty()) return;
     std::vector<double> means;
-    for (const std::vector<double>& shares : evidence.shares) {
+    for (const std::vector<double>& shares : evidence.probed.front().shares) {
       double sum = 0;
       for (const double share : shares) sum += share;
       means.push_back(sum / static_cast<double>(shares.size()));
@@ -294,7 +299,7 @@ class EngineSource : public LocalSource {
   Mutex embedder_mutex_;
   const std::unique_ptr<model::Embedder> embedder_ ABSL_GUARDED_BY(embedder_mutex_);
   const injection::Calibration* const calibration_;
-  const std::vector<injection::AttentionHead> heads_;
+  const std::vector<Probe> probes_;
   Mutex mutex_;
   std::map<std::string, std::shared_ptr<const Prepared>> prepared_ ABSL_GUARDED_BY(mutex_);
   engine::SerializedModel model_;

@@ -23,9 +23,9 @@ class LocalSource : public AnswerSource {
   virtual const std::string& model_fingerprint() const = 0;
   // All query heads of the model.
   virtual std::vector<injection::AttentionHead> AllHeads() const = 0;
-  // Retrieval's cosines and a probe of `heads`.
-  virtual absl::StatusOr<ItemEvidence> EvidenceOf(
-      const Item& item, const std::vector<injection::AttentionHead>& heads) = 0;
+  // Retrieval's cosines and what each of `probes` sees, in their order.
+  virtual absl::StatusOr<ItemEvidence> EvidenceOf(const Item& item,
+                                                  std::span<const Probe> probes) = 0;
 };
 
 // `arms`: those that will be asked for; their calibrations say what to probe.

@@ -118,6 +118,13 @@ absl::StatusOr<Calibration> ParseCalibration(std::string_view text) {
     }
     if (name == "made_from") return json.Skip();  // for people
     if (name == "heads") return ReadHeads(&json, &c.heads);
+    if (name == "probe") {
+      DKI_ASSIGN_OR_RETURN(const std::string text, json.ReadString());
+      auto composition = ParseComposition(text);
+      if (!composition.ok()) return Annotate(composition.status(), "probe");
+      c.probe = *composition;
+      return absl::OkStatus();
+    }
     if (name == "relevance") {
       return ReadModel(&json, "relevance",
                        {{"cosine", &c.relevance.cosine}, {"recency", &c.relevance.recency}},
@@ -152,12 +159,13 @@ std::string ToJson(const Calibration& c) {
   return absl::StrFormat(
       "{\"model_fingerprint\": \"%s\",\n"
       " \"heads\": [%s],\n"
+      " \"probe\": \"%s\",\n"
       " \"relevance\": {\"cosine\": %.6g, \"recency\": %.6g, \"heads\": [%s]},\n"
       " \"answer\": {\"bias\": %.6g, \"cosine\": %.6g, \"heads\": [%s], \"threshold\": %.6g},\n"
       " \"lookup\": %s,\n"
       " \"linked\": %s,\n"
       " \"judgement\": %s}\n",
-      c.model_fingerprint, heads, c.relevance.cosine, c.relevance.recency,
+      c.model_fingerprint, heads, ToString(c.probe), c.relevance.cosine, c.relevance.recency,
       Numbers(c.relevance.heads), c.answer.bias, c.answer.cosine, Numbers(c.answer.heads),
       c.answer.threshold, StrengthJson(c.lookup), StrengthJson(c.linked),
       StrengthJson(c.judgement));

@@ -13,6 +13,7 @@
 #include "libs/base/status.h"
 #include "libs/injection/alpha_policy.h"
 #include "libs/injection/attention_head.h"
+#include "libs/injection/composition.h"
 #include "libs/injection/question_kind.h"
 #include "libs/injection/relevance.h"
 
@@ -31,6 +32,9 @@ struct Strength {
 struct Calibration {
   std::string model_fingerprint;
   std::vector<AttentionHead> heads;  // to be probed; relevance.heads and answer.heads follow them
+  // Behind what the memories that are probed are computed. What the heads see depends on it, so all
+  // the numbers hold for this composition alone. As JSON ("probe") it may be left out: a pack.
+  Composition probe;
   RelevanceModel relevance;
   AnswerModel answer;
   Strength lookup;

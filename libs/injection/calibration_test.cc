@@ -17,6 +17,7 @@ Calibration Example() {
   Calibration c;
   c.model_fingerprint = "abc";
   c.heads = {{17, 4}, {18, 6}};
+  c.probe = {CompositionKind::kRepair, 8};
   c.relevance = {.cosine = 8.0, .recency = 0.5, .heads = {1.0, 0.25}};
   c.answer = {.bias = -3.0, .cosine = 4.0, .heads = {0.5, 1.5}, .threshold = 0.4};
   c.lookup = {.keep = 0.9, .beta = 0.5, .floor = 0.1, .read = 1.0, .answer = 2.0};
@@ -30,6 +31,7 @@ TEST(CalibrationTest, IsReadAsItWasWritten) {
   EXPECT_THAT(c.heads, ElementsAre(AttentionHead{17, 4}, AttentionHead{18, 6}));
   EXPECT_THAT(c.relevance.heads, ElementsAre(1.0, 0.25));
   EXPECT_EQ(c.answer.threshold, 0.4);
+  EXPECT_EQ(c.probe, (Composition{CompositionKind::kRepair, 8}));
 }
 
 TEST(CalibrationTest, BadOnesAreRefusedByField) {
@@ -63,6 +65,8 @@ TEST(CalibrationTest, BadOnesAreRefusedByField) {
   expect(c, "model_fingerprint");
   EXPECT_THAT(ParseCalibration("{\"heads\": [[1]]}"),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("heads")));
+  EXPECT_THAT(ParseCalibration("{\"probe\": \"apart\"}"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("probe")));
   EXPECT_THAT(ParseCalibration("{\"lookup\": {\"gamma\": 1}}"),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("lookup.gamma")));
 }

@@ -192,21 +192,22 @@ absl::StatusOr<Decided> ChatPipeline::Decide(const rpc::Call& call, const ChatTa
   decided.embedding_fingerprint = retrieved.embedding_fingerprint;
   decided.search_position = retrieved.position;
   const std::vector<Candidate*> current = InPackOrder(task.memory, decided.retrieved);
-  // Before anything is decided: their K/V is on its way meanwhile.
-  if (task.memory.mode == common::v1::MODE_INJECTED) {
-    const generation::v1::Prompt prompt =
-        AssemblePrompt(*parts_.config, task, model.default_system_prompt(),
-                       common::v1::MODE_INJECTED, AllAlike(current));
-    decided.prefetched = PackToPrefetch(prompt);
-    prefetcher_.Prefetch(call.caller().tenant_id, call.request_id(), model.kv_fingerprint(),
-                         CandidatesId(task), decided.prefetched);
-  }
-
   const injection::Calibration* calibration = CalibrationFor(*parts_.config, model.fingerprint());
   // Weights that are given and a gate that is open leave nothing to find out.
   const bool asks = task.memory.gate.enabled || (task.memory.mode == common::v1::MODE_INJECTED &&
                                                  !task.memory.forces_weights());
   if (current.empty() || !asks) calibration = nullptr;
+  // Before anything is decided: their K/V is on its way meanwhile.
+  if (task.memory.mode == common::v1::MODE_INJECTED) {
+    generation::v1::Prompt prompt =
+        AssemblePrompt(*parts_.config, task, model.default_system_prompt(),
+                       common::v1::MODE_INJECTED, AllAlike(current));
+    if (calibration != nullptr) ComposeForProbe(*calibration, &prompt);
+    decided.prefetched = PackToPrefetch(prompt);
+    prefetcher_.Prefetch(call.caller().tenant_id, call.request_id(), model.kv_fingerprint(),
+                         CandidatesId(task), decided.prefetched);
+  }
+
   if (calibration != nullptr) {
     const absl::Status probed =
         ProbeCandidates(*parts_.upstreams, call, *parts_.config, task,

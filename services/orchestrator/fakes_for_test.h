@@ -377,6 +377,8 @@ class FakeGeneration final : public generation::v1::GenerationService::Service {
   grpc::Status Probe(grpc::ServerContext*, const generation::v1::ProbeRequest* request,
                      generation::v1::ProbeResponse* response) override {
     if (cannot_probe) return Away();
+    MutexLock lock(&mutex_);
+    probes_.push_back(*request);
     for (const auto& memory : request->prompt().injection().memories()) {
       auto* probed = response->add_memories();
       const auto found = probe_shares.find(memory.memory_id());
@@ -388,6 +390,10 @@ class FakeGeneration final : public generation::v1::GenerationService::Service {
   std::vector<generation::v1::GenerateRequest> requests() {
     MutexLock lock(&mutex_);
     return requests_;
+  }
+  std::vector<generation::v1::ProbeRequest> probes() {
+    MutexLock lock(&mutex_);
+    return probes_;
   }
 
   grpc::Status GetModel(grpc::ServerContext*, const generation::v1::GetModelRequest*,
@@ -434,6 +440,7 @@ class FakeGeneration final : public generation::v1::GenerationService::Service {
  private:
   Mutex mutex_;
   std::vector<generation::v1::GenerateRequest> requests_ ABSL_GUARDED_BY(mutex_);
+  std::vector<generation::v1::ProbeRequest> probes_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace dki::orchestrator

@@ -605,7 +605,7 @@ class CalibratedOrchestratorTest : public OrchestratorTest {
   void SetUp() override {
     OrchestratorTest::SetUp();
     std::ofstream(folder_.File("calibration.json")) << R"json({
-      "model_fingerprint": "model-1", "heads": [[1, 2]],
+      "model_fingerprint": "model-1", "heads": [[1, 2]], "probe": "independent",
       "relevance": {"cosine": 0, "recency": 0, "heads": [1]},
       "answer": {"bias": 2.302585, "cosine": 0, "heads": [1], "threshold": 0.5},
       "lookup": {"keep": 0.9, "beta": 1, "floor": 0, "read": 1, "answer": 2},
@@ -629,6 +629,23 @@ TEST_F(CalibratedOrchestratorTest, TheProbeDecidesAndWeighs) {
   EXPECT_NEAR(answer.decision.chosen(1).alpha_answer(), 1.0, 1e-3);
   EXPECT_EQ(answer.decision.retrieved(0).reason(), "improbable");
   EXPECT_DOUBLE_EQ(answer.decision.retrieved(1).probe_share(), 0.4);
+}
+
+TEST_F(CalibratedOrchestratorTest, MemoriesAreProbedAsTheCalibrationKnowsThem) {
+  generation_.probe_shares = {{ids_[0], 0.4}};
+  StartOrchestrator();
+  v1::ChatRequest request = Question();
+  request.mutable_memory()->set_composition("repair(4)");
+  ASSERT_OK(Chat(request).status);
+  ASSERT_EQ(generation_.probes().size(), 1u);
+  EXPECT_EQ(generation_.probes()[0].prompt().injection().composition(), "independent");
+  EXPECT_EQ(generation_.requests()[0].prompt().injection().composition(), "repair(4)");
+  const auto prefetched = kv_.WaitForRequests(2);
+  ASSERT_EQ(prefetched.size(), 2u);
+  for (const auto& asked : prefetched) {
+    const bool is_probe = asked.pack().memories_size() == 3;
+    EXPECT_EQ(asked.pack().composition(), is_probe ? "independent" : "repair(4)");
+  }
 }
 
 TEST_F(CalibratedOrchestratorTest, WithoutAnAnswerInThemMemoriesStayOut) {

@@ -8,6 +8,11 @@
 
 namespace dki::orchestrator {
 
+void ComposeForProbe(const injection::Calibration& calibration, generation::v1::Prompt* prompt) {
+  if (!prompt->has_injection()) return;
+  prompt->mutable_injection()->set_composition(injection::ToString(calibration.probe));
+}
+
 absl::Status ProbeCandidates(const Upstreams& upstreams, const rpc::Call& call,
                              const PipelineConfig& config, const ChatTask& task,
                              const std::string& model_system_prompt,
@@ -17,6 +22,7 @@ absl::Status ProbeCandidates(const Upstreams& upstreams, const rpc::Call& call,
   generation::v1::ProbeRequest request;
   *request.mutable_prompt() =
       AssemblePrompt(config, task, model_system_prompt, common::v1::MODE_INJECTED, all);
+  ComposeForProbe(calibration, request.mutable_prompt());
   for (const injection::AttentionHead& head : calibration.heads) {
     generation::v1::AttentionHead* added = request.add_heads();
     added->set_layer(head.layer);

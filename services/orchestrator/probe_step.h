@@ -14,6 +14,9 @@
 
 namespace dki::orchestrator {
 
+// The pack of `prompt`, if it has one, as the calibration's heads are used to it.
+void ComposeForProbe(const injection::Calibration& calibration, generation::v1::Prompt* prompt);
+
 // Sets `head_shares` of all candidates, or of none on error. UNAVAILABLE also when generation could
 // not get their K/V, or not all of them fit.
 absl::Status ProbeCandidates(const Upstreams& upstreams, const rpc::Call& call,

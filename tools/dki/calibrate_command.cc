@@ -7,6 +7,7 @@
 #include "libs/base/file.h"
 #include "libs/eval/calibrate.h"
 #include "libs/eval/local_source.h"
+#include "libs/injection/known_calibrations.h"
 #include "tools/dki/cluster/layout.h"
 
 namespace dki::cli {
@@ -26,19 +27,21 @@ absl::StatusOr<std::vector<eval::Suite>> ReadSuites(const CalibrateOptions& opti
 }
 
 absl::StatusOr<std::vector<std::vector<eval::LabelledItem>>> Label(
-    const std::vector<eval::Suite>& suites, const std::vector<injection::AttentionHead>& heads,
-    eval::LocalSource* source, const Output& output) {
+    const std::vector<eval::Suite>& suites, const eval::Probe& probe, eval::LocalSource* source,
+    const Output& output) {
   std::vector<std::vector<eval::LabelledItem>> labelled;
   for (const eval::Suite& suite : suites) {
     labelled.emplace_back();
     for (const eval::Item& item : suite.items) {
       output.Progress(absl::StrFormat("probing %s, item %d of %d", suite.name,
                                       labelled.back().size() + 1, suite.items.size()));
-      DKI_ASSIGN_OR_RETURN(eval::ItemEvidence evidence, source->EvidenceOf(item, heads));
+      DKI_ASSIGN_OR_RETURN(eval::ItemEvidence evidence, source->EvidenceOf(item, {&probe, 1}));
       labelled.back().push_back({.cosines = std::move(evidence.cosines),
-                                 .shares = std::move(evidence.shares),
+                                 .shares = {},
                                  .gold = item.gold,
                                  .needed = item.needed});
+      if (evidence.probed.empty()) continue;  // no memories
+      labelled.back().back().shares = std::move(evidence.probed.front().shares);
     }
   }
   output.Progress("");
@@ -54,7 +57,7 @@ std::vector<eval::Suite> OfKind(const std::vector<eval::Suite>& suites,
     for (const eval::Item& item : suite.items) {
       if (!item.needed || item.answer.empty()) continue;
       if (injection::ClassifyQuestion(item.question) != kind) continue;
-      if (most > 0 && static_cast<int>(some.items.size()) == most) break;
+      if (static_cast<int>(some.items.size()) == most) break;
       some.items.push_back(item);
     }
     if (!some.items.empty()) chosen.push_back(std::move(some));
@@ -112,14 +115,24 @@ absl::Status RunCalibrate(Context& context, const CalibrateOptions& options) {
   DKI_ASSIGN_OR_RETURN(
       const auto source,
       eval::MakeLocalSource({.models = models, .model = options.model, .kl = false}, {}));
-  const std::vector<injection::AttentionHead> heads = source->AllHeads();
-  DKI_ASSIGN_OR_RETURN(const auto labelled, Label(suites, heads, source.get(), output));
-
   injection::Calibration calibration;
+  DKI_ASSIGN_OR_RETURN(calibration.probe, injection::ParseComposition(options.probe));
+  const std::vector<injection::AttentionHead> heads = source->AllHeads();
+  DKI_ASSIGN_OR_RETURN(const auto labelled,
+                       Label(suites, {calibration.probe, heads}, source.get(), output));
   calibration.model_fingerprint = source->model_fingerprint();
   calibration.lookup = calibration.linked = calibration.judgement = eval::StrengthGrid()[0];
+  const injection::Calibration* known = injection::KnownCalibration(calibration.model_fingerprint);
+  if (known != nullptr) {
+    calibration.lookup = known->lookup;
+    calibration.linked = known->linked;
+    calibration.judgement = known->judgement;
+  }
   DKI_RETURN_IF_ERROR(eval::FitCalibration(labelled, heads, options.heads, &calibration));
   output.Line(injection::ToJson(calibration));
+  if (options.n_replies == 0) {
+    return WriteFileAtomically(options.out, injection::ToJson(calibration));
+  }
 
   // Another source, which probes the chosen heads alone.
   eval::Arm probing;

@@ -411,9 +411,13 @@ class Declaration {
     command->add_option("--out", o->out, "The calibration's file, for gate.calibration_file")
         ->required();
     command->add_option("--n", o->n, "First so many items of each suite (0: all; default 100)");
-    command->add_option("--replies", o->n_replies, "Of those, so many with replies (default 40)");
+    command->add_option("--replies", o->n_replies,
+                        "Of those, so many with replies (default 40; 0: none, the strengths are "
+                        "the model's present ones)");
     command->add_option("--heads", o->heads, "Retrieval heads at most (default 4)")
         ->check(CLI::Range(1, 64));
+    command->add_option("--probe", o->probe,
+                        "Composition of the memories that are probed (default pack)");
     command->add_option("--models", o->models, "Folder of the models ($DKI_MODELS)");
     command->add_option("--model", o->model, "Another model file or folder");
   }
