@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <numeric>
 #include <optional>
 
@@ -187,6 +188,7 @@ Vector AnswerFeatures(const LabelledItem& item, const std::vector<int>& heads) {
 // An item with memories, and whether these are needed.
 struct AnswerCase {
   const LabelledItem* item;
+  size_t suite;
   double weight = 1.0;  // both answers weigh 0.5, and within each suites count alike
 };
 
@@ -199,7 +201,7 @@ absl::StatusOr<std::vector<AnswerCase>> AnswerCases(
     int n_items[2] = {0, 0};
     for (const LabelledItem& item : suite) {
       if (item.cosines.empty()) continue;
-      cases.push_back({&item});
+      cases.push_back({&item, static_cast<size_t>(&suite - suites.data())});
       ++n_items[item.needed ? 1 : 0];
     }
     for (const int needed : {0, 1}) n_suites[needed] += n_items[needed] > 0 ? 1 : 0;
@@ -273,13 +275,16 @@ absl::Status FitAnswer(const std::vector<std::vector<LabelledItem>>& suites, int
   answer->cosine = w[1];
   answer->heads.assign(w.begin() + 2, w.end());
   Vector needed;
-  Vector others;
+  std::map<size_t, Vector> others;  // by suite
   for (const AnswerCase& one : cases) {
     const double p = Sigmoid(Dot(w, AnswerFeatures(*one.item, *heads)));
-    (one.item->needed ? needed : others).push_back(p);
+    (one.item->needed ? needed : others[one.suite]).push_back(p);
   }
+  // A suite that is hard to tell does not close the gate for all.
+  Vector lows;
+  for (const auto& [suite, values] : others) lows.push_back(Quantile(values, 1.0 - kMayBeWrong));
   // What lets one in twenty of the others pass; in the middle of the gap where there is one.
-  const double lowest = Quantile(others, 1.0 - kMayBeWrong);
+  const double lowest = Quantile(lows, 0.5);
   answer->threshold = (lowest + std::max(lowest, Quantile(needed, kMayBeWrong))) / 2.0;
   return absl::OkStatus();
 }

@@ -8,7 +8,7 @@
 //   2. Answer: a logistic regression over the best of each evidence, no weight negative, tells
 //      items whose memories hold the answer from items whose memories do not; up to three more
 //      heads are taken, one by one, that help most with this. The threshold lets one in twenty of
-//      the latter pass, or stands in the gap between the two.
+//      the latter pass in the median suite, or stands in the gap between the two.
 //   3. Strength: of a grid of settings the one with most right free replies, mean over suites, that
 //      loses no suite against weight 1; by kind of question.
 // Deterministic: the same items and model give the same calibration.
