@@ -279,6 +279,19 @@ std::vector<Probe> ProbesOf(std::span<const Arm> arms, const injection::Calibrat
   return probes;
 }
 
+std::vector<double> LookShares(const injection::Calibration& calibration,
+                               const ItemEvidence& evidence) {
+  std::vector<double> looks;
+  const ProbedShares* probed = ProbedFor(calibration, evidence);
+  if (probed == nullptr) return looks;
+  for (size_t i = 0; i < probed->shares.size(); ++i) {
+    const std::vector<double> shares = SharesFor(calibration, *probed, static_cast<int>(i));
+    if (shares.empty()) return {};
+    looks.push_back(injection::LookShare(calibration.relevance, shares));
+  }
+  return looks;
+}
+
 WeighedItem Weigh(const Arm& arm, const ItemEvidence& evidence,
                   const injection::Calibration* of_model) {
   const std::vector<double>& cosines = evidence.cosines;

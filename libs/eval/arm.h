@@ -94,6 +94,11 @@ struct ItemEvidence {
   std::vector<ProbedShares> probed;
 };
 
+// How much a calibration's heads look at each memory (injection::LookShare); empty where the
+// memories were not probed its way.
+std::vector<double> LookShares(const injection::Calibration& calibration,
+                               const ItemEvidence& evidence);
+
 // Indexes of the memories that the arm uses, in order, and their weights.
 struct WeighedItem {
   bool passed = true;                 // the gate; otherwise nothing is kept

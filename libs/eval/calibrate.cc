@@ -115,6 +115,39 @@ struct Fitted {
   double loss = std::numeric_limits<double>::infinity();
 };
 
+// How many heads are added, and until when.
+struct HeadsWanted {
+  int most;
+  int least;
+  double least_gain;  // of the loss, for one beyond the least
+};
+
+// Adds heads of `candidates` to `heads`, one by one, each time the one with which `fit` loses
+// least. Returns the last fit.
+template <typename Fit>
+Fitted AddHeads(const std::vector<int>& candidates, const HeadsWanted& wanted, const Fit& fit,
+                std::vector<int>* heads) {
+  Fitted fitted = fit(*heads);
+  for (int added = 0; added < wanted.most; ++added) {
+    Fitted best;
+    std::optional<int> best_head;
+    for (const int head : candidates) {
+      if (std::ranges::find(*heads, head) != heads->end()) continue;
+      std::vector<int> with = *heads;
+      with.push_back(head);
+      Fitted next = fit(with);
+      if (next.loss >= best.loss) continue;
+      best = std::move(next);
+      best_head = head;
+    }
+    const bool pays = fitted.loss - best.loss >= wanted.least_gain;
+    if (!best_head || (added >= wanted.least && !pays)) break;
+    heads->push_back(*best_head);
+    fitted = std::move(best);
+  }
+  return fitted;
+}
+
 Fitted FitRelevance(const std::vector<std::vector<LabelledItem>>& suites,
                     const std::vector<int>& heads) {
   const std::vector<Choice> choices = Choices(suites, heads);
@@ -196,12 +229,12 @@ absl::StatusOr<std::vector<AnswerCase>> AnswerCases(
     const std::vector<std::vector<LabelledItem>>& suites) {
   std::vector<AnswerCase> cases;
   int n_suites[2] = {0, 0};
-  for (const auto& suite : suites) {
+  for (size_t s = 0; s < suites.size(); ++s) {
     const size_t begin = cases.size();
     int n_items[2] = {0, 0};
-    for (const LabelledItem& item : suite) {
+    for (const LabelledItem& item : suites[s]) {
       if (item.cosines.empty()) continue;
-      cases.push_back({&item, static_cast<size_t>(&suite - suites.data())});
+      cases.push_back({.item = &item, .suite = s});
       ++n_items[item.needed ? 1 : 0];
     }
     for (const int needed : {0, 1}) n_suites[needed] += n_items[needed] > 0 ? 1 : 0;
@@ -249,27 +282,14 @@ Fitted FitAnswerTo(const std::vector<AnswerCase>& cases, const std::vector<int>&
   return fitted;
 }
 
-// Adds to `heads` up to `most` that help most to tell whether any memory answers.
-absl::Status FitAnswer(const std::vector<std::vector<LabelledItem>>& suites, int n_heads, int most,
+absl::Status FitAnswer(const std::vector<std::vector<LabelledItem>>& suites, int n_heads,
                        std::vector<int>* heads, injection::AnswerModel* answer) {
   DKI_ASSIGN_OR_RETURN(const std::vector<AnswerCase> cases, AnswerCases(suites));
-  Fitted fitted = FitAnswerTo(cases, *heads);
-  for (int added = 0; added < most; ++added) {
-    Fitted best;
-    std::vector<int> best_heads;
-    for (int head = 0; head < n_heads; ++head) {
-      if (std::ranges::find(*heads, head) != heads->end()) continue;
-      std::vector<int> with = *heads;
-      with.push_back(head);
-      Fitted next = FitAnswerTo(cases, with);
-      if (next.loss >= best.loss) continue;
-      best = std::move(next);
-      best_heads = std::move(with);
-    }
-    if (best_heads.empty() || fitted.loss - best.loss < kLeastAnswerGain) break;
-    *heads = std::move(best_heads);
-    fitted = std::move(best);
-  }
+  std::vector<int> all(n_heads);
+  std::iota(all.begin(), all.end(), 0);
+  const Fitted fitted = AddHeads(
+      all, {.most = kAnswerHeads, .least = 0, .least_gain = kLeastAnswerGain},
+      [&](const std::vector<int>& with) { return FitAnswerTo(cases, with); }, heads);
   const Vector& w = fitted.weights;
   answer->bias = w[0];
   answer->cosine = w[1];
@@ -298,30 +318,15 @@ absl::Status FitCalibration(const std::vector<std::vector<LabelledItem>>& suites
     return InvalidArgument("the suites have no item with a gold memory among others");
   }
   std::vector<int> chosen;
-  Fitted fitted = FitRelevance(suites, chosen);
-  const std::vector<int> candidates = BestHeads(suites, heads.size());
-  while (static_cast<int>(chosen.size()) < most) {
-    Fitted best;
-    std::optional<int> best_head;
-    for (const int head : candidates) {
-      if (std::find(chosen.begin(), chosen.end(), head) != chosen.end()) continue;
-      std::vector<int> with = chosen;
-      with.push_back(head);
-      Fitted next = FitRelevance(suites, with);
-      if (next.loss >= best.loss) continue;
-      best = std::move(next);
-      best_head = head;
-    }
-    // One head at least: the gate needs it.
-    if (!best_head || (!chosen.empty() && fitted.loss - best.loss < kLeastGain)) break;
-    chosen.push_back(*best_head);
-    fitted = std::move(best);
-  }
+  // One at least: the gate needs it.
+  const Fitted fitted = AddHeads(
+      BestHeads(suites, heads.size()), {.most = most, .least = 1, .least_gain = kLeastGain},
+      [&](const std::vector<int>& with) { return FitRelevance(suites, with); }, &chosen);
   calibration->relevance.cosine = fitted.weights[0];
   calibration->relevance.recency = fitted.weights[1];
   calibration->relevance.heads.assign(fitted.weights.begin() + 2, fitted.weights.end());
-  DKI_RETURN_IF_ERROR(FitAnswer(suites, static_cast<int>(heads.size()), kAnswerHeads, &chosen,
-                                &calibration->answer));
+  DKI_RETURN_IF_ERROR(
+      FitAnswer(suites, static_cast<int>(heads.size()), &chosen, &calibration->answer));
   calibration->relevance.heads.resize(chosen.size(), 0.0);
   calibration->heads.clear();
   for (const int h : chosen) calibration->heads.push_back(heads[h]);

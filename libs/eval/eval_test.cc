@@ -164,6 +164,9 @@ TEST(ArmTest, ACalibrationSeesMemoriesComputedItsWay) {
   evidence.probed = {{probes[0], {{0.2}, {0.1}}}, {probes[1], {{0.1}, {0.2}}}};
   EXPECT_EQ(Weigh(arms[0], evidence, &jointly).ranks, (std::vector<int>{0, 1}));
   EXPECT_EQ(Weigh(arms[1], evidence, &jointly).ranks, (std::vector<int>{1, 0}));
+  EXPECT_EQ(LookShares(*apart, evidence), (std::vector<double>{0.1, 0.2}));
+  evidence.probed.pop_back();
+  EXPECT_TRUE(LookShares(*apart, evidence).empty());
 }
 
 TEST(ArmTest, FactsThatAreToBePutTogetherHaveAStrengthOfTheirOwn) {
@@ -228,11 +231,27 @@ TEST(SuiteTest, ReadsItemsAndNamesTheBadLine) {
       << "\n"
       << R"({"id":"b","question":"q"})"
       << "\n";
-  EXPECT_EQ(ReadSuite(path, 1)->items.size(), 1u);
-  const auto bad = ReadSuite(path, 0);
+  EXPECT_EQ(ReadSuite(path, {.n = 1})->items.size(), 1u);
+  const auto bad = ReadSuite(path, {});
   EXPECT_NE(std::string(bad.status().message()).find("line 2"), std::string::npos) << bad.status();
   EXPECT_EQ(FindSuites(dir.path() + "/none").status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(FindSuites(dir.path())->size(), 1u);
+}
+
+TEST(SuiteTest, ReadsARangeOfItems) {
+  const testing::TempDir dir;
+  const std::string path = dir.path() + "/s.jsonl";
+  {
+    std::ofstream file(path);
+    for (const char* id : {"a", "b", "c"}) {
+      file << R"({"question":"q","answer":" x","memories":[],"history":[],"id":")" << id << "\"}\n";
+    }
+  }
+  ASSERT_OK_AND_ASSIGN(const Suite middle, ReadSuite(path, {.skip = 1, .n = 1}));
+  ASSERT_EQ(middle.items.size(), 1u);
+  EXPECT_EQ(middle.items[0].id, "b");
+  EXPECT_EQ(ReadSuite(path, {.skip = 1})->items.size(), 2u);
+  EXPECT_EQ(ReadSuite(path, {.skip = 3}).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST(SuiteTest, ReadsWhoWroteAMemoryAndHidesWhatIsAnothers) {
@@ -245,7 +264,7 @@ TEST(SuiteTest, ReadsWhoWroteAMemoryAndHidesWhatIsAnothers) {
       << "\n"
       << R"({"id":"b","question":"q","answer":" x","memories":[{"id":"m","text":"t","source_class":"x"}]})"
       << "\n";
-  ASSERT_OK_AND_ASSIGN(const Suite suite, ReadSuite(path, 1));
+  ASSERT_OK_AND_ASSIGN(const Suite suite, ReadSuite(path, {.n = 1}));
   const Item& item = suite.items[0];
   EXPECT_EQ(item.attack, "velkro");
   EXPECT_TRUE(item.memories[0].is_foreign);
@@ -254,7 +273,7 @@ TEST(SuiteTest, ReadsWhoWroteAMemoryAndHidesWhatIsAnothers) {
   ASSERT_EQ(visible.memories.size(), 1u);
   EXPECT_EQ(visible.memories[0].id, "m");
   EXPECT_EQ(visible.gold, (std::vector<int>{0}));
-  EXPECT_FALSE(ReadSuite(path, 0).ok());
+  EXPECT_FALSE(ReadSuite(path, {}).ok());
 }
 
 Item MakeItem(int i) {

@@ -158,7 +158,7 @@ class EngineSource : public LocalSource {
     result.cached_prompt_tokens = answer.usage.cached_prompt_tokens;
     result.injected_tokens = answer.usage.injected_tokens;
     result.first_token_ms = static_cast<double>(answer.timings.first_token_us) / 1000.0;
-    if (arm.place == Place::kInjected) Attribute(item, prepared->evidence, &result);
+    if (arm.place == Place::kInjected) Attribute(item, arm, prepared->evidence, &result);
     if (kl_) DKI_RETURN_IF_ERROR(MeasureKl(context, prompt, *prepared, &result));
     if (item.answer.empty()) return result;
 
@@ -254,18 +254,17 @@ class EngineSource : public LocalSource {
     return true;
   }
 
-  // By the first probe: the model's own calibration's, where it has one.
-  static void Attribute(const Item& item, const ItemEvidence& evidence, ItemResult* result) {
-    if (item.gold.empty() || evidence.probed.empty()) return;
-    std::vector<double> means;
-    for (const std::vector<double>& shares : evidence.probed.front().shares) {
-      double sum = 0;
-      for (const double share : shares) sum += share;
-      means.push_back(sum / static_cast<double>(shares.size()));
-    }
+  // By the arm's calibration, else the model's own.
+  void Attribute(const Item& item, const Arm& arm, const ItemEvidence& evidence,
+                 ItemResult* result) const {
+    const injection::Calibration* calibration =
+        arm.calibration != nullptr ? arm.calibration.get() : calibration_;
+    if (item.gold.empty() || calibration == nullptr) return;
+    const std::vector<double> looks = LookShares(*calibration, evidence);
+    if (looks.empty()) return;
     double gold = 0;
-    for (const int i : item.gold) gold += means[i];
-    const auto top = std::max_element(means.begin(), means.end()) - means.begin();
+    for (const int i : item.gold) gold += looks[i];
+    const auto top = std::max_element(looks.begin(), looks.end()) - looks.begin();
     result->gold_share = gold;
     result->gold_is_top =
         std::find(item.gold.begin(), item.gold.end(), static_cast<int>(top)) != item.gold.end();

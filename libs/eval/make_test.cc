@@ -123,7 +123,7 @@ TEST(MakeTest, WrittenSuitesAreReadBack) {
   const auto paths = FindSuites(dir.path() + "/made");
   ASSERT_OK(paths.status());
   EXPECT_EQ(paths->size(), suites.size());
-  for (const std::string& path : *paths) EXPECT_OK(ReadSuite(path, 0).status());
+  for (const std::string& path : *paths) EXPECT_OK(ReadSuite(path, {}).status());
 }
 
 TEST(MakeTest, TooFewItemsAreRefused) {

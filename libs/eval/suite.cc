@@ -100,20 +100,24 @@ bool IsItemSuite(const fs::path& path) {
 
 }  // namespace
 
-absl::StatusOr<Suite> ReadSuite(const std::string& path, int limit) {
+absl::StatusOr<Suite> ReadSuite(const std::string& path, const ItemRange& range) {
   std::ifstream file(path);
   if (!file) return NotFound("there is no suite %s", path);
   Suite suite;
   suite.name = fs::path(path).stem().string();
   std::string text;
+  int n_skipped = 0;
   for (int line = 1; std::getline(file, text); ++line) {
-    if (limit > 0 && static_cast<int>(suite.items.size()) == limit) break;
+    if (range.n > 0 && static_cast<int>(suite.items.size()) == range.n) break;
     if (text.empty()) continue;
+    if (n_skipped++ < range.skip) continue;
     DKI_ASSIGN_OR_RETURN(
         Item item, ParseItem(Json::parse(text, nullptr, /*allow_exceptions=*/false), path, line));
     suite.items.push_back(std::move(item));
   }
-  if (suite.items.empty()) return InvalidArgument("%s has no items", path);
+  if (suite.items.empty()) {
+    return InvalidArgument("%s has no items behind the first %d", path, range.skip);
+  }
   return suite;
 }
 

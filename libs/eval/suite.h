@@ -36,9 +36,13 @@ struct Suite {
   std::vector<Item> items;
 };
 
-// Reads a suite, at most the first `limit` items (0: all). INVALID_ARGUMENT with the line for a
-// malformed one.
-absl::StatusOr<Suite> ReadSuite(const std::string& path, int limit);
+struct ItemRange {
+  int skip = 0;  // items
+  int n = 0;     // so many at most; 0: all
+};
+// Reads items of a suite. INVALID_ARGUMENT with the line for a malformed one, or when there are
+// none.
+absl::StatusOr<Suite> ReadSuite(const std::string& path, const ItemRange& range);
 
 // The item without the memories of other users, as a store would show it.
 Item VisiblePart(const Item& item);

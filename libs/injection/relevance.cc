@@ -38,6 +38,17 @@ std::vector<double> ScoreRelevance(const RelevanceModel& model,
   return scores;
 }
 
+double LookShare(const RelevanceModel& model, std::span<const double> head_shares) {
+  DKI_CHECK(!head_shares.empty() && head_shares.size() == model.heads.size());
+  const double total = std::reduce(model.heads.begin(), model.heads.end());
+  if (total <= 0.0) {
+    return std::reduce(head_shares.begin(), head_shares.end()) /
+           static_cast<double>(head_shares.size());
+  }
+  return std::inner_product(head_shares.begin(), head_shares.end(), model.heads.begin(), 0.0) /
+         total;
+}
+
 std::vector<int> MostProbable(std::span<const double> scores, double mass) {
   std::vector<int> best_first(scores.size());
   std::iota(best_first.begin(), best_first.end(), 0);

@@ -30,6 +30,11 @@ struct RelevanceModel {
 // without heads. REQUIRES: shares of all memories, or of none, as many as model.heads.
 std::vector<double> ScoreRelevance(const RelevanceModel& model, std::span<const Evidence> memories);
 
+// How much the model looked at a memory, for people: the mean of its shares, each head counted by
+// its weight in `model`; of all heads alike where none has a weight. REQUIRES: as many shares as
+// model.heads, one at least.
+double LookShare(const RelevanceModel& model, std::span<const double> head_shares);
+
 // The fewest memories that together hold `mass` of the probability that scores (log-odds) give:
 // indexes, ascending; never none. What is certain needs one memory, what is not needs more; a
 // memory that is left out disturbs neither the others nor the answer. REQUIRES: 0 <= mass <= 1.

@@ -38,6 +38,14 @@ TEST(ScoreRelevanceTest, AShareOfNothingIsFinite) {
   EXPECT_TRUE(std::isfinite(ScoreRelevance(model, memories)[0]));
 }
 
+// A head that helps to tell whether anything answers, but not what, has no say.
+TEST(LookShareTest, CountsHeadsByTheirWeight) {
+  const RelevanceModel model{.cosine = 1.0, .recency = 0.0, .heads = {3.0, 1.0, 0.0}};
+  EXPECT_DOUBLE_EQ(LookShare(model, std::vector{0.2, 0.4, 0.9}), 0.25);
+  const RelevanceModel none{.cosine = 1.0, .recency = 0.0, .heads = {0.0, 0.0}};
+  EXPECT_DOUBLE_EQ(LookShare(none, std::vector{0.2, 0.4}), 0.3);
+}
+
 TEST(MostProbableTest, KeepsAsManyAsTheMassNeeds) {
   const std::vector<double> certain = {0.0, 10.0, 0.0};
   const std::vector<double> unsure = {1.0, 1.0, 1.0, -20.0};

@@ -25,9 +25,10 @@ struct Candidate {
   common::v1::SourceClass source_class = common::v1::SOURCE_CLASS_USER;
   common::v1::MemoryAttributes attributes;
   int64_t create_position = 0;
-  std::vector<double> head_shares;  // where it was probed: of the calibration's heads
-  std::optional<double> relevance;  // where it was probed and passed: injection::ScoreRelevance
-  bool passed = false;              // the gate
+  std::vector<double> head_shares;    // where it was probed: of the calibration's heads
+  std::optional<double> probe_share;  // of them: injection::LookShare
+  std::optional<double> relevance;    // where it was probed and passed: injection::ScoreRelevance
+  bool passed = false;                // the gate
   std::string reason;  // why it did not pass, or is not handed to the model all the same
 };
 

@@ -83,6 +83,7 @@ class ChatPipeline::Timer {
   }
 
   int64_t retrieve_us = 0;
+  int64_t probe_us = 0;
   int64_t decide_us = 0;
 
  private:
@@ -218,7 +219,7 @@ absl::StatusOr<Decided> ChatPipeline::Decide(const rpc::Call& call, const ChatTa
       decided.degraded.push_back("probe");
       calibration = nullptr;
     }
-    timer->EndStep("probe");
+    timer->probe_us = timer->EndStep("probe");
   }
   const Gated gated = ApplyGate(task.memory.gate, calibration, current);
   decided.gate = gated.decision;
@@ -315,6 +316,7 @@ Answered ChatPipeline::Answer(const Plan& plan, const EventSink& sink, Timer* ti
   });
   timer->EndStep("generate");
   answered.timings.set_retrieve_us(timer->retrieve_us);
+  answered.timings.set_probe_us(timer->probe_us);
   answered.timings.set_decide_us(timer->decide_us);
   answered.timings.set_first_token_us(first_token_us);
   answered.timings.set_total_us(timer->TotalMicros());

@@ -43,7 +43,9 @@ absl::Status ProbeCandidates(const Upstreams& upstreams, const rpc::Call& call,
   }
   for (size_t i = 0; i < all.size(); ++i) {
     const auto& shares = response.memories(static_cast<int>(i)).head_shares();
-    in_pack_order[i]->head_shares.assign(shares.begin(), shares.end());
+    Candidate& candidate = *in_pack_order[i];
+    candidate.head_shares.assign(shares.begin(), shares.end());
+    candidate.probe_share = injection::LookShare(calibration.relevance, candidate.head_shares);
   }
   return absl::OkStatus();
 }

@@ -17,8 +17,8 @@ namespace dki::orchestrator {
 // The pack of `prompt`, if it has one, as the calibration's heads are used to it.
 void ComposeForProbe(const injection::Calibration& calibration, generation::v1::Prompt* prompt);
 
-// Sets `head_shares` of all candidates, or of none on error. UNAVAILABLE also when generation could
-// not get their K/V, or not all of them fit.
+// Sets `head_shares` and `probe_share` of all candidates, or of none on error. UNAVAILABLE also
+// when generation could not get their K/V, or not all of them fit.
 absl::Status ProbeCandidates(const Upstreams& upstreams, const rpc::Call& call,
                              const PipelineConfig& config, const ChatTask& task,
                              const std::string& model_system_prompt,

@@ -63,11 +63,7 @@ audit::v1::AppendDecisionRequest MakeDecision(const PipelineConfig& config, cons
     retrieved->set_cosine(candidate.cosine);
     retrieved->set_gated(candidate.passed);
     retrieved->set_reason(candidate.reason);
-    if (!candidate.head_shares.empty()) {
-      double sum = 0.0;
-      for (const double share : candidate.head_shares) sum += share;
-      retrieved->set_probe_share(sum / static_cast<double>(candidate.head_shares.size()));
-    }
+    if (candidate.probe_share) retrieved->set_probe_share(*candidate.probe_share);
     if (candidate.relevance) retrieved->set_relevance(*candidate.relevance);
   }
   for (const Chosen& memory : decided.chosen) {

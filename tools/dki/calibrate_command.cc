@@ -20,7 +20,7 @@ absl::StatusOr<std::vector<eval::Suite>> ReadSuites(const CalibrateOptions& opti
   DKI_ASSIGN_OR_RETURN(const std::vector<std::string> paths, eval::FindSuites(options.suite));
   std::vector<eval::Suite> suites;
   for (const std::string& path : paths) {
-    DKI_ASSIGN_OR_RETURN(eval::Suite suite, eval::ReadSuite(path, options.n));
+    DKI_ASSIGN_OR_RETURN(eval::Suite suite, eval::ReadSuite(path, {.n = options.n}));
     suites.push_back(std::move(suite));
   }
   return suites;
@@ -122,17 +122,18 @@ absl::Status RunCalibrate(Context& context, const CalibrateOptions& options) {
                        Label(suites, {calibration.probe, heads}, source.get(), output));
   calibration.model_fingerprint = source->model_fingerprint();
   calibration.lookup = calibration.linked = calibration.judgement = eval::StrengthGrid()[0];
-  const injection::Calibration* known = injection::KnownCalibration(calibration.model_fingerprint);
-  if (known != nullptr) {
-    calibration.lookup = known->lookup;
-    calibration.linked = known->linked;
-    calibration.judgement = known->judgement;
-  }
   DKI_RETURN_IF_ERROR(eval::FitCalibration(labelled, heads, options.heads, &calibration));
-  output.Line(injection::ToJson(calibration));
   if (options.n_replies == 0) {
+    const auto* known = injection::KnownCalibration(calibration.model_fingerprint);
+    if (known != nullptr) {
+      calibration.lookup = known->lookup;
+      calibration.linked = known->linked;
+      calibration.judgement = known->judgement;
+    }
+    output.Line(injection::ToJson(calibration));
     return WriteFileAtomically(options.out, injection::ToJson(calibration));
   }
+  output.Line(injection::ToJson(calibration));
 
   // Another source, which probes the chosen heads alone.
   eval::Arm probing;

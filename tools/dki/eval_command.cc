@@ -21,7 +21,8 @@ absl::StatusOr<std::vector<eval::Suite>> ReadSuites(const EvalOptions& options) 
   if (!paths.ok()) return Unavailable("%s", paths.status().message());
   std::vector<eval::Suite> suites;
   for (const std::string& path : *paths) {
-    DKI_ASSIGN_OR_RETURN(eval::Suite suite, eval::ReadSuite(path, options.n));
+    DKI_ASSIGN_OR_RETURN(eval::Suite suite,
+                         eval::ReadSuite(path, {.skip = options.skip, .n = options.n}));
     suites.push_back(std::move(suite));
   }
   return suites;

@@ -11,7 +11,8 @@ namespace dki::cli {
 struct EvalOptions {
   std::string suite;  // a file, or a folder of *.jsonl
   std::string arms = "vanilla,prompt_late,prompt_system,prompt_user,injected,default";
-  int n = 0;  // first so many items of each suite; 0: all
+  int n = 0;     // first so many items of each suite; 0: all
+  int skip = 0;  // without so many in front of them
   bool local = false;
   std::string json_file;
   std::string models;   // with local; empty: the default folder

@@ -163,10 +163,10 @@ void PrintExplanation(const Output& output, const orchestrator::v1::GetDecisionR
       usage.prompt_tokens(), usage.memory_prompt_tokens(), usage.cached_prompt_tokens(),
       usage.injected_tokens(), usage.completion_tokens(), outcome.finish_reason()));
   const auto& t = outcome.timings();
-  output.Line(absl::StrFormat("retrieve %s, decide %s, pack %s, first token %s, total %s",
-                              Milliseconds(t.retrieve_us()), Milliseconds(t.decide_us()),
-                              Milliseconds(t.pack_us()), Milliseconds(t.first_token_us()),
-                              Milliseconds(t.total_us())));
+  output.Line(absl::StrFormat("retrieve %s, probe %s, decide %s, pack %s, first token %s, total %s",
+                              Milliseconds(t.retrieve_us()), Milliseconds(t.probe_us()),
+                              Milliseconds(t.decide_us()), Milliseconds(t.pack_us()),
+                              Milliseconds(t.first_token_us()), Milliseconds(t.total_us())));
   for (const std::string& part : decision.degraded()) output.Line(output.Red("without " + part));
   for (const std::string& part : outcome.degraded()) output.Line(output.Red("without " + part));
 }

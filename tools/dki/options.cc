@@ -333,6 +333,8 @@ class Declaration {
                         "Comma-separated: vanilla, prompt_late, prompt_system, prompt_user, "
                         "injected, default, injected:alpha=2,...");
     command->add_option("--n", o->n, "First so many items of each suite (0: all)");
+    command->add_option("--skip", o->skip, "Leave out the first so many items of each suite")
+        ->check(CLI::NonNegativeNumber);
     command->add_flag("--local", o->local, "In this process, without a cluster");
     command->add_option("--json", o->json_file,
                         "Write the report there as JSON, and the raw items beside it");
@@ -412,12 +414,12 @@ class Declaration {
         ->required();
     command->add_option("--n", o->n, "First so many items of each suite (0: all; default 100)");
     command->add_option("--replies", o->n_replies,
-                        "Of those, so many with replies (default 40; 0: none, the strengths are "
-                        "the model's present ones)");
+                        "Of those, so many with replies (default 40; 0: none, strengths stay those "
+                        "that come with the product, or 1)");
     command->add_option("--heads", o->heads, "Retrieval heads at most (default 4)")
         ->check(CLI::Range(1, 64));
     command->add_option("--probe", o->probe,
-                        "Composition of the memories that are probed (default pack)");
+                        "Composition of the memories that are probed (default independent)");
     command->add_option("--models", o->models, "Folder of the models ($DKI_MODELS)");
     command->add_option("--model", o->model, "Another model file or folder");
   }
