@@ -3,6 +3,7 @@
 
 import json
 import os
+import pty
 import subprocess
 import time
 
@@ -111,6 +112,41 @@ def test_status_doctor_completion(cluster):
     assert doctor["failures"] == 0, doctor
     script = cluster.dki("completion", "bash").stdout
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+
+
+def on_a_terminal(environment, *arguments):
+    """What the program writes when stdout is a terminal."""
+    terminal, program = pty.openpty()
+    try:
+        process = subprocess.Popen([BIN / "dki", *arguments], env=environment, stdout=program, stderr=subprocess.DEVNULL)
+        os.close(program)
+        written = b""
+        while True:
+            try:
+                piece = os.read(terminal, 4096)
+            except OSError:  # the other side is closed
+                break
+            if not piece:
+                break
+            written += piece
+        assert process.wait(timeout=60) == 0
+        return written
+    finally:
+        os.close(terminal)
+
+
+def test_colors_are_for_terminals_that_want_them(cluster):
+    environment = {k: v for k, v in cluster.environment.items() if k != "NO_COLOR"} | {"TERM": "xterm"}
+    assert b"\x1b[" in on_a_terminal(environment, "status")
+    plain = on_a_terminal({**environment, "NO_COLOR": "1"}, "status")
+    assert b"serving" in plain and b"\x1b[" not in plain
+
+
+def test_the_database_has_checksums(cluster):
+    asked = subprocess.run(["bash", "-c", 'exec "$(ls /usr/lib/postgresql/*/bin/pg_controldata | tail -1)" "$0"', cluster.directory / "postgres"],
+                           capture_output=True, text=True, check=True)
+    version = next(line.split(":")[1].strip() for line in asked.stdout.splitlines() if line.startswith("Data page checksum version"))
+    assert version != "0"
 
 
 def test_tenants_and_keys(cluster, user):
