@@ -19,9 +19,7 @@ constexpr int kSteps = 400;           // of descent
 constexpr size_t kCandidates = 24;    // heads that are tried
 constexpr double kLeastGain = 0.002;  // of mean log likelihood, for another head
 constexpr double kAnswerShrinkage = 2e-4;
-constexpr double kLeastAnswerGain = 0.004;  // of mean log likelihood, for another head
-constexpr int kAnswerHeads = 3;             // that are taken for the answer alone, at most
-constexpr double kMayBeWrong = 0.05;        // of items, where the threshold is
+constexpr double kMayBeWrong = 0.05;  // of items, where the threshold is
 
 double LogShare(double share) {
   return std::log(std::fmax(share, 0.0) + kLeastShare);
@@ -115,39 +113,6 @@ struct Fitted {
   double loss = std::numeric_limits<double>::infinity();
 };
 
-// How many heads are added, and until when.
-struct HeadsWanted {
-  int most;
-  int least;
-  double least_gain;  // of the loss, for one beyond the least
-};
-
-// Adds heads of `candidates` to `heads`, one by one, each time the one with which `fit` loses
-// least. Returns the last fit.
-template <typename Fit>
-Fitted AddHeads(const std::vector<int>& candidates, const HeadsWanted& wanted, const Fit& fit,
-                std::vector<int>* heads) {
-  Fitted fitted = fit(*heads);
-  for (int added = 0; added < wanted.most; ++added) {
-    Fitted best;
-    std::optional<int> best_head;
-    for (const int head : candidates) {
-      if (std::ranges::find(*heads, head) != heads->end()) continue;
-      std::vector<int> with = *heads;
-      with.push_back(head);
-      Fitted next = fit(with);
-      if (next.loss >= best.loss) continue;
-      best = std::move(next);
-      best_head = head;
-    }
-    const bool pays = fitted.loss - best.loss >= wanted.least_gain;
-    if (!best_head || (added >= wanted.least && !pays)) break;
-    heads->push_back(*best_head);
-    fitted = std::move(best);
-  }
-  return fitted;
-}
-
 Fitted FitRelevance(const std::vector<std::vector<LabelledItem>>& suites,
                     const std::vector<int>& heads) {
   const std::vector<Choice> choices = Choices(suites, heads);
@@ -207,26 +172,29 @@ double Quantile(Vector values, double q) {
   return values[static_cast<size_t>(q * static_cast<double>(values.size() - 1))];
 }
 
-// The item's best of each evidence.
-Vector AnswerFeatures(const LabelledItem& item, const std::vector<int>& heads) {
-  Vector x = {1.0, *std::max_element(item.cosines.begin(), item.cosines.end())};
-  for (const int h : heads) {
-    double share = 0;
-    for (const Vector& shares : item.shares) share = std::max(share, shares[h]);
-    x.push_back(LogShare(share));
+// 1, the item's best cosine, its best relevance.
+Vector AnswerFeatures(const LabelledItem& item, const std::vector<int>& heads,
+                      const injection::RelevanceModel& relevance) {
+  std::vector<injection::Evidence> memories;
+  for (size_t i = 0; i < item.cosines.size(); ++i) {
+    memories.push_back({item.cosines[i], {}});
+    for (const int h : heads) memories.back().head_shares.push_back(item.shares[i][h]);
   }
-  return x;
+  const Vector scores = injection::ScoreRelevance(relevance, memories);
+  return {1.0, std::ranges::max(item.cosines), std::ranges::max(scores)};
 }
 
 // An item with memories, and whether these are needed.
 struct AnswerCase {
-  const LabelledItem* item;
+  Vector features;
+  bool needed;
   size_t suite;
   double weight = 1.0;  // both answers weigh 0.5, and within each suites count alike
 };
 
 absl::StatusOr<std::vector<AnswerCase>> AnswerCases(
-    const std::vector<std::vector<LabelledItem>>& suites) {
+    const std::vector<std::vector<LabelledItem>>& suites, const std::vector<int>& heads,
+    const injection::RelevanceModel& relevance) {
   std::vector<AnswerCase> cases;
   int n_suites[2] = {0, 0};
   for (size_t s = 0; s < suites.size(); ++s) {
@@ -234,12 +202,13 @@ absl::StatusOr<std::vector<AnswerCase>> AnswerCases(
     int n_items[2] = {0, 0};
     for (const LabelledItem& item : suites[s]) {
       if (item.cosines.empty()) continue;
-      cases.push_back({.item = &item, .suite = s});
+      cases.push_back(
+          {.features = AnswerFeatures(item, heads, relevance), .needed = item.needed, .suite = s});
       ++n_items[item.needed ? 1 : 0];
     }
     for (const int needed : {0, 1}) n_suites[needed] += n_items[needed] > 0 ? 1 : 0;
     for (size_t i = begin; i < cases.size(); ++i) {
-      cases[i].weight = 0.5 / n_items[cases[i].item->needed ? 1 : 0];
+      cases[i].weight = 0.5 / n_items[cases[i].needed ? 1 : 0];
     }
   }
   if (n_suites[0] == 0 || n_suites[1] == 0) {
@@ -248,7 +217,7 @@ absl::StatusOr<std::vector<AnswerCase>> AnswerCases(
         "not; both are needed",
         n_suites[1], n_suites[0]);
   }
-  for (AnswerCase& one : cases) one.weight /= n_suites[one.item->needed ? 1 : 0];
+  for (AnswerCase& one : cases) one.weight /= n_suites[one.needed ? 1 : 0];
   return cases;
 }
 
@@ -256,49 +225,31 @@ double Sigmoid(double x) {
   return 1.0 / (1.0 + std::exp(-x));
 }
 
-Fitted FitAnswerTo(const std::vector<AnswerCase>& cases, const std::vector<int>& heads) {
-  std::vector<Vector> xs;
-  xs.reserve(cases.size());
-  for (const AnswerCase& one : cases) xs.push_back(AnswerFeatures(*one.item, heads));
-  const size_t n = heads.size() + 2;
-  const auto loss_at = [&](const Vector& at, Vector* gradient) {
-    gradient->assign(n, 0.0);
-    double loss = 0;
-    for (size_t i = 0; i < xs.size(); ++i) {
-      const double y = cases[i].item->needed ? 1.0 : 0.0;
-      const double p = Sigmoid(Dot(at, xs[i]));
-      loss -= cases[i].weight * std::log(std::max(y > 0 ? p : 1.0 - p, 1e-12));
-      for (size_t k = 0; k < n; ++k) (*gradient)[k] += cases[i].weight * (p - y) * xs[i][k];
-    }
-    for (size_t k = 1; k < n; ++k) (*gradient)[k] += 2 * kAnswerShrinkage * at[k];
-    return loss;
-  };
-  std::vector<bool> not_negative(n, true);
-  not_negative[0] = false;
-  Fitted fitted;
-  fitted.weights = Minimise(n, loss_at, not_negative);
-  Vector unused;
-  fitted.loss = loss_at(fitted.weights, &unused);
-  return fitted;
-}
-
-absl::Status FitAnswer(const std::vector<std::vector<LabelledItem>>& suites, int n_heads,
-                       std::vector<int>* heads, injection::AnswerModel* answer) {
-  DKI_ASSIGN_OR_RETURN(const std::vector<AnswerCase> cases, AnswerCases(suites));
-  std::vector<int> all(n_heads);
-  std::iota(all.begin(), all.end(), 0);
-  const Fitted fitted = AddHeads(
-      all, {.most = kAnswerHeads, .least = 0, .least_gain = kLeastAnswerGain},
-      [&](const std::vector<int>& with) { return FitAnswerTo(cases, with); }, heads);
-  const Vector& w = fitted.weights;
+absl::Status FitAnswer(const std::vector<std::vector<LabelledItem>>& suites,
+                       const std::vector<int>& heads, injection::Calibration* calibration) {
+  DKI_ASSIGN_OR_RETURN(const std::vector<AnswerCase> cases,
+                       AnswerCases(suites, heads, calibration->relevance));
+  const Vector w = Minimise(3,
+                            [&](const Vector& at, Vector* gradient) {
+                              gradient->assign(at.size(), 0.0);
+                              for (const AnswerCase& one : cases) {
+                                const double slope = one.weight * (Sigmoid(Dot(at, one.features)) -
+                                                                   (one.needed ? 1.0 : 0.0));
+                                for (size_t k = 0; k < at.size(); ++k)
+                                  (*gradient)[k] += slope * one.features[k];
+                              }
+                              for (size_t k = 1; k < at.size(); ++k)
+                                (*gradient)[k] += 2 * kAnswerShrinkage * at[k];
+                            },
+                            {false, true, true});
+  injection::AnswerModel* answer = &calibration->answer;
   answer->bias = w[0];
   answer->cosine = w[1];
-  answer->heads.assign(w.begin() + 2, w.end());
+  answer->relevance = w[2];
   Vector needed;
   std::map<size_t, Vector> others;  // by suite
   for (const AnswerCase& one : cases) {
-    const double p = Sigmoid(Dot(w, AnswerFeatures(*one.item, *heads)));
-    (one.item->needed ? needed : others[one.suite]).push_back(p);
+    (one.needed ? needed : others[one.suite]).push_back(Sigmoid(Dot(w, one.features)));
   }
   // A suite that is hard to tell does not close the gate for all.
   Vector lows;
@@ -318,19 +269,31 @@ absl::Status FitCalibration(const std::vector<std::vector<LabelledItem>>& suites
     return InvalidArgument("the suites have no item with a gold memory among others");
   }
   std::vector<int> chosen;
-  // One at least: the gate needs it.
-  const Fitted fitted = AddHeads(
-      BestHeads(suites, heads.size()), {.most = most, .least = 1, .least_gain = kLeastGain},
-      [&](const std::vector<int>& with) { return FitRelevance(suites, with); }, &chosen);
+  Fitted fitted = FitRelevance(suites, chosen);
+  const std::vector<int> candidates = BestHeads(suites, heads.size());
+  while (static_cast<int>(chosen.size()) < most) {
+    Fitted best;
+    std::optional<int> best_head;
+    for (const int head : candidates) {
+      if (std::find(chosen.begin(), chosen.end(), head) != chosen.end()) continue;
+      std::vector<int> with = chosen;
+      with.push_back(head);
+      Fitted next = FitRelevance(suites, with);
+      if (next.loss >= best.loss) continue;
+      best = std::move(next);
+      best_head = head;
+    }
+    // One head at least: the gate needs it.
+    if (!best_head || (!chosen.empty() && fitted.loss - best.loss < kLeastGain)) break;
+    chosen.push_back(*best_head);
+    fitted = std::move(best);
+  }
+  calibration->heads.clear();
+  for (const int h : chosen) calibration->heads.push_back(heads[h]);
   calibration->relevance.cosine = fitted.weights[0];
   calibration->relevance.recency = fitted.weights[1];
   calibration->relevance.heads.assign(fitted.weights.begin() + 2, fitted.weights.end());
-  DKI_RETURN_IF_ERROR(
-      FitAnswer(suites, static_cast<int>(heads.size()), &chosen, &calibration->answer));
-  calibration->relevance.heads.resize(chosen.size(), 0.0);
-  calibration->heads.clear();
-  for (const int h : chosen) calibration->heads.push_back(heads[h]);
-  return absl::OkStatus();
+  return FitAnswer(suites, chosen, calibration);
 }
 
 std::vector<injection::Strength> StrengthGrid() {

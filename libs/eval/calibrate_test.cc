@@ -38,36 +38,17 @@ TEST(FitCalibrationTest, FindsTheHeadThatLooksForAnswers) {
   ASSERT_EQ(calibration.heads.size(), 1u);
   EXPECT_EQ(calibration.heads[0], (injection::AttentionHead{5, 2}));
   EXPECT_GT(calibration.relevance.heads[0], 0.5);
-  EXPECT_GT(calibration.answer.heads[0], 0.5);
+  EXPECT_GT(calibration.answer.relevance, 0.1);
 
   // What was fitted tells the two kinds apart.
   const std::vector<injection::Evidence> holds = {{0.5, {0.2}}, {0.5, {0.02}}};
   const std::vector<injection::Evidence> lacks = {{0.5, {0.02}}, {0.5, {0.02}}};
-  EXPECT_GT(injection::AnswerProbability(calibration.answer, holds), calibration.answer.threshold);
-  EXPECT_LT(injection::AnswerProbability(calibration.answer, lacks), calibration.answer.threshold);
-}
-
-// A head that looks at memories alike, but only when one of them answers, tells nothing of which
-// memory does and all of whether one does.
-TEST(FitCalibrationTest, TakesHeadsForTheAnswerAlone) {
-  std::vector<LabelledItem> with_absent = Suite(true);
-  std::vector<LabelledItem> all_needed = Suite(false);
-  for (auto* suite : {&with_absent, &all_needed}) {
-    for (LabelledItem& item : *suite) {
-      for (auto& shares : item.shares) shares.push_back(item.needed ? 0.1 : 0.01);
-      if (!item.needed) item.shares[1][1] = 0.2;  // the other head is misled
-    }
-  }
-  injection::Calibration calibration;
-  ASSERT_OK(FitCalibration({all_needed, with_absent}, {{3, 0}, {5, 2}, {6, 1}}, 1, &calibration));
-  ASSERT_EQ(calibration.heads.size(), 2u);
-  EXPECT_EQ(calibration.heads[0], (injection::AttentionHead{5, 2}));
-  EXPECT_EQ(calibration.heads[1], (injection::AttentionHead{6, 1}));
-  ASSERT_EQ(calibration.relevance.heads.size(), 2u);
-  EXPECT_EQ(calibration.relevance.heads[1], 0.0);
-  EXPECT_GT(calibration.answer.heads[1], 0.5);
-  calibration.model_fingerprint = "m";
-  EXPECT_OK(injection::ParseCalibration(injection::ToJson(calibration)));
+  const auto probability = [&](const std::vector<injection::Evidence>& memories) {
+    return injection::AnswerProbability(calibration.answer, memories,
+                                        injection::ScoreRelevance(calibration.relevance, memories));
+  };
+  EXPECT_GT(probability(holds), calibration.answer.threshold);
+  EXPECT_LT(probability(lacks), calibration.answer.threshold);
 }
 
 TEST(FitCalibrationTest, NeedsBothKindsOfItems) {

@@ -122,7 +122,7 @@ TEST(ArmTest, ACalibrationWeighsByItsHeadsAndGates) {
   c.model_fingerprint = "m";
   c.heads = {{1, 2}};
   c.relevance = {.cosine = 0.0, .recency = 0.0, .heads = {1.0}};
-  c.answer = {.bias = std::log(10.0), .cosine = 0.0, .heads = {1.0}, .threshold = 0.5};
+  c.answer = {.bias = std::log(10.0), .cosine = 0.0, .relevance = 1.0, .threshold = 0.5};
   c.lookup.answer = 2.0;
   ItemEvidence evidence = Cosines({0.9, 0.1});
   evidence.probed = {{{{}, {{0, 0}, {1, 2}}}, {{0.5, 0.1}, {0.5, 0.2}}}};
@@ -146,7 +146,7 @@ TEST(ArmTest, ACalibrationSeesMemoriesComputedItsWay) {
   jointly.model_fingerprint = "m";
   jointly.heads = {{1, 2}};
   jointly.relevance = {.cosine = 0.0, .recency = 0.0, .heads = {1.0}};
-  jointly.answer = {.bias = 100.0, .cosine = 0.0, .heads = {1.0}, .threshold = 0.5};
+  jointly.answer = {.bias = 100.0, .cosine = 0.0, .relevance = 1.0, .threshold = 0.5};
   auto apart = std::make_shared<injection::Calibration>(jointly);
   apart->heads = {{3, 0}};
   apart->probe = {injection::CompositionKind::kIndependent, 0};
@@ -174,7 +174,7 @@ TEST(ArmTest, FactsThatAreToBePutTogetherHaveAStrengthOfTheirOwn) {
   c.model_fingerprint = "m";
   c.heads = {{1, 2}};
   c.relevance = {.cosine = 0.0, .recency = 0.0, .heads = {3.0}};
-  c.answer = {.bias = 100.0, .cosine = 0.0, .heads = {1.0}, .threshold = 0.5};
+  c.answer = {.bias = 100.0, .cosine = 0.0, .relevance = 1.0, .threshold = 0.5};
   c.lookup = {.keep = 0.9, .beta = 0.0, .read = 1.5, .answer = 3.0};
   c.linked = {.keep = 0.9, .beta = 0.0, .read = 1.5, .answer = 2.0};
   ItemEvidence evidence = Cosines({0.9, 0.1, 0.1});

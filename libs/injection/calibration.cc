@@ -87,10 +87,6 @@ absl::Status Check(const Calibration& c) {
     return InvalidArgument("relevance.heads has %d entries for %d heads", c.relevance.heads.size(),
                            c.heads.size());
   }
-  if (c.answer.heads.size() != c.heads.size()) {
-    return InvalidArgument("answer.heads has %d entries for %d heads", c.answer.heads.size(),
-                           c.heads.size());
-  }
   if (!(c.answer.threshold >= 0 && c.answer.threshold <= 1)) {
     return InvalidArgument("answer.threshold: %g, must be from 0 to 1", c.answer.threshold);
   }
@@ -134,8 +130,9 @@ absl::StatusOr<Calibration> ParseCalibration(std::string_view text) {
       return ReadModel(&json, "answer",
                        {{"bias", &c.answer.bias},
                         {"cosine", &c.answer.cosine},
+                        {"relevance", &c.answer.relevance},
                         {"threshold", &c.answer.threshold}},
-                       &c.answer.heads);
+                       nullptr);
     }
     if (name == "lookup") return ReadStrength(&json, "lookup", &c.lookup);
     if (name == "linked") {
@@ -161,12 +158,12 @@ std::string ToJson(const Calibration& c) {
       " \"heads\": [%s],\n"
       " \"probe\": \"%s\",\n"
       " \"relevance\": {\"cosine\": %.6g, \"recency\": %.6g, \"heads\": [%s]},\n"
-      " \"answer\": {\"bias\": %.6g, \"cosine\": %.6g, \"heads\": [%s], \"threshold\": %.6g},\n"
+      " \"answer\": {\"bias\": %.6g, \"cosine\": %.6g, \"relevance\": %.6g, \"threshold\": %.6g},\n"
       " \"lookup\": %s,\n"
       " \"linked\": %s,\n"
       " \"judgement\": %s}\n",
       c.model_fingerprint, heads, ToString(c.probe), c.relevance.cosine, c.relevance.recency,
-      Numbers(c.relevance.heads), c.answer.bias, c.answer.cosine, Numbers(c.answer.heads),
+      Numbers(c.relevance.heads), c.answer.bias, c.answer.cosine, c.answer.relevance,
       c.answer.threshold, StrengthJson(c.lookup), StrengthJson(c.linked),
       StrengthJson(c.judgement));
 }

@@ -31,7 +31,7 @@ struct Strength {
 
 struct Calibration {
   std::string model_fingerprint;
-  std::vector<AttentionHead> heads;  // to be probed; relevance.heads and answer.heads follow them
+  std::vector<AttentionHead> heads;  // to be probed; relevance.heads follow them
   // Behind what the memories that are probed are computed. What the heads see depends on it, so all
   // the numbers hold for this composition alone. As JSON ("probe") it may be left out: a pack.
   Composition probe;

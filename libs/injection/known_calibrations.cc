@@ -15,7 +15,7 @@ constexpr std::string_view kKnown[] = {
  "heads": [[17, 4], [18, 7], [7, 7], [16, 4]],
  "probe": "independent",
  "relevance": {"cosine": 2.62964, "recency": -0.00805189, "heads": [1.58207, 1.40748, 0.385702, 0]},
- "answer": {"bias": 10.8298, "cosine": 9.13765, "heads": [1.49201, 0, 0.972766, 2.89968],
+ "answer": {"bias": 10.8298, "cosine": 9.13765, "relevance": 0.3,
             "threshold": 0.334459},
  "lookup": {"keep": 0.9, "beta": 0.15, "floor": 0.05, "read": 1.5, "answer": 3},
  "linked": {"keep": 0.9, "beta": 0.15, "floor": 0.05, "read": 1.5, "answer": 2.5},

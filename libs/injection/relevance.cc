@@ -68,19 +68,13 @@ std::vector<int> MostProbable(std::span<const double> scores, double mass) {
   return best_first;
 }
 
-double AnswerProbability(const AnswerModel& model, std::span<const Evidence> memories) {
+double AnswerProbability(const AnswerModel& model, std::span<const Evidence> memories,
+                         std::span<const double> scores) {
+  DKI_CHECK(memories.size() == scores.size());
   if (memories.empty()) return 0.0;
-  double cosine = -1.0;
-  std::vector<double> shares(model.heads.size(), 0.0);
-  for (const Evidence& memory : memories) {
-    DKI_CHECK(memory.head_shares.size() == shares.size());
-    cosine = std::max(cosine, memory.cosine);
-    for (size_t h = 0; h < shares.size(); ++h) {
-      shares[h] = std::max(shares[h], memory.head_shares[h]);
-    }
-  }
-  double log_odds = model.bias + model.cosine * cosine;
-  for (size_t h = 0; h < shares.size(); ++h) log_odds += model.heads[h] * LogShare(shares[h]);
+  const double cosine = std::ranges::max_element(memories, {}, &Evidence::cosine)->cosine;
+  const double log_odds =
+      model.bias + model.cosine * cosine + model.relevance * std::ranges::max(scores);
   return 1.0 / (1.0 + std::exp(-log_odds));
 }
 

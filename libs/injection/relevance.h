@@ -40,16 +40,17 @@ double LookShare(const RelevanceModel& model, std::span<const double> head_share
 // memory that is left out disturbs neither the others nor the answer. REQUIRES: 0 <= mass <= 1.
 std::vector<int> MostProbable(std::span<const double> scores, double mass);
 
-// Probability that the memories hold the answer, a logistic model over the best of each kind of
-// evidence:
-//   bias + cosine * max_i cos_i + sum_h heads_h * ln(max_i share_hi)
+// Probability that the memories hold the answer, a logistic model over the best of them:
+//   bias + cosine * max_i cos_i + relevance * max_i score_i
+// Two numbers beside the bias, so that it holds for questions unlike those it was fitted on.
 struct AnswerModel {
   double bias = 0.0;
   double cosine = 0.0;
-  std::vector<double> heads;
+  double relevance = 0.0;
   double threshold = 0.5;  // below, nothing is injected
 };
-// 0 without memories. REQUIRES: as above, and there are shares.
-double AnswerProbability(const AnswerModel& model, std::span<const Evidence> memories);
+// `scores`: ScoreRelevance of the same memories. 0 without memories.
+double AnswerProbability(const AnswerModel& model, std::span<const Evidence> memories,
+                         std::span<const double> scores);
 
 }  // namespace dki::injection

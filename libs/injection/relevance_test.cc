@@ -57,13 +57,14 @@ TEST(MostProbableTest, KeepsAsManyAsTheMassNeeds) {
   EXPECT_THAT(MostProbable({}, 0.5), ElementsAre());
 }
 
-TEST(AnswerProbabilityTest, TheBestOfEachEvidenceDecides) {
-  const AnswerModel model{.bias = 1.0, .cosine = 2.0, .heads = {1.0}, .threshold = 0.5};
-  const std::vector<Evidence> memories = {{.cosine = 0.5, .head_shares = {0.01}},
-                                          {.cosine = 0.1, .head_shares = {0.2}}};
-  const double log_odds = 1.0 + 2.0 * 0.5 + std::log(0.2 + 1e-5);
-  EXPECT_NEAR(AnswerProbability(model, memories), 1.0 / (1.0 + std::exp(-log_odds)), 1e-12);
-  EXPECT_EQ(AnswerProbability(model, {}), 0.0);
+TEST(AnswerProbabilityTest, TheBestOfEachDecides) {
+  const AnswerModel model{.bias = 1.0, .cosine = 2.0, .relevance = 0.5, .threshold = 0.5};
+  const std::vector<Evidence> memories = {{.cosine = 0.5, .head_shares = {}},
+                                          {.cosine = 0.1, .head_shares = {}}};
+  const std::vector<double> scores = {-3.0, -1.0};
+  const double log_odds = 1.0 + 2.0 * 0.5 + 0.5 * -1.0;
+  EXPECT_NEAR(AnswerProbability(model, memories, scores), 1.0 / (1.0 + std::exp(-log_odds)), 1e-12);
+  EXPECT_EQ(AnswerProbability(model, {}, {}), 0.0);
 }
 
 }  // namespace

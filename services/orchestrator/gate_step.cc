@@ -30,7 +30,8 @@ Gated ApplyGate(const injection::GateOptions& options, const injection::Calibrat
     evidence.push_back({candidate->cosine, candidate->head_shares});
   }
   Gated gated;
-  gated.probability = injection::AnswerProbability(calibration->answer, evidence);
+  const std::vector<double> scores = injection::ScoreRelevance(calibration->relevance, evidence);
+  gated.probability = injection::AnswerProbability(calibration->answer, evidence, scores);
   const bool holds = *gated.probability >= calibration->answer.threshold;
   gated.decision = !options.enabled ? "disabled" : holds ? "inject" : "no_answer";
   for (Candidate* candidate : in_pack_order) {

@@ -20,7 +20,7 @@ class CalibratedOrchestratorTest : public OrchestratorTest {
     std::ofstream(folder_.File("calibration.json")) << R"json({
       "model_fingerprint": "model-1", "heads": [[1, 2]], "probe": "independent",
       "relevance": {"cosine": 0, "recency": 0, "heads": [1]},
-      "answer": {"bias": 2.302585, "cosine": 0, "heads": [1], "threshold": 0.5},
+      "answer": {"bias": 2.302585, "cosine": 0, "relevance": 1, "threshold": 0.5},
       "lookup": {"keep": 0.9, "beta": 1, "floor": 0, "read": 1, "answer": 2},
       "judgement": {}})json";
     config_.mutable_gate()->set_calibration_file(folder_.File("calibration.json"));

@@ -362,7 +362,7 @@ injection::Calibration Calibration() {
   calibration.model_fingerprint = "model";
   calibration.heads = {{1, 2}};
   calibration.relevance = {.cosine = 0.0, .recency = 0.0, .heads = {1.0}};
-  calibration.answer = {.bias = std::log(10.0), .cosine = 0.0, .heads = {1.0}, .threshold = 0.5};
+  calibration.answer = {.bias = std::log(10.0), .cosine = 0.0, .relevance = 1.0, .threshold = 0.5};
   calibration.lookup.answer = 2.0;
   return calibration;
 }
