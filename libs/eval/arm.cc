@@ -311,7 +311,7 @@ WeighedItem Weigh(const Arm& arm, const ItemEvidence& evidence,
 
   std::vector<injection::Evidence> memories;
   for (const int i : weighed.kept) {
-    memories.push_back({cosines[i], {}});
+    memories.push_back({cosines[i], evidence.words[i], {}});
     if (calibration != nullptr) memories.back().head_shares = SharesFor(*calibration, *probed, i);
   }
   std::vector<double> scores;

@@ -90,6 +90,7 @@ struct ItemEvidence {
   std::string question;
   std::vector<std::string> texts;  // of the memories
   std::vector<double> cosines;
+  std::vector<double> words;                           // search::WordShares
   std::vector<injection::SourceClass> source_classes;  // one per memory, or none: all the user's
   std::vector<ProbedShares> probed;
 };

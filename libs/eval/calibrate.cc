@@ -20,6 +20,9 @@ constexpr size_t kCandidates = 24;    // heads that are tried
 constexpr double kLeastGain = 0.002;  // of mean log likelihood, for another head
 constexpr double kAnswerShrinkage = 2e-4;
 constexpr double kMayBeWrong = 0.05;  // of items, where the threshold is
+// Features of a memory that are no heads: cosine, words, place.
+constexpr size_t kPlainFeatures = 3;
+constexpr size_t kPlace = 2;
 
 double LogShare(double share) {
   return std::log(std::fmax(share, 0.0) + kLeastShare);
@@ -53,7 +56,8 @@ Vector Minimise(size_t n, const Slope& slope, const std::vector<bool>& not_negat
   return w;
 }
 
-// Features of one item's memories: cosine, place, ln share of each head. [memories][features]
+// Features of one item's memories: cosine, words, place, ln share of each head.
+// [memories][features]
 struct Choice {
   std::vector<Vector> features;
   const std::vector<int>* gold;
@@ -71,7 +75,8 @@ std::vector<Choice> Choices(const std::vector<std::vector<LabelledItem>>& suites
       Choice choice;
       choice.gold = &item.gold;
       for (size_t i = 0; i < n; ++i) {
-        Vector x = {item.cosines[i], static_cast<double>(i) / static_cast<double>(n - 1)};
+        Vector x = {item.cosines[i], item.words[i],
+                    static_cast<double>(i) / static_cast<double>(n - 1)};
         for (const int h : heads) x.push_back(LogShare(item.shares[i][h]));
         choice.features.push_back(std::move(x));
       }
@@ -128,10 +133,10 @@ Fitted FitRelevance(const std::vector<std::vector<LabelledItem>>& suites,
     return loss / total;
   };
   // A head that looks away from answers is no retrieval head.
-  std::vector<bool> not_negative(heads.size() + 2, true);
-  not_negative[1] = false;
+  std::vector<bool> not_negative(heads.size() + kPlainFeatures, true);
+  not_negative[kPlace] = false;
   Fitted fitted;
-  fitted.weights = Minimise(heads.size() + 2, loss_at, not_negative);
+  fitted.weights = Minimise(heads.size() + kPlainFeatures, loss_at, not_negative);
   Vector unused;
   fitted.loss = loss_at(fitted.weights, &unused);
   return fitted;
@@ -172,16 +177,17 @@ double Quantile(Vector values, double q) {
   return values[static_cast<size_t>(q * static_cast<double>(values.size() - 1))];
 }
 
-// 1, the item's best cosine, its best relevance.
+// 1, the item's best cosine, its best share of words, its best relevance.
 Vector AnswerFeatures(const LabelledItem& item, const std::vector<int>& heads,
                       const injection::RelevanceModel& relevance) {
   std::vector<injection::Evidence> memories;
   for (size_t i = 0; i < item.cosines.size(); ++i) {
-    memories.push_back({item.cosines[i], {}});
+    memories.push_back({item.cosines[i], item.words[i], {}});
     for (const int h : heads) memories.back().head_shares.push_back(item.shares[i][h]);
   }
   const Vector scores = injection::ScoreRelevance(relevance, memories);
-  return {1.0, std::ranges::max(item.cosines), std::ranges::max(scores)};
+  return {1.0, std::ranges::max(item.cosines), std::ranges::max(item.words),
+          std::ranges::max(scores)};
 }
 
 // An item with memories, and whether these are needed.
@@ -229,7 +235,7 @@ absl::Status FitAnswer(const std::vector<std::vector<LabelledItem>>& suites,
                        const std::vector<int>& heads, injection::Calibration* calibration) {
   DKI_ASSIGN_OR_RETURN(const std::vector<AnswerCase> cases,
                        AnswerCases(suites, heads, calibration->relevance));
-  const Vector w = Minimise(3,
+  const Vector w = Minimise(4,
                             [&](const Vector& at, Vector* gradient) {
                               gradient->assign(at.size(), 0.0);
                               for (const AnswerCase& one : cases) {
@@ -241,11 +247,12 @@ absl::Status FitAnswer(const std::vector<std::vector<LabelledItem>>& suites,
                               for (size_t k = 1; k < at.size(); ++k)
                                 (*gradient)[k] += 2 * kAnswerShrinkage * at[k];
                             },
-                            {false, true, true});
+                            {false, true, true, true});
   injection::AnswerModel* answer = &calibration->answer;
   answer->bias = w[0];
   answer->cosine = w[1];
-  answer->relevance = w[2];
+  answer->words = w[2];
+  answer->relevance = w[3];
   Vector needed;
   std::map<size_t, Vector> others;  // by suite
   for (const AnswerCase& one : cases) {
@@ -291,8 +298,10 @@ absl::Status FitCalibration(const std::vector<std::vector<LabelledItem>>& suites
   calibration->heads.clear();
   for (const int h : chosen) calibration->heads.push_back(heads[h]);
   calibration->relevance.cosine = fitted.weights[0];
-  calibration->relevance.recency = fitted.weights[1];
-  calibration->relevance.heads.assign(fitted.weights.begin() + 2, fitted.weights.end());
+  calibration->relevance.words = fitted.weights[1];
+  calibration->relevance.recency = fitted.weights[kPlace];
+  calibration->relevance.heads.assign(fitted.weights.begin() + kPlainFeatures,
+                                      fitted.weights.end());
   return FitAnswer(suites, chosen, calibration);
 }
 

@@ -3,13 +3,13 @@
 //   model, and writes it down as an injection::Calibration. Three steps, each on what the one
 //   before it found:
 //   1. Heads: every query head is probed on every item; those are taken, one by one, that best help
-//      to tell the gold memories from the others (a softmax regression over cosine, place and the
-//      logarithms of the shares: the relevance model), until the next one hardly helps.
-//   2. Answer: a logistic regression over the best cosine and the best relevance, no weight
-//      negative, tells items whose memories hold the answer from items whose memories do not.
-//      More inputs (heads of its own) were tried: better on the fitted items, worse on others. The
-//      threshold lets one in twenty of
-//      the latter pass in the median suite, or stands in the gap between the two.
+//      to tell the gold memories from the others (a softmax regression over cosine, words, place
+//      and the logarithms of the shares: the relevance model), until the next one hardly helps.
+//   2. Answer: a logistic regression over the best cosine, the best share of words and the best
+//      relevance, no weight negative, tells items whose memories hold the answer from items whose
+//      memories do not. More inputs (heads of its own) were tried: better on the fitted items,
+//      worse on others. The threshold lets one in twenty of the latter pass in the median suite,
+//      or stands in the gap between the two.
 //   3. Strength: of a grid of settings the one with most right free replies, mean over suites, that
 //      loses no suite against weight 1; by kind of question.
 // Deterministic: the same items and model give the same calibration.
@@ -28,6 +28,7 @@ namespace dki::eval {
 // An item with all that a probe and retrieval tell of it.
 struct LabelledItem {
   std::vector<double> cosines;
+  std::vector<double> words;
   std::vector<std::vector<double>> shares;  // [memories][heads], as the heads given
   std::vector<int> gold;
   bool needed = true;

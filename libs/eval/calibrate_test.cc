@@ -19,6 +19,7 @@ std::vector<LabelledItem> Suite(bool with_absent) {
     const int gold = i % 4;
     for (int m = 0; m < 4; ++m) {
       item.cosines.push_back(0.5 + 0.01 * ((i * 7 + m * 3) % 5));
+      item.words.push_back(0.5);
       item.shares.push_back({m == 3 ? 0.3 : 0.1, m == gold ? 0.2 : 0.02});
     }
     item.gold = {gold};
@@ -41,8 +42,8 @@ TEST(FitCalibrationTest, FindsTheHeadThatLooksForAnswers) {
   EXPECT_GT(calibration.answer.relevance, 0.1);
 
   // What was fitted tells the two kinds apart.
-  const std::vector<injection::Evidence> holds = {{0.5, {0.2}}, {0.5, {0.02}}};
-  const std::vector<injection::Evidence> lacks = {{0.5, {0.02}}, {0.5, {0.02}}};
+  const std::vector<injection::Evidence> holds = {{0.5, 0.5, {0.2}}, {0.5, 0.5, {0.02}}};
+  const std::vector<injection::Evidence> lacks = {{0.5, 0.5, {0.02}}, {0.5, 0.5, {0.02}}};
   const auto probability = [&](const std::vector<injection::Evidence>& memories) {
     return injection::AnswerProbability(calibration.answer, memories,
                                         injection::ScoreRelevance(calibration.relevance, memories));

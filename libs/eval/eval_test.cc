@@ -74,10 +74,11 @@ TEST(ArmTest, CompositionLawLayersHistoryAndWhatIsLeftOut) {
 }
 
 ItemEvidence Cosines(std::vector<double> cosines) {
-  std::vector<std::string> texts(cosines.size());
+  const size_t n = cosines.size();
   return {.question = "What is it?",
-          .texts = std::move(texts),
+          .texts = std::vector<std::string>(n),
           .cosines = std::move(cosines),
+          .words = std::vector<double>(n),
           .source_classes = {},
           .probed = {}};
 }

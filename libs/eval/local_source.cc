@@ -15,6 +15,7 @@
 #include "libs/eval/make_random.h"
 #include "libs/injection/known_calibrations.h"
 #include "libs/model/embedder.h"
+#include "libs/search/word_shares.h"
 
 namespace dki::eval {
 namespace {
@@ -105,6 +106,8 @@ class EngineSource : public LocalSource {
       evidence.source_classes.push_back(memory.source_class);
     }
     DKI_ASSIGN_OR_RETURN(evidence.cosines, Cosines(item));
+    evidence.words = search::WordShares(
+        search::MakeWordQuery(search::ExpandQuestion(item.question, {})), evidence.texts);
     if (item.memories.empty()) return evidence;
     engine::Prompt prompt = PromptOf(item, Place::kInjected);
     for (const Probe& probe : probes) {

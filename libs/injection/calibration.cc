@@ -123,13 +123,16 @@ absl::StatusOr<Calibration> ParseCalibration(std::string_view text) {
     }
     if (name == "relevance") {
       return ReadModel(&json, "relevance",
-                       {{"cosine", &c.relevance.cosine}, {"recency", &c.relevance.recency}},
+                       {{"cosine", &c.relevance.cosine},
+                        {"words", &c.relevance.words},
+                        {"recency", &c.relevance.recency}},
                        &c.relevance.heads);
     }
     if (name == "answer") {
       return ReadModel(&json, "answer",
                        {{"bias", &c.answer.bias},
                         {"cosine", &c.answer.cosine},
+                        {"words", &c.answer.words},
                         {"relevance", &c.answer.relevance},
                         {"threshold", &c.answer.threshold}},
                        nullptr);
@@ -157,15 +160,16 @@ std::string ToJson(const Calibration& c) {
       "{\"model_fingerprint\": \"%s\",\n"
       " \"heads\": [%s],\n"
       " \"probe\": \"%s\",\n"
-      " \"relevance\": {\"cosine\": %.6g, \"recency\": %.6g, \"heads\": [%s]},\n"
-      " \"answer\": {\"bias\": %.6g, \"cosine\": %.6g, \"relevance\": %.6g, \"threshold\": %.6g},\n"
+      " \"relevance\": {\"cosine\": %.6g, \"words\": %.6g, \"recency\": %.6g, \"heads\": [%s]},\n"
+      " \"answer\": {\"bias\": %.6g, \"cosine\": %.6g, \"words\": %.6g, \"relevance\": %.6g, "
+      "\"threshold\": %.6g},\n"
       " \"lookup\": %s,\n"
       " \"linked\": %s,\n"
       " \"judgement\": %s}\n",
-      c.model_fingerprint, heads, ToString(c.probe), c.relevance.cosine, c.relevance.recency,
-      Numbers(c.relevance.heads), c.answer.bias, c.answer.cosine, c.answer.relevance,
-      c.answer.threshold, StrengthJson(c.lookup), StrengthJson(c.linked),
-      StrengthJson(c.judgement));
+      c.model_fingerprint, heads, ToString(c.probe), c.relevance.cosine, c.relevance.words,
+      c.relevance.recency, Numbers(c.relevance.heads), c.answer.bias, c.answer.cosine,
+      c.answer.words, c.answer.relevance, c.answer.threshold, StrengthJson(c.lookup),
+      StrengthJson(c.linked), StrengthJson(c.judgement));
 }
 
 AlphaPolicy WithStrength(AlphaPolicy policy, const Strength& strength) {

@@ -26,7 +26,8 @@ std::vector<double> ScoreRelevance(const RelevanceModel& model,
   scores.reserve(memories.size());
   for (size_t i = 0; i < memories.size(); ++i) {
     const Evidence& memory = memories[i];
-    double score = model.cosine * memory.cosine + model.recency * static_cast<double>(i) / last;
+    double score = model.cosine * memory.cosine + model.words * memory.words +
+                   model.recency * static_cast<double>(i) / last;
     if (!memory.head_shares.empty()) {
       DKI_CHECK(memory.head_shares.size() == model.heads.size());
       for (size_t h = 0; h < model.heads.size(); ++h) {
@@ -73,8 +74,9 @@ double AnswerProbability(const AnswerModel& model, std::span<const Evidence> mem
   DKI_CHECK(memories.size() == scores.size());
   if (memories.empty()) return 0.0;
   const double cosine = std::ranges::max_element(memories, {}, &Evidence::cosine)->cosine;
-  const double log_odds =
-      model.bias + model.cosine * cosine + model.relevance * std::ranges::max(scores);
+  const double words = std::ranges::max_element(memories, {}, &Evidence::words)->words;
+  const double log_odds = model.bias + model.cosine * cosine + model.words * words +
+                          model.relevance * std::ranges::max(scores);
   return 1.0 / (1.0 + std::exp(-log_odds));
 }
 

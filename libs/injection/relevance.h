@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Purpose: from what is known about memories and a message, how likely each memory is the one that
-//   answers, and whether any of them does (design section 6). Two kinds of evidence: retrieval's
-//   cosine, and how much the model's retrieval heads attend to each memory while they read the
-//   message (a probe). Pure functions; the numbers come from a calibration (calibration.h).
+//   answers, and whether any of them does (design section 6). Three kinds of evidence: retrieval's
+//   cosine, the words of the message that a memory has, and how much the model's retrieval heads
+//   attend to each memory while they read the message (a probe). Pure functions; the numbers come
+//   from a calibration (calibration.h).
 #pragma once
 
 #include <span>
@@ -13,16 +14,18 @@ namespace dki::injection {
 // Of one memory.
 struct Evidence {
   double cosine = 0.0;
+  double words = 0.0;  // share of the message's words that it has, 0 to 1 (search::WordShares)
   // Softmax mass of the probed heads on the memory's line, mean over the message's tokens. Empty
   // where nothing was probed.
   std::vector<double> head_shares;
 };
 
 // Log-odds, up to a constant, that a memory is the one that answers:
-//   cosine * cos_i + recency * place_i + sum_h heads_h * ln(share_hi)
+//   cosine * cos_i + words * words_i + recency * place_i + sum_h heads_h * ln(share_hi)
 // place_i is the memory's place in the pack, oldest 0, newest 1.
 struct RelevanceModel {
   double cosine = 1.0;
+  double words = 0.0;
   double recency = 0.0;
   std::vector<double> heads;  // one per probed head
 };
@@ -41,11 +44,12 @@ double LookShare(const RelevanceModel& model, std::span<const double> head_share
 std::vector<int> MostProbable(std::span<const double> scores, double mass);
 
 // Probability that the memories hold the answer, a logistic model over the best of them:
-//   bias + cosine * max_i cos_i + relevance * max_i score_i
-// Two numbers beside the bias, so that it holds for questions unlike those it was fitted on.
+//   bias + cosine * max_i cos_i + words * max_i words_i + relevance * max_i score_i
+// Three numbers beside the bias, so that it holds for questions unlike those it was fitted on.
 struct AnswerModel {
   double bias = 0.0;
   double cosine = 0.0;
+  double words = 0.0;
   double relevance = 0.0;
   double threshold = 0.5;  // below, nothing is injected
 };

@@ -11,17 +11,17 @@ namespace {
 using ::testing::DoubleNear;
 using ::testing::ElementsAre;
 
-TEST(ScoreRelevanceTest, AddsUpCosinePlaceAndHeads) {
-  const RelevanceModel model{.cosine = 2.0, .recency = 0.5, .heads = {1.0, -1.0}};
+TEST(ScoreRelevanceTest, AddsUpCosineWordsPlaceAndHeads) {
+  const RelevanceModel model{.cosine = 2.0, .words = 4.0, .recency = 0.5, .heads = {1.0, -1.0}};
   const std::vector<Evidence> memories = {
-      {.cosine = 0.5, .head_shares = {0.1, 0.1}},
-      {.cosine = 0.5, .head_shares = {0.2, 0.1}},
-      {.cosine = 0.25, .head_shares = {0.1, 0.1}},
+      {.cosine = 0.5, .words = 0.25, .head_shares = {0.1, 0.1}},
+      {.cosine = 0.5, .words = 0.25, .head_shares = {0.2, 0.1}},
+      {.cosine = 0.25, .words = 0.5, .head_shares = {0.1, 0.1}},
   };
   const auto scores = ScoreRelevance(model, memories);
   ASSERT_EQ(scores.size(), 3u);
   EXPECT_NEAR(scores[1] - scores[0], 0.25 + std::log(2.0), 1e-3);
-  EXPECT_NEAR(scores[2] - scores[0], 0.5 - 0.5, 1e-9);
+  EXPECT_NEAR(scores[2] - scores[0], 0.5 - 0.5 + 1.0, 1e-9);
 }
 
 TEST(ScoreRelevanceTest, WithoutSharesTheRestCounts) {
@@ -58,11 +58,12 @@ TEST(MostProbableTest, KeepsAsManyAsTheMassNeeds) {
 }
 
 TEST(AnswerProbabilityTest, TheBestOfEachDecides) {
-  const AnswerModel model{.bias = 1.0, .cosine = 2.0, .relevance = 0.5, .threshold = 0.5};
-  const std::vector<Evidence> memories = {{.cosine = 0.5, .head_shares = {}},
-                                          {.cosine = 0.1, .head_shares = {}}};
+  const AnswerModel model{
+      .bias = 1.0, .cosine = 2.0, .words = 3.0, .relevance = 0.5, .threshold = 0.5};
+  const std::vector<Evidence> memories = {{.cosine = 0.5, .words = 0.25, .head_shares = {}},
+                                          {.cosine = 0.1, .words = 0.75, .head_shares = {}}};
   const std::vector<double> scores = {-3.0, -1.0};
-  const double log_odds = 1.0 + 2.0 * 0.5 + 0.5 * -1.0;
+  const double log_odds = 1.0 + 2.0 * 0.5 + 3.0 * 0.75 + 0.5 * -1.0;
   EXPECT_NEAR(AnswerProbability(model, memories, scores), 1.0 / (1.0 + std::exp(-log_odds)), 1e-12);
   EXPECT_EQ(AnswerProbability(model, {}, {}), 0.0);
 }

@@ -4,6 +4,8 @@
 #include <unordered_map>
 
 #include "libs/clients/memory_attributes.h"
+#include "libs/search/word_shares.h"
+#include "services/orchestrator/search_text.h"
 
 namespace dki::orchestrator {
 namespace {
@@ -65,6 +67,23 @@ absl::StatusOr<std::vector<Candidate>> JoinNamed(std::span<const std::string> id
     }
   }
   return candidates;
+}
+
+void CompareWords(const ChatTask& task, std::span<Candidate* const> candidates) {
+  std::vector<std::string> texts;
+  for (const Candidate* candidate : candidates) texts.push_back(candidate->text);
+  const std::vector<search::WeightedText> asked =
+      search::ExpandQuestion(SearchText(task.turn.content()), RecentTexts(task));
+  const std::vector<double> shares = search::WordShares(search::MakeWordQuery(asked), texts);
+  for (size_t i = 0; i < candidates.size(); ++i) candidates[i]->words = shares[i];
+}
+
+std::vector<injection::Evidence> EvidenceOf(std::span<Candidate* const> candidates) {
+  std::vector<injection::Evidence> evidence;
+  for (const Candidate* candidate : candidates) {
+    evidence.push_back({candidate->cosine, candidate->words.value_or(0.0), candidate->head_shares});
+  }
+  return evidence;
 }
 
 }  // namespace dki::orchestrator

@@ -13,6 +13,8 @@
 #include "dki/memory/v1/memory.pb.h"
 #include "dki/retrieval/v1/retrieval_service.pb.h"
 #include "libs/base/status.h"
+#include "libs/injection/relevance.h"
+#include "services/orchestrator/chat_task.h"
 
 namespace dki::orchestrator {
 
@@ -25,6 +27,7 @@ struct Candidate {
   common::v1::SourceClass source_class = common::v1::SOURCE_CLASS_USER;
   common::v1::MemoryAttributes attributes;
   int64_t create_position = 0;
+  std::optional<double> words;        // where it is probed: search::WordShares
   std::vector<double> head_shares;    // where it was probed: of the calibration's heads
   std::optional<double> probe_share;  // of them: injection::LookShare
   std::optional<double> relevance;    // where it was probed and passed: injection::ScoreRelevance
@@ -45,5 +48,11 @@ std::vector<Candidate> JoinHits(const Hits& hits, const Memories& current);
 // none). NOT_FOUND with the id of the first that does not exist or is not visible.
 absl::StatusOr<std::vector<Candidate>> JoinNamed(std::span<const std::string> ids, const Hits& hits,
                                                  const Memories& current);
+
+// Sets `words` of each: of those of the turn, and of the recent messages where it leans on them.
+void CompareWords(const ChatTask& task, std::span<Candidate* const> candidates);
+
+// What is known of each, for gate and weights.
+std::vector<injection::Evidence> EvidenceOf(std::span<Candidate* const> candidates);
 
 }  // namespace dki::orchestrator

@@ -210,6 +210,7 @@ absl::StatusOr<Decided> ChatPipeline::Decide(const rpc::Call& call, const ChatTa
   }
 
   if (calibration != nullptr) {
+    CompareWords(task, current);
     const absl::Status probed =
         ProbeCandidates(*parts_.upstreams, call, *parts_.config, task,
                         model.default_system_prompt(), *calibration, current);

@@ -25,10 +25,7 @@ Gated ApplyCosine(const injection::GateOptions& options, std::span<Candidate* co
 Gated ApplyGate(const injection::GateOptions& options, const injection::Calibration* calibration,
                 std::span<Candidate* const> in_pack_order) {
   if (calibration == nullptr || in_pack_order.empty()) return ApplyCosine(options, in_pack_order);
-  std::vector<injection::Evidence> evidence;
-  for (const Candidate* candidate : in_pack_order) {
-    evidence.push_back({candidate->cosine, candidate->head_shares});
-  }
+  const std::vector<injection::Evidence> evidence = EvidenceOf(in_pack_order);
   Gated gated;
   const std::vector<double> scores = injection::ScoreRelevance(calibration->relevance, evidence);
   gated.probability = injection::AnswerProbability(calibration->answer, evidence, scores);

@@ -3,21 +3,9 @@
 
 #include <algorithm>
 
-#include "libs/base/utf8.h"
-#include "services/orchestrator/limits.h"
+#include "services/orchestrator/search_text.h"
 
 namespace dki::orchestrator {
-namespace {
-
-constexpr size_t kRecentTurns = 4;
-
-}  // namespace
-
-std::string_view SearchText(std::string_view text) {
-  if (text.size() <= kMaxQueryBytes) return text;
-  return text.substr(0, CompleteUtf8Prefix(text.substr(0, kMaxQueryBytes)));
-}
-
 absl::StatusOr<retrieval::v1::SearchResponse> Retriever::Search(const rpc::Call& call,
                                                                 const ChatTask& task) const {
   retrieval::v1::SearchRequest request;
@@ -28,11 +16,7 @@ absl::StatusOr<retrieval::v1::SearchResponse> Retriever::Search(const rpc::Call&
   request.set_tag(task.memory.tag);
   // What the turn leans on ("tell me more about that"), and no note twice; named memories are all
   // wanted.
-  const size_t n_recent = std::min(kRecentTurns, task.history.size());
-  for (size_t i = task.history.size() - n_recent; i < task.history.size(); ++i) {
-    const std::string_view text = SearchText(task.history[i].content());
-    if (!text.empty()) request.add_recent(std::string(text));
-  }
+  for (std::string& text : RecentTexts(task)) request.add_recent(std::move(text));
   request.set_without_duplicates(task.memory.ids.empty());
   request.set_min_position(
       std::max(task.memory.min_position, positions_.Last(call.caller().tenant_id)));

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "services/orchestrator/candidates.h"
@@ -46,9 +45,5 @@ class Retriever {
   const TenantPositions& positions_;
   const bool needs_store_;
 };
-
-// What retrieval is asked for a long text: the whole of its characters within the limit. The
-// encoder reads only the first 256 word pieces anyway.
-std::string_view SearchText(std::string_view text);
 
 }  // namespace dki::orchestrator

@@ -18,10 +18,7 @@ struct Kept {
 // Those of `passed` that stay; the others are taken out.
 Kept ScoreAndKeep(const injection::RelevanceModel& model, double mass, std::string_view message,
                   std::vector<Candidate*>* passed) {
-  std::vector<injection::Evidence> evidence;
-  for (const Candidate* candidate : *passed) {
-    evidence.push_back({candidate->cosine, candidate->head_shares});
-  }
+  const std::vector<injection::Evidence> evidence = EvidenceOf(*passed);
   const std::vector<double> scores = injection::ScoreRelevance(model, evidence);
   for (size_t i = 0; i < passed->size(); ++i) {
     (*passed)[i]->relevance = scores[i];

@@ -38,6 +38,8 @@ def test_injected_memory_answers_and_is_explained(cluster, user):
     # Because the model itself looked there: the probe.
     probed = {m.memory_id: m.probe_share for m in injected.decision.retrieved}
     assert max(probed, key=probed.get) == ids[3]
+    named = {m.memory_id: m.word_share for m in injected.decision.retrieved}
+    assert max(named, key=named.get) == ids[3]
     assert injected.decision.answer_probability >= injected.decision.answer_threshold > 0
 
     # And the record says the same later.

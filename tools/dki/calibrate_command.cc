@@ -37,6 +37,7 @@ absl::StatusOr<std::vector<std::vector<eval::LabelledItem>>> Label(
                                       labelled.back().size() + 1, suite.items.size()));
       DKI_ASSIGN_OR_RETURN(eval::ItemEvidence evidence, source->EvidenceOf(item, {&probe, 1}));
       labelled.back().push_back({.cosines = std::move(evidence.cosines),
+                                 .words = std::move(evidence.words),
                                  .shares = {},
                                  .gold = item.gold,
                                  .needed = item.needed});

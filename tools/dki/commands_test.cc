@@ -183,6 +183,7 @@ class FakeDki final : public api::DkiService::Service {
     auto* retrieved = record.add_retrieved();
     retrieved->set_memory_id("mem_1");
     retrieved->set_cosine(0.625f);
+    retrieved->set_word_share(0.4375);
     retrieved->set_gated(true);
     auto* chosen = record.add_chosen();
     chosen->set_memory_id("mem_1");
@@ -430,7 +431,7 @@ TEST_F(CommandsTest, ChatSendsItsOptionsAndExplainsTheAnswer) {
   EXPECT_EQ(request.sampling().seed(), 4);
   EXPECT_THAT(result.out, StartsWith("It is tea.\n"));
   for (const char* shown :
-       {"Ann drinks tea.", "0.625", "1.00 → 2.00", "25.00 %", "12.50 %", "ram",
+       {"Ann drinks tea.", "0.625", "43.75 %", "1.00 → 2.00", "25.00 %", "12.50 %", "ram",
         "load: 0.4 ms against 21.0 ms", "(erased)", "below_threshold", "without kv"}) {
     EXPECT_THAT(result.out, HasSubstr(shown));
   }

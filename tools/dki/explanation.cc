@@ -57,6 +57,9 @@ std::vector<std::string> Cells(const Output& output, const Line& line, bool inje
       output.Safe(Abbreviate(FoldNewlines(line.text.empty() ? "(erased)" : line.text), 48)));
   cells.push_back(line.retrieved != nullptr ? absl::StrFormat("%.3f", line.retrieved->cosine())
                                             : "-");
+  cells.push_back(line.retrieved != nullptr && line.retrieved->has_word_share()
+                      ? Percent(line.retrieved->word_share())
+                      : "-");
   cells.push_back(line.retrieved != nullptr && line.retrieved->has_probe_share()
                       ? Percent(line.retrieved->probe_share())
                       : "-");
@@ -140,7 +143,7 @@ void PrintExplanation(const Output& output, const orchestrator::v1::GetDecisionR
               absl::StrFormat("  mode %s, gate: %s (%s)", ModeName(decision.mode()),
                               decision.gate(), GateReason(decision)));
   const bool injected = decision.mode() == common::v1::MODE_INJECTED;
-  std::vector<std::vector<std::string>> rows = {{"memory", "cosine", "probe", "gated"}};
+  std::vector<std::vector<std::string>> rows = {{"memory", "cosine", "words", "probe", "gated"}};
   if (injected) {
     for (const char* name : {"α read → answer", "attention", "at α = 1", "tokens", "tier", "time",
                              "load or recompute"})

@@ -41,10 +41,11 @@ def table(rows):
 def explain(answer, texts):
     shares = {m["memory_id"]: m for m in answer["outcome"].get("memories", [])}
     chosen = {m["memory_id"]: m for m in answer["decision"].get("chosen", [])}
-    rows = [["retrieved memory", "cosine", "probe", "used", "α read→answer", "attention", "tier", "time"]]
+    rows = [["retrieved memory", "cosine", "words", "probe", "used", "α read→answer", "attention", "tier", "time"]]
     for m in answer["decision"].get("retrieved", []):
         c, s = chosen.get(m["memory_id"]), shares.get(m["memory_id"])
         rows.append([one_line(texts[m["memory_id"]], 44), f"{m['cosine']:.3f}",
+                     f"{100 * m['word_share']:.0f} %" if "word_share" in m else "-",
                      f"{100 * m['probe_share']:.2f} %" if "probe_share" in m else "-",
                      "yes" if c else m.get("reason", "no"),
                      f"{c['alpha_read']:.2f}→{c['alpha_answer']:.2f}" if c else "-",
