@@ -12,10 +12,10 @@ namespace {
 constexpr std::string_view kKnown[] = {
     // SmolLM2-135M-Instruct, Q4_1
     R"json({"model_fingerprint": "2bacb05b3899f00f83861127609239488a128f9ec9929fa58c5192b3d8303db9",
- "heads": [[17, 4], [18, 7], [7, 7]],
+ "heads": [[17, 4], [18, 7]],
  "probe": "independent",
- "relevance": {"cosine": 2.62964, "recency": -0.00805189, "heads": [1.58207, 1.40748, 0.385702]},
- "answer": {"bias": -1.05824, "cosine": 9.10466, "relevance": 0.294857, "threshold": 0.389257},
+ "relevance": {"cosine": 1.79503, "words": 2.58646, "recency": 0.134927, "heads": [1.27372, 1.09275]},
+ "answer": {"bias": -0.499474, "cosine": 3.53959, "words": 5.05459, "relevance": 0.469718, "threshold": 0.524482},
  "lookup": {"keep": 0.9, "beta": 0.15, "floor": 0.05, "read": 1.5, "answer": 3},
  "linked": {"keep": 0.9, "beta": 0.15, "floor": 0.05, "read": 1.5, "answer": 2.5},
  "judgement": {"keep": 1, "beta": 0, "floor": 0.05, "read": 1, "answer": 1}})json",

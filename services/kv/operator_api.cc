@@ -147,7 +147,13 @@ absl::Status OperatorApi::Evict(const std::string& tenant_id, const v1::EvictBlo
       response->set_bytes(response->bytes() + info.bytes);
     }
   }
-  return parts_.serving->Erase(tenant_id, request.memory_id());
+  DKI_RETURN_IF_ERROR(parts_.serving->Erase(tenant_id, request.memory_id()));
+  if (parts_.remote == nullptr) return absl::OkStatus();
+  // It lists nothing, but counts what goes.
+  const int64_t erased = parts_.remote->Stats().erased;
+  DKI_RETURN_IF_ERROR(parts_.remote->Erase(tenant_id, request.memory_id()));
+  response->set_blocks(response->blocks() + parts_.remote->Stats().erased - erased);
+  return absl::OkStatus();
 }
 
 }  // namespace dki::kv

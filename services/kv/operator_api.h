@@ -17,7 +17,8 @@ namespace dki::kv {
 class OperatorApi {
  public:
   struct Parts {
-    kvcache::KvTier* serving = nullptr;  // all tiers as one
+    kvcache::KvTier* serving = nullptr;  // all tiers as one; its Erase leaves out the remote one
+    kvcache::KvTier* remote = nullptr;   // that one, or null
     // Each by itself, fastest first.
     std::vector<std::pair<kvcache::TierName, kvcache::KvTier*>> tiers;
   };
@@ -30,6 +31,8 @@ class OperatorApi {
   // What `go_on` says, between blocks.
   absl::Status Verify(const std::string& tenant_id, const GoOn& go_on,
                       v1::VerifyBlocksResponse* response) const;
+  // From the remote tier, too, for all workers that share it; UNAVAILABLE when it is away (then
+  // only this worker's own tiers have let go).
   absl::Status Evict(const std::string& tenant_id, const v1::EvictBlocksRequest& request,
                      v1::EvictBlocksResponse* response) const;
 

@@ -102,6 +102,7 @@ class Graph {
  private:
   OperatorApi::Parts Operators() {
     OperatorApi::Parts parts{.serving = tiers_->serving(),
+                             .remote = tiers_->remote(),
                              .tiers = {{kvcache::TierName::kRam, tiers_->ram()}}};
     if (tiers_->disk() != nullptr) {
       parts.tiers.emplace_back(kvcache::TierName::kDisk, tiers_->disk());

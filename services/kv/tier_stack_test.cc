@@ -11,6 +11,7 @@
 #include "libs/testing/status_matchers.h"
 #include "libs/testing/temp_dir.h"
 #include "services/kv/erasure_consumer.h"
+#include "services/kv/operator_api.h"
 
 namespace dki::kv {
 namespace {
@@ -115,6 +116,28 @@ TEST(TierStackTest, AServerThatIsNotSetUpForItIsRefused) {
   worker.tiers = nullptr;
   EXPECT_THAT(TierStack::Open(worker.settings, kTestShape, nullptr, &worker.metrics).status(),
               StatusIs(absl::StatusCode::kFailedPrecondition, ::testing::HasSubstr("remote")));
+}
+
+TEST(TierStackTest, AnOperatorEvictsFromTheRemoteTierToo) {
+  testing::TestRedis server;
+  Worker worker(server.address());
+  const StoredBlock block = Stored({});
+  worker.tiers->serving()->Put(block);
+  worker.WaitForRemote(block);
+  const OperatorApi operators({.serving = worker.tiers->serving(),
+                               .remote = worker.tiers->remote(),
+                               .tiers = {{TierName::kRam, worker.tiers->ram()}}});
+  v1::EvictBlocksRequest request;
+  request.set_all(true);
+  v1::EvictBlocksResponse response;
+  ASSERT_OK(operators.Evict(block.identity.tenant_id, request, &response));
+  EXPECT_EQ(response.blocks(), 2);
+  EXPECT_FALSE(worker.Get(block));
+  EXPECT_FALSE(worker.tiers->remote()->Get(block.identity));
+
+  server.Stop();
+  EXPECT_THAT(operators.Evict(block.identity.tenant_id, request, &response),
+              StatusIs(absl::StatusCode::kUnavailable));
 }
 
 TEST(TierStackTest, WithKeysBothLowerTiersAreEncrypted) {
