@@ -3,10 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
-#include <map>
 #include <numeric>
 #include <optional>
+#include <utility>
 
 namespace dki::eval {
 namespace {
@@ -19,7 +20,6 @@ constexpr int kSteps = 400;           // of descent
 constexpr size_t kCandidates = 24;    // heads that are tried
 constexpr double kLeastGain = 0.002;  // of mean log likelihood, for another head
 constexpr double kAnswerShrinkage = 2e-4;
-constexpr double kMayBeWrong = 0.05;  // of items, where the threshold is
 // Features of a memory that are no heads: cosine, words, place.
 constexpr size_t kPlainFeatures = 3;
 constexpr size_t kPlace = 2;
@@ -172,11 +172,6 @@ std::vector<int> BestHeads(const std::vector<std::vector<LabelledItem>>& suites,
   return order;
 }
 
-double Quantile(Vector values, double q) {
-  std::sort(values.begin(), values.end());
-  return values[static_cast<size_t>(q * static_cast<double>(values.size() - 1))];
-}
-
 // 1, the item's best cosine, its best share of words, its best relevance.
 Vector AnswerFeatures(const LabelledItem& item, const std::vector<int>& heads,
                       const injection::RelevanceModel& relevance) {
@@ -194,7 +189,6 @@ Vector AnswerFeatures(const LabelledItem& item, const std::vector<int>& heads,
 struct AnswerCase {
   Vector features;
   bool needed;
-  size_t suite;
   double weight = 1.0;  // both answers weigh 0.5, and within each suites count alike
 };
 
@@ -208,8 +202,7 @@ absl::StatusOr<std::vector<AnswerCase>> AnswerCases(
     int n_items[2] = {0, 0};
     for (const LabelledItem& item : suites[s]) {
       if (item.cosines.empty()) continue;
-      cases.push_back(
-          {.features = AnswerFeatures(item, heads, relevance), .needed = item.needed, .suite = s});
+      cases.push_back({.features = AnswerFeatures(item, heads, relevance), .needed = item.needed});
       ++n_items[item.needed ? 1 : 0];
     }
     for (const int needed : {0, 1}) n_suites[needed] += n_items[needed] > 0 ? 1 : 0;
@@ -229,6 +222,21 @@ absl::StatusOr<std::vector<AnswerCase>> AnswerCases(
 
 double Sigmoid(double x) {
   return 1.0 / (1.0 + std::exp(-x));
+}
+
+// Where the sum of what passes is greatest (Youden's index, both kinds of error alike): in the
+// middle of the gap between the last that passes and the first that does not.
+double BestThreshold(std::vector<std::pair<double, double>> told) {
+  std::ranges::sort(told, std::greater<>());
+  double threshold = 1.0, best = 0.0, sum = 0.0;
+  for (size_t i = 0; i < told.size(); ++i) {
+    sum += told[i].second;
+    const double next = i + 1 < told.size() ? told[i + 1].first : 0.0;
+    if (sum <= best || next == told[i].first) continue;
+    best = sum;
+    threshold = (told[i].first + next) / 2.0;
+  }
+  return threshold;
 }
 
 absl::Status FitAnswer(const std::vector<std::vector<LabelledItem>>& suites,
@@ -253,17 +261,11 @@ absl::Status FitAnswer(const std::vector<std::vector<LabelledItem>>& suites,
   answer->cosine = w[1];
   answer->words = w[2];
   answer->relevance = w[3];
-  Vector needed;
-  std::map<size_t, Vector> others;  // by suite
+  std::vector<std::pair<double, double>> told;  // probability, and what letting it pass is worth
   for (const AnswerCase& one : cases) {
-    (one.needed ? needed : others[one.suite]).push_back(Sigmoid(Dot(w, one.features)));
+    told.emplace_back(Sigmoid(Dot(w, one.features)), one.needed ? one.weight : -one.weight);
   }
-  // A suite that is hard to tell does not close the gate for all.
-  Vector lows;
-  for (const auto& [suite, values] : others) lows.push_back(Quantile(values, 1.0 - kMayBeWrong));
-  // What lets one in twenty of the others pass; in the middle of the gap where there is one.
-  const double lowest = Quantile(lows, 0.5);
-  answer->threshold = (lowest + std::max(lowest, Quantile(needed, kMayBeWrong))) / 2.0;
+  answer->threshold = BestThreshold(std::move(told));
   return absl::OkStatus();
 }
 
