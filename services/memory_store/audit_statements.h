@@ -14,12 +14,12 @@ inline constexpr Statement kMakeChain{
     "make_chain",
     "INSERT INTO audit_heads (tenant_id, sequence, hash) VALUES ($1, 0, $2) ON CONFLICT DO "
     "NOTHING"};
-inline constexpr Statement kMoveChain{
-    "move_chain", "UPDATE audit_heads SET sequence = $2, hash = $3 WHERE tenant_id = $1"};
-inline constexpr Statement kInsertLink{
-    "insert_link",
-    "INSERT INTO audit_links (tenant_id, sequence, kind, decision_id, user_id, payload, "
-    "previous_hash, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"};
+// The link, and the head that it moves.
+inline constexpr Statement kAppendLink{
+    "append_link",
+    "WITH l AS (INSERT INTO audit_links (tenant_id, sequence, kind, decision_id, user_id, payload, "
+    "  previous_hash, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)) "
+    "UPDATE audit_heads SET sequence = $2, hash = $8 WHERE tenant_id = $1"};
 inline constexpr Statement kFindLink{
     "find_link",
     "SELECT sequence, payload FROM audit_links WHERE tenant_id = $1 AND decision_id = $2 AND kind "

@@ -52,10 +52,9 @@ class LockedChain {
   int64_t Append(pqxx::work& work, const char* kind, const std::string& decision_id,
                  const std::string& user_id, std::string payload) {
     const audit::v1::ChainLink link = NextLink(head_, kind, decision_id, std::move(payload));
-    Exec(work, kInsertLink, tenant_id_, link.sequence(), link.kind(), decision_id, user_id,
+    Exec(work, kAppendLink, tenant_id_, link.sequence(), link.kind(), decision_id, user_id,
          pqxx::binarystring(link.payload()), pqxx::binarystring(link.previous_hash()),
          pqxx::binarystring(link.hash()));
-    Exec(work, kMoveChain, tenant_id_, link.sequence(), pqxx::binarystring(link.hash()));
     head_ = {.sequence = link.sequence(), .hash = link.hash()};
     return head_.sequence;
   }
@@ -172,13 +171,13 @@ absl::StatusOr<int64_t> PostgresAuditRepository::AppendOutcome(
   int64_t sequence = 0;
   DKI_RETURN_IF_ERROR(database_->Transact(access.deadline, [&](pqxx::work& work) -> absl::Status {
     DKI_ASSIGN_OR_RETURN(LockedChain chain, LockedChain::Lock(work, access.tenant_id));
-    const pqxx::result found = FindLink(work, access.tenant_id, decision_id, kOutcomeKind);
-    if (!found.empty()) {
+    const pqxx::result open = Exec(work, kDeleteOpen, access.tenant_id, decision_id);
+    if (open.empty()) {  // closed before, or never opened
+      const pqxx::result found = FindLink(work, access.tenant_id, decision_id, kOutcomeKind);
+      if (found.empty()) return OutcomeWithoutDecision(decision_id);
       sequence = found[0][0].as<int64_t>();
       return absl::OkStatus();
     }
-    const pqxx::result open = Exec(work, kDeleteOpen, access.tenant_id, decision_id);
-    if (open.empty()) return OutcomeWithoutDecision(decision_id);
     sequence = chain.Append(work, kOutcomeKind, decision_id, "", payload);
     if (!open[0][0].as<bool>()) {
       InsertTexts(work, access.tenant_id, decision_id, request.texts());
