@@ -20,6 +20,8 @@ constexpr int kSteps = 400;           // of descent
 constexpr size_t kCandidates = 24;    // heads that are tried
 constexpr double kLeastGain = 0.002;  // of mean log likelihood, for another head
 constexpr double kAnswerShrinkage = 2e-4;
+// Of thresholds, as Youden's index halved: about its standard error over some hundred items.
+constexpr double kAboutAsGood = 0.01;
 // Features of a memory that are no heads: cosine, words, place.
 constexpr size_t kPlainFeatures = 3;
 constexpr size_t kPlace = 2;
@@ -224,17 +226,24 @@ double Sigmoid(double x) {
   return 1.0 / (1.0 + std::exp(-x));
 }
 
-// Where the sum of what passes is greatest (Youden's index, both kinds of error alike): in the
-// middle of the gap between the last that passes and the first that does not.
+// Where the sum of what passes is greatest (Youden's index, both kinds of error alike), or nearly
+// so for the last time on the way down: between two that are about as good the lower one is taken,
+// for a memory that is missed is an answer lost. In the middle of the gap between the last that
+// passes and the first that does not.
 double BestThreshold(std::vector<std::pair<double, double>> told) {
   std::ranges::sort(told, std::greater<>());
-  double threshold = 1.0, best = 0.0, sum = 0.0;
+  std::vector<std::pair<double, double>> sums = {{1.0, 0.0}};  // threshold, what passes
+  double sum = 0.0;
   for (size_t i = 0; i < told.size(); ++i) {
     sum += told[i].second;
     const double next = i + 1 < told.size() ? told[i + 1].first : 0.0;
-    if (sum <= best || next == told[i].first) continue;
-    best = sum;
-    threshold = (told[i].first + next) / 2.0;
+    if (next < told[i].first) sums.emplace_back((told[i].first + next) / 2.0, sum);
+  }
+  double best = 0.0;
+  for (const auto& [threshold, passing] : sums) best = std::max(best, passing);
+  double threshold = 1.0;
+  for (const auto& [at, passing] : sums) {
+    if (passing >= best - kAboutAsGood) threshold = at;
   }
   return threshold;
 }

@@ -9,7 +9,8 @@
 //      relevance, no weight negative, tells items whose memories hold the answer from items whose
 //      memories do not. More inputs (heads of its own) were tried: better on the fitted items,
 //      worse on others. The threshold is where what is needed and passes exceeds what is not and
-//      passes by most (Youden's index), each suite counted alike.
+//      passes by most (Youden's index), each suite counted alike; the lowest of those about as
+//      good.
 //   3. Strength: of a grid of settings the one with most right free replies, mean over suites, that
 //      loses no suite against weight 1; by kind of question.
 // Deterministic: the same items and model give the same calibration.
