@@ -15,7 +15,7 @@ constexpr std::string_view kKnown[] = {
  "heads": [[17, 4], [18, 7]],
  "probe": "independent",
  "relevance": {"cosine": 1.79503, "words": 2.58646, "recency": 0.134927, "heads": [1.27372, 1.09275]},
- "answer": {"bias": -0.499474, "cosine": 3.53959, "words": 5.05459, "relevance": 0.469718, "threshold": 0.524482},
+ "answer": {"bias": -0.499474, "cosine": 3.53959, "words": 5.05459, "relevance": 0.469718, "threshold": 0.286689},
  "lookup": {"keep": 0.9, "beta": 0.15, "floor": 0.05, "read": 1.5, "answer": 3},
  "linked": {"keep": 0.9, "beta": 0.15, "floor": 0.05, "read": 1.5, "answer": 2.5},
  "judgement": {"keep": 1, "beta": 0, "floor": 0.05, "read": 1, "answer": 1}})json",
