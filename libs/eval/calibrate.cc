@@ -226,28 +226,6 @@ double Sigmoid(double x) {
   return 1.0 / (1.0 + std::exp(-x));
 }
 
-// Where the sum of what passes is greatest (Youden's index, both kinds of error alike), or nearly
-// so for the last time on the way down: between two that are about as good the lower one is taken,
-// for a memory that is missed is an answer lost. In the middle of the gap between the last that
-// passes and the first that does not.
-double BestThreshold(std::vector<std::pair<double, double>> told) {
-  std::ranges::sort(told, std::greater<>());
-  std::vector<std::pair<double, double>> sums = {{1.0, 0.0}};  // threshold, what passes
-  double sum = 0.0;
-  for (size_t i = 0; i < told.size(); ++i) {
-    sum += told[i].second;
-    const double next = i + 1 < told.size() ? told[i + 1].first : 0.0;
-    if (next < told[i].first) sums.emplace_back((told[i].first + next) / 2.0, sum);
-  }
-  double best = 0.0;
-  for (const auto& [threshold, passing] : sums) best = std::max(best, passing);
-  double threshold = 1.0;
-  for (const auto& [at, passing] : sums) {
-    if (passing >= best - kAboutAsGood) threshold = at;
-  }
-  return threshold;
-}
-
 absl::Status FitAnswer(const std::vector<std::vector<LabelledItem>>& suites,
                        const std::vector<int>& heads, injection::Calibration* calibration) {
   DKI_ASSIGN_OR_RETURN(const std::vector<AnswerCase> cases,
@@ -314,6 +292,24 @@ absl::Status FitCalibration(const std::vector<std::vector<LabelledItem>>& suites
   calibration->relevance.heads.assign(fitted.weights.begin() + kPlainFeatures,
                                       fitted.weights.end());
   return FitAnswer(suites, chosen, calibration);
+}
+
+double BestThreshold(std::vector<std::pair<double, double>> told) {
+  std::ranges::sort(told, std::greater<>());
+  std::vector<std::pair<double, double>> sums = {{1.0, 0.0}};  // threshold, what passes
+  double sum = 0.0;
+  for (size_t i = 0; i < told.size(); ++i) {
+    sum += told[i].second;
+    const double next = i + 1 < told.size() ? told[i + 1].first : 0.0;
+    if (next < told[i].first) sums.emplace_back((told[i].first + next) / 2.0, sum);
+  }
+  double best = 0.0;
+  for (const auto& [threshold, passing] : sums) best = std::max(best, passing);
+  double threshold = 1.0;
+  for (const auto& [at, passing] : sums) {
+    if (passing >= best - kAboutAsGood) threshold = at;
+  }
+  return threshold;
 }
 
 std::vector<injection::Strength> StrengthGrid() {

@@ -18,6 +18,7 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "libs/eval/runner.h"
@@ -41,6 +42,12 @@ struct LabelledItem {
 absl::Status FitCalibration(const std::vector<std::vector<LabelledItem>>& suites,
                             const std::vector<injection::AttentionHead>& heads, int most,
                             injection::Calibration* calibration);
+
+// From cases as their probability and what letting them pass is worth (positive: needed), the
+// threshold where the sum of what passes is greatest (Youden's index, both kinds of error alike).
+// Of those that are about as good, the lowest, for a memory that is missed is an answer lost; in
+// the middle of the gap between the last that passes and the first that does not.
+double BestThreshold(std::vector<std::pair<double, double>> told);
 
 // The settings of step 3 for a kind of question, weight 1 (keep 1, beta 0, read 1, answer 1) first.
 std::vector<injection::Strength> StrengthGrid();

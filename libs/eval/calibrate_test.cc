@@ -60,6 +60,22 @@ TEST(FitCalibrationTest, NeedsBothKindsOfItems) {
               StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
+TEST(BestThresholdTest, InTheMiddleOfTheGap) {
+  EXPECT_DOUBLE_EQ(BestThreshold({{0.9, 0.25}, {0.7, 0.25}, {0.3, -0.25}, {0.1, -0.25}}), 0.5);
+}
+
+TEST(BestThresholdTest, TheLowestOfThoseAboutAsGood) {
+  // Letting the last two pass brings 0.2 and costs 0.205; the one below them costs more.
+  EXPECT_DOUBLE_EQ(
+      BestThreshold({{0.9, 0.3}, {0.6, -0.205}, {0.5, 0.2}, {0.3, -0.1}, {0.2, -0.195}}), 0.4);
+  EXPECT_DOUBLE_EQ(BestThreshold({{0.9, 0.3}, {0.6, -0.25}, {0.5, 0.2}, {0.3, -0.1}, {0.2, -0.15}}),
+                   0.75);
+}
+
+TEST(BestThresholdTest, NothingWorthLettingPass) {
+  EXPECT_DOUBLE_EQ(BestThreshold({{0.9, -0.5}, {0.2, 0.1}}), 1.0);
+}
+
 TEST(BestStrengthTest, TheBestThatLosesNowhere) {
   EXPECT_EQ(BestStrength({{50, 20}, {90, 10}, {70, 18}}, 3.0), 2);
   EXPECT_EQ(BestStrength({{50, 20}, {90, 10}}, 3.0), 0);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Purpose: how much of what is asked a few texts name, by words. Beside a cosine it tells whether
 //   they are about the very thing that is asked: "Ann's cat" and "Ann's dog" mean nearly the same.
-//   Pure functions.
+//   (The word index's share ranks a whole store by BM25; this one compares the few that are
+//   candidates, wherever they came from, and is the same in every tenant.) Pure functions.
 #pragma once
 
 #include <span>
