@@ -1,28 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The service as generation sees it: real tiers, real RPCs, a small model, restarts.
-#include "services/kv/server.h"
-
+// What generation gets, over restarts, damage and bad requests.
 #include <gmock/gmock.h>
 #include <rocksdb/db.h>
 #include <sys/stat.h>
 
 #include <cstdio>
 #include <functional>
-#include <set>
-#include <thread>
 
-#include "dki/kv/v1/kv_service.grpc.pb.h"
 #include "libs/base/file.h"
-#include "libs/clients/memory_attributes.h"
-#include "libs/engine/loaded_model.h"
-#include "libs/injection/block_maker.h"
-#include "libs/rpc/client.h"
-#include "libs/rpc/grpc_server.h"
-#include "libs/testing/status_matchers.h"
-#include "libs/testing/temp_dir.h"
-#include "libs/testing/tiny_model.h"
 #include "libs/transfer/handoff_taker.h"
-#include "services/kv/test_feed.h"
+#include "services/kv/server_fixture.h"
 
 namespace dki::kv {
 namespace {
@@ -30,144 +17,11 @@ namespace {
 using common::v1::TIER_DISK;
 using common::v1::TIER_RAM;
 using common::v1::TIER_RECOMPUTED;
-using memory::v1::FeedEntry;
 using ::testing::AllOf;
 using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::StatusIs;
-
-// A running service; gone with its destructor, as a process is.
-class Process {
- public:
-  explicit Process(const config::v1::KvServer& config)
-      : runtime_(rpc::ServiceRuntime::ForTesting("kv")) {
-    auto instance = BuildKvServer(config, runtime_.get());
-    DKI_CHECK(instance.ok());
-    instance_ = *std::move(instance);
-    auto server = rpc::GrpcServer::Start(config.server(), runtime_.get(), instance_.get());
-    EXPECT_OK(server);
-    server_ = *std::move(server);
-    stub_ =
-        v1::KvService::NewStub(rpc::CreateChannel("127.0.0.1:" + std::to_string(server_->port())));
-  }
-  ~Process() { server_->Drain(); }
-
-  rpc::ServiceRuntime& runtime() { return *runtime_; }
-  v1::KvService::Stub& stub() { return *stub_; }
-  std::unique_ptr<grpc::ClientContext> Context(const std::string& tenant_id = "tenant") {
-    auto context =
-        rpc::OutgoingContext(runtime_->cluster_key(), tenant_id, "test", std::chrono::seconds(600));
-    context->set_wait_for_ready(true);
-    return context;
-  }
-  v1::GetStatsResponse Stats() {
-    v1::GetStatsResponse stats;
-    EXPECT_TRUE(stub_->GetStats(Context().get(), {}, &stats).ok());
-    return stats;
-  }
-
- private:
-  std::unique_ptr<rpc::ServiceRuntime> runtime_;
-  std::unique_ptr<rpc::ServiceInstance> instance_;
-  std::unique_ptr<rpc::GrpcServer> server_;
-  std::unique_ptr<v1::KvService::Stub> stub_;
-};
-
-struct Received {
-  absl::Status status;
-  std::vector<common::v1::Tier> tiers;
-  std::vector<std::string> blocks;
-  std::vector<v1::GetPackResponse::BlockStart> starts;
-  size_t largest_chunk = 0;
-};
-
-class KvServerTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    const std::string path = testing::WriteTinyModel(folder_.path());
-    ASSERT_OK_AND_ASSIGN(model_, engine::LoadedModel::Load(path, {}));
-    config_ = DefaultConfig();
-    config_.mutable_server()->set_listen("127.0.0.1:0");
-    config_.mutable_server()->set_metrics_listen("");
-    config_.mutable_memory_store()->set_address(feed_.address());
-    config_.mutable_runtime()->set_model(path);
-    // Whether a tiny model computes faster than this machine reads is not for these tests to know.
-    config_.set_always_load(true);
-    config_.set_disk_path(folder_.File("blocks"));
-    Start();
-  }
-  void Start() { process_ = std::make_unique<Process>(config_); }
-  void Restart() {
-    process_ = nullptr;
-    Start();
-  }
-
-  v1::GetPackRequest Request(int n_memories) {
-    v1::GetPackRequest request;
-    request.set_model_fingerprint(model_.model->config().kv_fingerprint);
-    request.mutable_pack()->set_composition("pack");  // each memory has seen the earlier ones
-    for (int i = 0; i < n_memories; ++i) {
-      v1::PackMemory* memory = request.mutable_pack()->add_memories();
-      memory->set_memory_id(absl::StrFormat("mem_%d", i));
-      memory->set_text(absl::StrFormat("Note %d is about tea.", i));
-      memory->mutable_attributes()->set_source_class(common::v1::SOURCE_CLASS_USER);
-    }
-    return request;
-  }
-  Received GetPack(const v1::GetPackRequest& request, const std::string& tenant_id = "tenant") {
-    Received received;
-    const auto context = process_->Context(tenant_id);
-    const auto reader = process_->stub().GetPack(context.get(), request);
-    v1::GetPackResponse response;
-    while (reader->Read(&response)) {
-      if (response.has_start()) {
-        received.starts.push_back(response.start());
-        received.tiers.push_back(response.start().tier());
-        received.blocks.emplace_back();
-      } else {
-        received.largest_chunk = std::max(received.largest_chunk, response.chunk().size());
-        received.blocks.back() += response.chunk();
-      }
-    }
-    received.status = rpc::FromGrpcStatus(reader->Finish());
-    return received;
-  }
-  injection::PackPlan Plan(const v1::GetPackRequest& request,
-                           const std::string& tenant_id = "tenant") {
-    std::vector<injection::PackMemoryText> memories;
-    for (const auto& memory : request.pack().memories()) {
-      memories.push_back(
-          {memory.memory_id(), memory.text(), clients::ToAttributes(memory.attributes())});
-    }
-    return injection::PlanPack(*model_.format, tenant_id, model_.model->config().kv_fingerprint,
-                               model_.format->default_system_prompt(), memories,
-                               *model::ParseBlockFormat(config_.runtime().block_format()));
-  }
-  model::PlaneCodec Codec() const { return model::PlaneCodec(model_.model->config()); }
-  std::vector<std::string> Fresh(const v1::GetPackRequest& request) {
-    injection::BlockMaker maker(model_.model.get(), *model_.format, {});
-    const auto blocks = maker.MakePack(Plan(request));
-    EXPECT_OK(blocks);
-    std::vector<std::string> bytes;
-    for (const injection::MadeBlock& made : *blocks) {
-      bytes.push_back(kvcache::EncodeBlock(made.block, Codec()));
-    }
-    return bytes;
-  }
-  // Waits by a question that the server answers: how many erasures it has applied.
-  void WaitForErasures(double n) {
-    telemetry::Counter* erasures =
-        process_->runtime().metrics().GetCounter("dki_kv_erasures_total", "");
-    while (erasures->value() < n) std::this_thread::yield();
-  }
-
-  testing::TempDir folder_;
-  TestFeed feed_;
-  engine::LoadedModel model_;
-  config::v1::KvServer config_;
-  std::unique_ptr<Process> process_;
-};
 
 TEST_F(KvServerTest, ComputedThenRamThenAfterARestartDiskAllBitEqual) {
   const v1::GetPackRequest request = Request(3);
@@ -208,67 +62,6 @@ TEST_F(KvServerTest, EachBlockSaysWhatItIs) {
     EXPECT_EQ(received.starts[i].n_bytes(), static_cast<int64_t>(received.blocks[i].size()));
     EXPECT_OK(kvcache::DecodeBlock(received.blocks[i], plan.blocks[i].identity, Codec()));
   }
-}
-
-TEST_F(KvServerTest, OperatorsSeeVerifyAndEvictTheirTenantsBlocks) {
-  v1::GetPackRequest request = Request(2);
-  request.mutable_pack()->mutable_memories(1)->mutable_attributes()->set_pinned(true);
-  request.mutable_pack()->mutable_memories(1)->mutable_attributes()->set_priority(5);
-  ASSERT_OK(GetPack(request).status);
-  ASSERT_OK(GetPack(Request(1), "other").status);
-  const v1::GetStatsResponse stats = process_->Stats();
-  ASSERT_EQ(stats.tiers_size(), 2);
-  for (const v1::TierUsage& tier : stats.tiers()) {
-    EXPECT_EQ(tier.blocks(), 7);
-    EXPECT_EQ(tier.tenant_blocks(), 4) << "header, two memories, footer";
-    EXPECT_GT(tier.tenant_bytes(), 0);
-    EXPECT_LT(tier.tenant_bytes(), tier.bytes());
-    EXPECT_GT(tier.tenant_pinned_bytes(), 0);
-    EXPECT_LT(tier.tenant_pinned_bytes(), tier.tenant_bytes());
-  }
-
-  // Page by page, each block of each tier once.
-  std::set<std::pair<int, std::string>> seen;
-  v1::ListBlocksRequest list;
-  list.set_page_size(3);
-  do {
-    v1::ListBlocksResponse page;
-    ASSERT_OK(
-        rpc::FromGrpcStatus(process_->stub().ListBlocks(process_->Context().get(), list, &page)));
-    EXPECT_LE(page.blocks_size(), 3);
-    for (const v1::BlockEntry& block : page.blocks()) {
-      EXPECT_TRUE(seen.insert({block.tier(), block.key()}).second);
-      EXPECT_TRUE(block.memory_id().empty() || block.n_tokens() > 0);
-      EXPECT_GT(block.bytes(), 0);
-      EXPECT_EQ(block.pinned(), block.memory_id() == "mem_1");
-      EXPECT_EQ(block.attributes().priority(), block.memory_id() == "mem_1" ? 5 : 0);
-    }
-    list.set_page_token(page.next_page_token());
-  } while (!list.page_token().empty());
-  EXPECT_EQ(seen.size(), 8u);
-
-  v1::VerifyBlocksResponse verified;
-  ASSERT_OK(
-      rpc::FromGrpcStatus(process_->stub().VerifyBlocks(process_->Context().get(), {}, &verified)));
-  EXPECT_EQ(verified.checked(), 8);
-  EXPECT_EQ(verified.n_damaged(), 0);
-
-  v1::EvictBlocksRequest evict;
-  v1::EvictBlocksResponse evicted;
-  EXPECT_EQ(process_->stub().EvictBlocks(process_->Context().get(), evict, &evicted).error_code(),
-            grpc::StatusCode::INVALID_ARGUMENT);
-  evict.set_memory_id("mem_1");
-  ASSERT_OK(rpc::FromGrpcStatus(
-      process_->stub().EvictBlocks(process_->Context().get(), evict, &evicted)));
-  EXPECT_EQ(evicted.blocks(), 4) << "its block and the footer, in two tiers";
-  EXPECT_THAT(GetPack(request).tiers,
-              ElementsAre(TIER_RAM, TIER_RAM, TIER_RECOMPUTED, TIER_RECOMPUTED));
-  evict.clear_memory_id();
-  evict.set_all(true);
-  ASSERT_OK(rpc::FromGrpcStatus(
-      process_->stub().EvictBlocks(process_->Context().get(), evict, &evicted)));
-  EXPECT_THAT(GetPack(request).tiers, Each(TIER_RECOMPUTED));
-  EXPECT_THAT(GetPack(Request(1), "other").tiers, Each(TIER_RAM)) << "another tenant's stay";
 }
 
 TEST_F(KvServerTest, AnotherBlockFormatIsRefusedAndNamed) {
@@ -329,71 +122,6 @@ TEST_F(KvServerTest, DamageOnDiskIsDetectedCountedAndRecomputed) {
   // Repaired for good.
   Restart();
   EXPECT_THAT(GetPack(request).tiers, Each(TIER_DISK));
-}
-
-TEST_F(KvServerTest, ADeletionTakesAllThatDependOnItFromBothTiers) {
-  feed_.Add(FeedEntry::KIND_UPSERT, "mem_0");
-  feed_.Add(FeedEntry::KIND_UPSERT, "mem_1");
-  GetPack(Request(3));
-  feed_.Add(FeedEntry::KIND_DELETE, "mem_1");
-  WaitForErasures(1);
-  // Header and mem_0 have not seen mem_1.
-  const auto expected =
-      ElementsAre(TIER_RAM, TIER_RAM, TIER_RECOMPUTED, TIER_RECOMPUTED, TIER_RECOMPUTED);
-  EXPECT_THAT(GetPack(Request(3)).tiers, expected);
-  // And nothing of a deleted memory is kept again.
-  EXPECT_THAT(GetPack(Request(3)).tiers, expected);
-  EXPECT_EQ(process_->Stats().ram_blocks(), 2);
-}
-
-TEST_F(KvServerTest, WhatWasDeletedMeanwhileIsErasedAfterARestart) {
-  GetPack(Request(2));
-  feed_.Add(FeedEntry::KIND_UPSERT, "mem_0");
-  feed_.Add(FeedEntry::KIND_UPSERT, "mem_1", 2);
-  WaitForErasures(1);
-  GetPack(Request(2));
-  process_ = nullptr;
-  feed_.Add(FeedEntry::KIND_DELETE, "mem_0");
-  Start();
-  WaitForErasures(1);
-  EXPECT_THAT(GetPack(Request(2)).tiers,
-              ElementsAre(TIER_DISK, TIER_RECOMPUTED, TIER_RECOMPUTED, TIER_RECOMPUTED));
-  Restart();
-  // It goes on from where it stood: nothing is erased twice.
-  feed_.Add(FeedEntry::KIND_DELETE, "mem_7");
-  WaitForErasures(1);
-  EXPECT_EQ(process_->runtime().metrics().GetCounter("dki_kv_erasures_total", "")->value(), 1);
-}
-
-TEST_F(KvServerTest, ANewVersionErasesTheOldOne) {
-  feed_.Add(FeedEntry::KIND_UPSERT, "mem_0");
-  GetPack(Request(1));
-  feed_.Add(FeedEntry::KIND_UPSERT, "mem_0", 2);
-  WaitForErasures(1);
-  EXPECT_THAT(GetPack(Request(1)).tiers, ElementsAre(TIER_RAM, TIER_RECOMPUTED, TIER_RECOMPUTED));
-  EXPECT_THAT(GetPack(Request(1)).tiers, Each(TIER_RAM)) << "the memory lives on";
-}
-
-TEST_F(KvServerTest, AnErasedTenantLeavesNothing) {
-  GetPack(Request(1), "tenant");
-  GetPack(Request(1), "other");
-  feed_.Add(FeedEntry::KIND_ERASE_TENANT, "");
-  WaitForErasures(1);
-  EXPECT_THAT(GetPack(Request(1), "tenant").tiers, Each(TIER_RECOMPUTED));
-  EXPECT_THAT(GetPack(Request(1), "other").tiers, Each(TIER_RAM));
-}
-
-TEST_F(KvServerTest, AnotherDatabaseMeansStartingOver) {
-  GetPack(Request(1));
-  feed_.Add(FeedEntry::KIND_UPSERT, "mem_0");
-  feed_.Add(FeedEntry::KIND_DELETE, "mem_9");
-  WaitForErasures(1);
-  process_ = nullptr;
-  feed_.Replace();
-  Start();
-  feed_.Add(FeedEntry::KIND_DELETE, "mem_8");
-  WaitForErasures(1);
-  EXPECT_THAT(GetPack(Request(1)).tiers, Each(TIER_RECOMPUTED));
 }
 
 TEST_F(KvServerTest, TenantsDoNotShareBlocks) {
