@@ -58,6 +58,13 @@ absl::Status SetNumber(Arm* arm, const std::string& key, const std::string& text
   if (arm->place != Place::kInjected) {
     return InvalidArgument("arm %s: only injected arms have weights", arm->name);
   }
+  if (key == "most") {
+    if (!(value >= 0 && value <= 256)) {
+      return InvalidArgument("arm %s: most is %g, must be 0 to 256", arm->name, value);
+    }
+    arm->most = static_cast<int>(value);
+    return absl::OkStatus();
+  }
   const std::pair<const char*, std::optional<double>*> fields[] = {
       {"alpha", &arm->alpha},        {"keep", &arm->keep}, {"beta", &arm->beta},
       {"floor", &arm->floor},        {"read", &arm->read}, {"answer", &arm->answer},
@@ -69,7 +76,7 @@ absl::Status SetNumber(Arm* arm, const std::string& key, const std::string& text
     }
   }
   return InvalidArgument(
-      "arm %s: '%s' is not one of alpha, keep, beta, floor, schedule, read, answer, gate, "
+      "arm %s: '%s' is not one of alpha, keep, most, beta, floor, schedule, read, answer, gate, "
       "threshold, calibration, composition, format, law, layers, history, without, top",
       arm->name, key);
 }
@@ -139,6 +146,16 @@ absl::Status ReadSetting(const std::string& setting, Arm* arm) {
   }
   DKI_RETURN_IF_ERROR(SetNumber(arm, "read", value.substr(0, dash)));
   return SetNumber(arm, "answer", value.substr(dash + 1));
+}
+
+// Of those of `memories` that were kept, their places among these.
+std::vector<int> PlacesOf(std::span<const int> memories, std::span<const int> kept) {
+  std::vector<int> places;
+  for (const int memory : memories) {
+    const auto place = std::ranges::find(kept, memory);
+    if (place != kept.end()) places.push_back(static_cast<int>(place - kept.begin()));
+  }
+  return places;
 }
 
 const injection::Calibration* CalibrationOf(const Arm& arm,
@@ -311,7 +328,10 @@ WeighedItem Weigh(const Arm& arm, const ItemEvidence& evidence,
 
   std::vector<injection::Evidence> memories;
   for (const int i : weighed.kept) {
-    memories.push_back({cosines[i], evidence.words[i], {}});
+    memories.push_back({.cosine = cosines[i],
+                        .words = evidence.words[i],
+                        .later = PlacesOf(evidence.later[i], weighed.kept),
+                        .head_shares = {}});
     if (calibration != nullptr) memories.back().head_shares = SharesFor(*calibration, *probed, i);
   }
   std::vector<double> scores;
@@ -345,14 +365,15 @@ WeighedItem Weigh(const Arm& arm, const ItemEvidence& evidence,
   const injection::QuestionKind kind = injection::ClassifyQuestion(evidence.question);
   const injection::Strength* strength =
       calibration == nullptr ? nullptr : &calibration->strength(kind, false);
-  const double keep =
-      arm.keep.value_or(arm.is_default && strength != nullptr ? strength->keep : 1.0);
-  if (keep < 1.0) {
+  const bool is_calibrated = arm.is_default && strength != nullptr;
+  const double keep = arm.keep.value_or(is_calibrated ? strength->keep : 1.0);
+  const int most = arm.most.value_or(is_calibrated ? strength->most : 0);
+  if (keep < 1.0 || most > 0) {
     std::vector<int> kept;
     std::vector<double> kept_scores;
     std::vector<std::string> texts;
     for (const int i : weighed.kept) texts.push_back(evidence.texts[i]);
-    const std::vector<int> probable = injection::MostProbable(scores, keep);
+    const std::vector<int> probable = injection::MostProbable(scores, keep, most);
     for (const int i : injection::WithLinked(probable, texts, evidence.question)) {
       kept.push_back(weighed.kept[i]);
       kept_scores.push_back(scores[i]);

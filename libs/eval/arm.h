@@ -10,7 +10,8 @@
 //     default:gate=off             the same for gate (on, off) and threshold (of the gate)
 //     injected:format=int4         the memories' K/V is kept in that format (f32, f16, bf16, int8,
 //                                  int4, int2), not in the product's default
-//     injected:keep=0.9,...        only the most probable memories (injection::MostProbable)
+//     injected:keep=0.9,...        only the most probable memories (injection::MostProbable), with
+//                                  most=6 at most so many
 //     default:calibration=FILE     with that calibration in place of the model's own; none: without
 //     prompt_late:top=1            only the best memory by cosine
 //     injected:composition=auto    behind what its memories are computed (injection::Composition)
@@ -56,6 +57,7 @@ struct Arm {
   double factor = 1.0;          // of both phases
   // What differs from the base.
   std::optional<double> keep;
+  std::optional<int> most;
   std::optional<double> beta;
   std::optional<double> floor;
   std::optional<double> read;
@@ -91,6 +93,7 @@ struct ItemEvidence {
   std::vector<std::string> texts;  // of the memories
   std::vector<double> cosines;
   std::vector<double> words;                           // search::WordShares
+  std::vector<std::vector<int>> later;                 // injection::Evidence
   std::vector<injection::SourceClass> source_classes;  // one per memory, or none: all the user's
   std::vector<ProbedShares> probed;
 };

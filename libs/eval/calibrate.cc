@@ -22,9 +22,14 @@ constexpr double kLeastGain = 0.002;  // of mean log likelihood, for another hea
 constexpr double kAnswerShrinkage = 2e-4;
 // Of thresholds, as Youden's index halved: about its standard error over some hundred items.
 constexpr double kAboutAsGood = 0.01;
-// Features of a memory that are no heads: cosine, words, place.
-constexpr size_t kPlainFeatures = 3;
+// Memories that are kept, where not all are: no fewer right replies than without a bound (default
+// against default:most=..., docs/results), and a bounded cost where hundreds are much alike.
+constexpr int kMostKept = 6;
+// Features of a memory that are no heads: cosine, words, place, superseded (negated; as if every
+// later memory with its words were relevant enough).
+constexpr size_t kPlainFeatures = 4;
 constexpr size_t kPlace = 2;
+constexpr size_t kSuperseded = 3;
 
 double LogShare(double share) {
   return std::log(std::fmax(share, 0.0) + kLeastShare);
@@ -58,7 +63,7 @@ Vector Minimise(size_t n, const Slope& slope, const std::vector<bool>& not_negat
   return w;
 }
 
-// Features of one item's memories: cosine, words, place, ln share of each head.
+// Features of one item's memories: the plain ones, ln share of each head.
 // [memories][features]
 struct Choice {
   std::vector<Vector> features;
@@ -78,7 +83,8 @@ std::vector<Choice> Choices(const std::vector<std::vector<LabelledItem>>& suites
       choice.gold = &item.gold;
       for (size_t i = 0; i < n; ++i) {
         Vector x = {item.cosines[i], item.words[i],
-                    static_cast<double>(i) / static_cast<double>(n - 1)};
+                    static_cast<double>(i) / static_cast<double>(n - 1),
+                    item.later[i].empty() ? 0.0 : -1.0};
         for (const int h : heads) x.push_back(LogShare(item.shares[i][h]));
         choice.features.push_back(std::move(x));
       }
@@ -179,7 +185,10 @@ Vector AnswerFeatures(const LabelledItem& item, const std::vector<int>& heads,
                       const injection::RelevanceModel& relevance) {
   std::vector<injection::Evidence> memories;
   for (size_t i = 0; i < item.cosines.size(); ++i) {
-    memories.push_back({item.cosines[i], item.words[i], {}});
+    memories.push_back({.cosine = item.cosines[i],
+                        .words = item.words[i],
+                        .later = item.later[i],
+                        .head_shares = {}});
     for (const int h : heads) memories.back().head_shares.push_back(item.shares[i][h]);
   }
   const Vector scores = injection::ScoreRelevance(relevance, memories);
@@ -289,6 +298,7 @@ absl::Status FitCalibration(const std::vector<std::vector<LabelledItem>>& suites
   calibration->relevance.cosine = fitted.weights[0];
   calibration->relevance.words = fitted.weights[1];
   calibration->relevance.recency = fitted.weights[kPlace];
+  calibration->relevance.superseded = fitted.weights[kSuperseded];
   calibration->relevance.heads.assign(fitted.weights.begin() + kPlainFeatures,
                                       fitted.weights.end());
   return FitAnswer(suites, chosen, calibration);
@@ -319,7 +329,12 @@ std::vector<injection::Strength> StrengthGrid() {
     for (const double beta : {0.15, 0.25}) {
       for (const auto& [read, answer] :
            {std::pair(1.0, 2.0), std::pair(1.5, 2.5), std::pair(1.5, 3.0)}) {
-        grid.push_back({.keep = keep, .beta = beta, .floor = 0.05, .read = read, .answer = answer});
+        grid.push_back({.keep = keep,
+                        .most = kMostKept,
+                        .beta = beta,
+                        .floor = 0.05,
+                        .read = read,
+                        .answer = answer});
       }
     }
   }

@@ -3,8 +3,9 @@
 //   model, and writes it down as an injection::Calibration. Three steps, each on what the one
 //   before it found:
 //   1. Heads: every query head is probed on every item; those are taken, one by one, that best help
-//      to tell the gold memories from the others (a softmax regression over cosine, words, place
-//      and the logarithms of the shares: the relevance model), until the next one hardly helps.
+//      to tell the gold memories from the others (a softmax regression over cosine, words, place,
+//      superseded and the logarithms of the shares: the relevance model), until the next one hardly
+//      helps.
 //   2. Answer: a logistic regression over the best cosine, the best share of words and the best
 //      relevance, no weight negative, tells items whose memories hold the answer from items whose
 //      memories do not. More inputs (heads of its own) were tried: better on the fitted items,
@@ -31,6 +32,7 @@ namespace dki::eval {
 struct LabelledItem {
   std::vector<double> cosines;
   std::vector<double> words;
+  std::vector<std::vector<int>> later;
   std::vector<std::vector<double>> shares;  // [memories][heads], as the heads given
   std::vector<int> gold;
   bool needed = true;

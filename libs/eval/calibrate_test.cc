@@ -20,6 +20,7 @@ std::vector<LabelledItem> Suite(bool with_absent) {
     for (int m = 0; m < 4; ++m) {
       item.cosines.push_back(0.5 + 0.01 * ((i * 7 + m * 3) % 5));
       item.words.push_back(0.5);
+      item.later.emplace_back();
       item.shares.push_back({m == 3 ? 0.3 : 0.1, m == gold ? 0.2 : 0.02});
     }
     item.gold = {gold};
@@ -42,14 +43,34 @@ TEST(FitCalibrationTest, FindsTheHeadThatLooksForAnswers) {
   EXPECT_GT(calibration.answer.relevance, 0.1);
 
   // What was fitted tells the two kinds apart.
-  const std::vector<injection::Evidence> holds = {{0.5, 0.5, {0.2}}, {0.5, 0.5, {0.02}}};
-  const std::vector<injection::Evidence> lacks = {{0.5, 0.5, {0.02}}, {0.5, 0.5, {0.02}}};
+  const auto seen = [](double share) {
+    return injection::Evidence{.cosine = 0.5, .words = 0.5, .head_shares = {share}};
+  };
+  const std::vector<injection::Evidence> holds = {seen(0.2), seen(0.02)};
+  const std::vector<injection::Evidence> lacks = {seen(0.02), seen(0.02)};
   const auto probability = [&](const std::vector<injection::Evidence>& memories) {
     return injection::AnswerProbability(calibration.answer, memories,
                                         injection::ScoreRelevance(calibration.relevance, memories));
   };
   EXPECT_GT(probability(holds), calibration.answer.threshold);
   EXPECT_LT(probability(lacks), calibration.answer.threshold);
+}
+
+// The gold one and one before it look alike; only that it is the later one tells them apart.
+TEST(FitCalibrationTest, FindsWhatALaterMemoryTakesAway) {
+  auto suite = Suite(true);
+  for (LabelledItem& item : suite) {
+    if (item.gold.empty()) continue;
+    const int old = (item.gold[0] + 2) % 4;  // as often behind it as before it
+    item.shares[old] = item.shares[item.gold[0]];
+    item.later[old] = item.gold;
+  }
+  injection::Calibration calibration;
+  ASSERT_OK(FitCalibration({Suite(true)}, {{3, 0}, {5, 2}}, 1, &calibration));
+  EXPECT_EQ(calibration.relevance.superseded, 0.0);
+  ASSERT_OK(FitCalibration({suite}, {{3, 0}, {5, 2}}, 1, &calibration));
+  EXPECT_GT(calibration.relevance.superseded, 0.5);
+  EXPECT_GT(calibration.relevance.heads[0], 0.5);
 }
 
 TEST(FitCalibrationTest, NeedsBothKindsOfItems) {

@@ -79,6 +79,7 @@ ItemEvidence Cosines(std::vector<double> cosines) {
           .texts = std::vector<std::string>(n),
           .cosines = std::move(cosines),
           .words = std::vector<double>(n),
+          .later = std::vector<std::vector<int>>(n),
           .source_classes = {},
           .probed = {}};
 }

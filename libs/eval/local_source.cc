@@ -106,8 +106,12 @@ class EngineSource : public LocalSource {
       evidence.source_classes.push_back(memory.source_class);
     }
     DKI_ASSIGN_OR_RETURN(evidence.cosines, Cosines(item));
-    evidence.words = search::WordShares(
-        search::MakeWordQuery(search::ExpandQuestion(item.question, {})), evidence.texts);
+    const search::WordQuery query =
+        search::MakeWordQuery(search::ExpandQuestion(item.question, {}));
+    evidence.words = search::WordShares(query, evidence.texts);
+    evidence.later = injection::AsksForOneState(item.question)
+                         ? search::CoveredByLater(query, evidence.texts)
+                         : std::vector<std::vector<int>>(evidence.texts.size());
     if (item.memories.empty()) return evidence;
     engine::Prompt prompt = PromptOf(item, Place::kInjected);
     for (const Probe& probe : probes) {

@@ -13,6 +13,7 @@ namespace {
 using model::JsonReader;
 
 constexpr size_t kMaxHeads = 64;
+constexpr int kMaxMost = 256;
 
 absl::Status ReadNumbers(JsonReader* json, std::vector<double>* numbers) {
   numbers->clear();
@@ -56,19 +57,28 @@ absl::Status ReadModel(JsonReader* json, const char* model, std::vector<NamedNum
 }
 
 absl::Status ReadStrength(JsonReader* json, const char* kind, Strength* strength) {
-  return ReadModel(json, kind,
-                   {{"keep", &strength->keep},
-                    {"beta", &strength->beta},
-                    {"floor", &strength->floor},
-                    {"read", &strength->read},
-                    {"answer", &strength->answer}},
-                   nullptr);
+  double most = 0;
+  DKI_RETURN_IF_ERROR(ReadModel(json, kind,
+                                {{"keep", &strength->keep},
+                                 {"most", &most},
+                                 {"beta", &strength->beta},
+                                 {"floor", &strength->floor},
+                                 {"read", &strength->read},
+                                 {"answer", &strength->answer}},
+                                nullptr));
+  if (!(most >= 0 && most <= kMaxMost) || most != std::floor(most)) {
+    return InvalidArgument("%s.most: %g, must be a whole number from 0 to %d", kind, most,
+                           kMaxMost);
+  }
+  strength->most = static_cast<int>(most);
+  return absl::OkStatus();
 }
 
 std::string StrengthJson(const Strength& s) {
   return absl::StrFormat(
-      "{\"keep\": %.6g, \"beta\": %.6g, \"floor\": %.6g, \"read\": %.6g, \"answer\": %.6g}", s.keep,
-      s.beta, s.floor, s.read, s.answer);
+      "{\"keep\": %.6g, \"most\": %d, \"beta\": %.6g, \"floor\": %.6g, \"read\": %.6g, "
+      "\"answer\": %.6g}",
+      s.keep, s.most, s.beta, s.floor, s.read, s.answer);
 }
 
 absl::Status CheckStrength(const char* kind, const Strength& strength) {
@@ -125,7 +135,8 @@ absl::StatusOr<Calibration> ParseCalibration(std::string_view text) {
       return ReadModel(&json, "relevance",
                        {{"cosine", &c.relevance.cosine},
                         {"words", &c.relevance.words},
-                        {"recency", &c.relevance.recency}},
+                        {"recency", &c.relevance.recency},
+                        {"superseded", &c.relevance.superseded}},
                        &c.relevance.heads);
     }
     if (name == "answer") {
@@ -160,16 +171,17 @@ std::string ToJson(const Calibration& c) {
       "{\"model_fingerprint\": \"%s\",\n"
       " \"heads\": [%s],\n"
       " \"probe\": \"%s\",\n"
-      " \"relevance\": {\"cosine\": %.6g, \"words\": %.6g, \"recency\": %.6g, \"heads\": [%s]},\n"
+      " \"relevance\": {\"cosine\": %.6g, \"words\": %.6g, \"recency\": %.6g, \"superseded\": "
+      "%.6g, \"heads\": [%s]},\n"
       " \"answer\": {\"bias\": %.6g, \"cosine\": %.6g, \"words\": %.6g, \"relevance\": %.6g, "
       "\"threshold\": %.6g},\n"
       " \"lookup\": %s,\n"
       " \"linked\": %s,\n"
       " \"judgement\": %s}\n",
       c.model_fingerprint, heads, ToString(c.probe), c.relevance.cosine, c.relevance.words,
-      c.relevance.recency, Numbers(c.relevance.heads), c.answer.bias, c.answer.cosine,
-      c.answer.words, c.answer.relevance, c.answer.threshold, StrengthJson(c.lookup),
-      StrengthJson(c.linked), StrengthJson(c.judgement));
+      c.relevance.recency, c.relevance.superseded, Numbers(c.relevance.heads), c.answer.bias,
+      c.answer.cosine, c.answer.words, c.answer.relevance, c.answer.threshold,
+      StrengthJson(c.lookup), StrengthJson(c.linked), StrengthJson(c.judgement));
 }
 
 AlphaPolicy WithStrength(AlphaPolicy policy, const Strength& strength) {

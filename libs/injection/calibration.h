@@ -22,7 +22,10 @@ namespace dki::injection {
 // How strongly memories weigh that hold the answer. Over relevance scores instead of cosines: beta
 // 1 weighs memories by their odds.
 struct Strength {
-  double keep = 1.0;  // probability that the memories which are kept hold together (MostProbable)
+  // Which memories are kept (MostProbable): as many as hold this probability together,
+  double keep = 1.0;
+  // and not more than so many; 0: no bound. As JSON it may be left out: 0.
+  int most = 0;
   double beta = 1.0;
   double floor = 0.05;
   double read = 1.0;

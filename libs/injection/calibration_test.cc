@@ -18,9 +18,10 @@ Calibration Example() {
   c.model_fingerprint = "abc";
   c.heads = {{17, 4}, {18, 6}};
   c.probe = {CompositionKind::kRepair, 8};
-  c.relevance = {.cosine = 8.0, .words = 2.0, .recency = 0.5, .heads = {1.0, 0.25}};
+  c.relevance = {
+      .cosine = 8.0, .words = 2.0, .recency = 0.5, .superseded = 1.5, .heads = {1.0, 0.25}};
   c.answer = {.bias = -3.0, .cosine = 4.0, .words = 1.5, .relevance = 0.5, .threshold = 0.4};
-  c.lookup = {.keep = 0.9, .beta = 0.5, .floor = 0.1, .read = 1.0, .answer = 2.0};
+  c.lookup = {.keep = 0.9, .most = 6, .beta = 0.5, .floor = 0.1, .read = 1.0, .answer = 2.0};
   c.judgement = {.keep = 1.0, .beta = 0.0, .floor = 0.05, .read = 1.0, .answer = 1.5};
   return c;
 }
@@ -30,7 +31,9 @@ TEST(CalibrationTest, IsReadAsItWasWritten) {
   EXPECT_EQ(ToJson(c), ToJson(Example()));
   EXPECT_THAT(c.heads, ElementsAre(AttentionHead{17, 4}, AttentionHead{18, 6}));
   EXPECT_THAT(c.relevance.heads, ElementsAre(1.0, 0.25));
+  EXPECT_EQ(c.lookup.most, 6);
   EXPECT_EQ(c.relevance.words, 2.0);
+  EXPECT_EQ(c.relevance.superseded, 1.5);
   EXPECT_EQ(c.answer.words, 1.5);
   EXPECT_EQ(c.answer.threshold, 0.4);
   EXPECT_EQ(c.probe, (Composition{CompositionKind::kRepair, 8}));
@@ -56,6 +59,9 @@ TEST(CalibrationTest, BadOnesAreRefusedByField) {
   c = Example();
   c.judgement.keep = 2;
   expect(c, "judgement.keep");
+  c = Example();
+  c.lookup.most = -1;
+  expect(c, "lookup.most");
   c = Example();
   c.answer.threshold = 2;
   expect(c, "answer.threshold");

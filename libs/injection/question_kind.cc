@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cctype>
+#include <span>
 #include <string>
+#include <vector>
 
 namespace dki::injection {
 namespace {
@@ -14,27 +16,73 @@ constexpr std::string_view kAuxiliaries[] = {
     "haven't", "is",     "isn't",   "may",     "might", "must",  "shall",  "should",
     "was",     "wasn't", "were",    "weren't", "will",  "won't", "would"};
 
+// Questions with them ask for one thing.
+constexpr std::string_view kOfOne[] = {"where", "where's", "when", "when's", "who",
+                                       "who's", "whose",   "whom", "what's"};
+constexpr std::string_view kMeasures[] = {"big",  "far",  "heavy", "high", "large", "long",
+                                          "many", "much", "often", "old",  "tall"};
+// "What is", "which town is", "what town does".
+constexpr std::string_view kOneVerbs[] = {"is", "was", "has", "does"};
+constexpr size_t kReach = 3;  // words behind "what"
+
 bool IsLetter(char c) {
   return std::isalpha(static_cast<unsigned char>(c)) != 0 || c == '\'';
+}
+
+template <typename Range>
+bool Has(const Range& words, std::string_view word) {
+  return std::ranges::find(words, word) != std::ranges::end(words);
+}
+
+// In lower case.
+std::vector<std::string> WordsOf(std::string_view text) {
+  std::vector<std::string> words(1);
+  for (const char c : text) {
+    if (IsLetter(c)) {
+      words.back() += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    } else if (!words.back().empty()) {
+      words.emplace_back();
+    }
+  }
+  if (words.back().empty()) words.pop_back();
+  return words;
+}
+
+// Of the last sentence that ends with a question mark; without one, of the last sentence.
+std::vector<std::string> WordsOfQuestion(std::string_view message) {
+  size_t end = message.rfind('?');
+  if (end == std::string_view::npos) {
+    end = message.find_last_not_of(".! \n");
+    end = end == std::string_view::npos ? 0 : end + 1;
+  }
+  const std::string_view before = message.substr(0, end);
+  const size_t stop = before.find_last_of(".!?\n:;");
+  return WordsOf(stop == std::string_view::npos ? before : before.substr(stop + 1));
 }
 
 }  // namespace
 
 QuestionKind ClassifyQuestion(std::string_view message) {
-  const size_t mark = message.rfind('?');
-  if (mark == std::string_view::npos) return QuestionKind::kLookup;
-  const size_t before = message.substr(0, mark).find_last_of(".!?\n:;");
-  const size_t begin = before == std::string_view::npos ? 0 : before + 1;
-  std::string word;
-  for (const char c : message.substr(begin, mark - begin)) {
-    if (IsLetter(c)) {
-      word += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    } else if (!word.empty()) {
-      break;
+  if (message.find('?') == std::string_view::npos) return QuestionKind::kLookup;
+  const std::vector<std::string> words = WordsOfQuestion(message);
+  const std::string word = words.empty() ? "" : words[0];
+  return Has(kAuxiliaries, word) ? QuestionKind::kJudgement : QuestionKind::kLookup;
+}
+
+bool AsksForOneState(std::string_view message) {
+  const std::vector<std::string> words = WordsOfQuestion(message);
+  if (words.empty()) return false;
+  if (words[0] == "is" || words[0] == "isn't") return true;
+  for (size_t i = 0; i < words.size(); ++i) {
+    const std::span<const std::string> next =
+        std::span(words).subspan(i + 1, std::min(kReach, words.size() - i - 1));
+    if (Has(kOfOne, words[i])) return true;
+    if (words[i] == "how") return !next.empty() && Has(kMeasures, next[0]);
+    if (words[i] == "what" || words[i] == "which") {
+      return std::ranges::any_of(next, [](const auto& word) { return Has(kOneVerbs, word); });
     }
   }
-  const bool judges = std::ranges::find(kAuxiliaries, word) != std::end(kAuxiliaries);
-  return judges ? QuestionKind::kJudgement : QuestionKind::kLookup;
+  return false;
 }
 
 }  // namespace dki::injection

@@ -23,5 +23,20 @@ TEST(QuestionKindTest, EverythingElseIsLookedUp) {
   }
 }
 
+TEST(AsksForOneStateTest, ByItsQuestionWordAndVerb) {
+  for (const char* text :
+       {"Where is Ana?", "where do I live", "Hi. Who's my dentist?", "What is Sam's job?",
+        "What's her number?", "Which town is it?", "How old is Bo?", "Is Ana in Porto?"}) {
+    EXPECT_TRUE(AsksForOneState(text)) << text;
+  }
+  for (const char* text :
+       {"What am I allergic to?", "Which books do I have?", "What are my hobbies?",
+        "How do I get home?", "How?", "Did Ana call?", "Are they here?", "", "?",
+        "Where is it? Tell me about Ana.", "List my hobbies."}) {
+    const bool first = std::string_view(text).starts_with("Where");
+    EXPECT_EQ(AsksForOneState(text), first) << text;
+  }
+}
+
 }  // namespace
 }  // namespace dki::injection

@@ -17,10 +17,8 @@ double LogShare(double share) {
   return std::log(std::fmax(share, 0.0) + kLeastShare);
 }
 
-}  // namespace
-
-std::vector<double> ScoreRelevance(const RelevanceModel& model,
-                                   std::span<const Evidence> memories) {
+// Without what later memories take away.
+std::vector<double> ScoreAlone(const RelevanceModel& model, std::span<const Evidence> memories) {
   const double last = std::max<double>(1.0, static_cast<double>(memories.size()) - 1.0);
   std::vector<double> scores;
   scores.reserve(memories.size());
@@ -39,6 +37,36 @@ std::vector<double> ScoreRelevance(const RelevanceModel& model,
   return scores;
 }
 
+std::vector<int> BestLater(const RelevanceModel& model, std::span<const Evidence> memories,
+                           std::span<const double> alone) {
+  std::vector<int> best(memories.size(), -1);
+  for (size_t i = 0; i < memories.size(); ++i) {
+    double least = alone[i] - model.superseded;
+    for (const int later : memories[i].later) {
+      if (alone[later] <= least) continue;
+      best[i] = later;
+      least = alone[later];
+    }
+  }
+  return best;
+}
+
+}  // namespace
+
+std::vector<double> ScoreRelevance(const RelevanceModel& model,
+                                   std::span<const Evidence> memories) {
+  std::vector<double> scores = ScoreAlone(model, memories);
+  const std::vector<int> by = BestLater(model, memories, scores);
+  for (size_t i = 0; i < scores.size(); ++i) {
+    if (by[i] >= 0) scores[i] -= model.superseded;
+  }
+  return scores;
+}
+
+std::vector<int> SupersededBy(const RelevanceModel& model, std::span<const Evidence> memories) {
+  return BestLater(model, memories, ScoreAlone(model, memories));
+}
+
 double LookShare(const RelevanceModel& model, std::span<const double> head_shares) {
   DKI_CHECK(!head_shares.empty() && head_shares.size() == model.heads.size());
   const double total = std::reduce(model.heads.begin(), model.heads.end());
@@ -50,10 +78,11 @@ double LookShare(const RelevanceModel& model, std::span<const double> head_share
          total;
 }
 
-std::vector<int> MostProbable(std::span<const double> scores, double mass) {
+std::vector<int> MostProbable(std::span<const double> scores, double mass, int most) {
   std::vector<int> best_first(scores.size());
   std::iota(best_first.begin(), best_first.end(), 0);
-  if (mass >= 1.0 || scores.empty()) return best_first;
+  const size_t bound = most > 0 ? std::min<size_t>(most, scores.size()) : scores.size();
+  if (scores.empty() || (mass >= 1.0 && bound == scores.size())) return best_first;
   std::stable_sort(best_first.begin(), best_first.end(),
                    [&](int a, int b) { return scores[a] > scores[b]; });
   const double best = scores[best_first[0]];
@@ -61,7 +90,7 @@ std::vector<int> MostProbable(std::span<const double> scores, double mass) {
   for (const double score : scores) total += std::exp(score - best);
   double held = 0.0;
   size_t n = 0;
-  while (n < best_first.size() && (n == 0 || held < mass * total)) {
+  while (n < bound && (n == 0 || mass >= 1.0 || held < mass * total)) {
     held += std::exp(scores[best_first[n++]] - best);
   }
   best_first.resize(n);

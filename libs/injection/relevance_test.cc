@@ -24,6 +24,22 @@ TEST(ScoreRelevanceTest, AddsUpCosineWordsPlaceAndHeads) {
   EXPECT_NEAR(scores[2] - scores[0], 0.5 - 0.5 + 1.0, 1e-9);
 }
 
+TEST(ScoreRelevanceTest, ALaterMemoryThatSaysAsMuchPutsAnEarlierBehind) {
+  const RelevanceModel model{.cosine = 1.0, .superseded = 2.0, .heads = {}};
+  std::vector<Evidence> memories = {{.cosine = 1.0, .later = {1, 2}, .head_shares = {}},
+                                    {.cosine = 0.5, .later = {2}, .head_shares = {}},
+                                    {.cosine = 0.0, .head_shares = {}}};
+  EXPECT_THAT(SupersededBy(model, memories), ElementsAre(1, 2, -1));
+  EXPECT_THAT(ScoreRelevance(model, memories), ElementsAre(-1.0, -1.5, 0.0));
+  // It mentions the same, but is not what is asked for.
+  memories[2].cosine = -1.4;
+  EXPECT_THAT(SupersededBy(model, memories), ElementsAre(1, 2, -1));
+  memories[2].cosine = -1.6;
+  EXPECT_THAT(SupersededBy(model, memories), ElementsAre(1, -1, -1));
+  EXPECT_THAT(ScoreRelevance(model, memories), ElementsAre(-1.0, 0.5, -1.6));
+  EXPECT_THAT(SupersededBy({.cosine = 1.0}, memories), ElementsAre(-1, -1, -1)) << "of no weight";
+}
+
 TEST(ScoreRelevanceTest, WithoutSharesTheRestCounts) {
   const RelevanceModel model{.cosine = 1.0, .recency = 0.0, .heads = {3.0}};
   const std::vector<Evidence> memories = {{.cosine = 0.5, .head_shares = {}},
@@ -55,6 +71,10 @@ TEST(MostProbableTest, KeepsAsManyAsTheMassNeeds) {
   EXPECT_THAT(MostProbable(unsure, 1.0), ElementsAre(0, 1, 2, 3));
   EXPECT_THAT(MostProbable(certain, 0.0), ElementsAre(1));
   EXPECT_THAT(MostProbable({}, 0.5), ElementsAre());
+  EXPECT_THAT(MostProbable(unsure, 0.9, 2), ElementsAre(0, 1));
+  EXPECT_THAT(MostProbable(certain, 0.9, 2), ElementsAre(1));
+  EXPECT_THAT(MostProbable(certain, 1.0, 2), ElementsAre(0, 1)) << "the best, ascending";
+  EXPECT_THAT(MostProbable(unsure, 1.0, 9), ElementsAre(0, 1, 2, 3));
 }
 
 TEST(AnswerProbabilityTest, TheBestOfEachDecides) {

@@ -1,19 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libs/search/word_shares.h"
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
 #include "libs/search/words.h"
 
 namespace dki::search {
+namespace {
 
-std::vector<double> WordShares(const WordQuery& query, std::span<const std::string> texts) {
+std::vector<std::set<std::string>> WordsOf(std::span<const std::string> texts) {
   std::vector<std::set<std::string>> words;
   for (const std::string& text : texts) {
     const std::vector<std::string> stems = ContentWords(text);
     words.emplace_back(stems.begin(), stems.end());
   }
+  return words;
+}
+
+}  // namespace
+
+std::vector<double> WordShares(const WordQuery& query, std::span<const std::string> texts) {
+  const std::vector<std::set<std::string>> words = WordsOf(texts);
   std::vector<double> shares(texts.size(), 0.0);
   double total = 0.0;
   for (const auto& [stem, query_weight] : query) {
@@ -28,6 +37,23 @@ std::vector<double> WordShares(const WordQuery& query, std::span<const std::stri
   if (total <= 0.0) return shares;
   for (double& share : shares) share /= total;
   return shares;
+}
+
+std::vector<std::vector<int>> CoveredByLater(const WordQuery& query,
+                                             std::span<const std::string> oldest_first) {
+  std::vector<std::set<std::string>> asked = WordsOf(oldest_first);
+  for (auto& words : asked) {
+    std::erase_if(words, [&](const std::string& stem) {
+      return std::ranges::none_of(query, [&](const auto& term) { return term.first == stem; });
+    });
+  }
+  std::vector<std::vector<int>> later(asked.size());
+  for (size_t i = 0; i < asked.size(); ++i) {
+    for (size_t j = i + 1; j < asked.size() && !asked[i].empty(); ++j) {
+      if (std::ranges::includes(asked[j], asked[i])) later[i].push_back(static_cast<int>(j));
+    }
+  }
+  return later;
 }
 
 }  // namespace dki::search

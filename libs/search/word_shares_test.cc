@@ -48,5 +48,23 @@ TEST(WordSharesTest, NothingAskedNothingShared) {
   EXPECT_THAT(Shares("Who sings?", {""}), ElementsAre(0.0));
 }
 
+std::vector<std::vector<int>> Covered(const std::string& question,
+                                      const std::vector<std::string>& texts) {
+  const std::vector<WeightedText> asked = {{question, 1.0}};
+  return CoveredByLater(MakeWordQuery(asked), texts);
+}
+
+TEST(CoveredByLaterTest, ByLaterTextsWithAllItsWordsOfTheQuestion) {
+  EXPECT_THAT(Covered("Where does Ann live?", {"Ann lives in Porto.", "Ann is tired.",
+                                               "Ann now lives in Rome.", "Ann lives near Bo."}),
+              ElementsAre(ElementsAre(2, 3), ElementsAre(2, 3), ElementsAre(3), IsEmpty()));
+}
+
+TEST(CoveredByLaterTest, NeverWithoutAWordOfTheQuestion) {
+  EXPECT_THAT(Covered("Where is Ann?", {"Bo sings.", "Bo is in Rome."}), Each(IsEmpty()));
+  EXPECT_THAT(Covered("Where is it?", {"Bo sings.", "Bo sings."}), Each(IsEmpty()));
+  EXPECT_THAT(Covered("Who sings?", {}), IsEmpty());
+}
+
 }  // namespace
 }  // namespace dki::search

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/orchestrator/candidates.h"
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "libs/clients/memory_attributes.h"
+#include "libs/injection/question_kind.h"
 #include "libs/search/word_shares.h"
 #include "services/orchestrator/search_text.h"
 
@@ -74,14 +76,36 @@ void CompareWords(const ChatTask& task, std::span<Candidate* const> candidates) 
   for (const Candidate* candidate : candidates) texts.push_back(candidate->text);
   const std::vector<search::WeightedText> asked =
       search::ExpandQuestion(SearchText(task.turn.content()), RecentTexts(task));
-  const std::vector<double> shares = search::WordShares(search::MakeWordQuery(asked), texts);
+  const search::WordQuery query = search::MakeWordQuery(asked);
+  const std::vector<double> shares = search::WordShares(query, texts);
   for (size_t i = 0; i < candidates.size(); ++i) candidates[i]->words = shares[i];
+  if (!injection::AsksForOneState(task.turn.content())) return;
+  // A request may name them in another order than that of their making.
+  std::vector<Candidate*> oldest_first(candidates.begin(), candidates.end());
+  std::ranges::stable_sort(oldest_first, {}, &Candidate::create_position);
+  for (size_t i = 0; i < texts.size(); ++i) texts[i] = oldest_first[i]->text;
+  const std::vector<std::vector<int>> later = search::CoveredByLater(query, texts);
+  for (size_t i = 0; i < texts.size(); ++i) {
+    for (const int j : later[i]) oldest_first[i]->later.push_back(oldest_first[j]->id);
+  }
 }
 
 std::vector<injection::Evidence> EvidenceOf(std::span<Candidate* const> candidates) {
+  std::unordered_map<std::string, int> index;
+  for (const Candidate* candidate : candidates) {
+    index.emplace(candidate->id, static_cast<int>(index.size()));
+  }
   std::vector<injection::Evidence> evidence;
   for (const Candidate* candidate : candidates) {
-    evidence.push_back({candidate->cosine, candidate->words.value_or(0.0), candidate->head_shares});
+    evidence.push_back({.cosine = candidate->cosine,
+                        .words = candidate->words.value_or(0.0),
+                        .later = {},
+                        .head_shares = candidate->head_shares});
+    for (const std::string& id : candidate->later) {
+      if (const auto at = index.find(id); at != index.end()) {
+        evidence.back().later.push_back(at->second);
+      }
+    }
   }
   return evidence;
 }

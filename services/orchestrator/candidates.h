@@ -28,9 +28,11 @@ struct Candidate {
   common::v1::MemoryAttributes attributes;
   int64_t create_position = 0;
   std::optional<double> words;        // where it is probed: search::WordShares
+  std::vector<std::string> later;     // ids, where it is probed: injection::Evidence
   std::vector<double> head_shares;    // where it was probed: of the calibration's heads
   std::optional<double> probe_share;  // of them: injection::LookShare
   std::optional<double> relevance;    // where it was probed and passed: injection::ScoreRelevance
+  std::string superseded_by;          // an id, where it was probed and passed
   bool passed = false;                // the gate
   std::string reason;  // why it did not pass, or is not handed to the model all the same
 };
@@ -49,7 +51,8 @@ std::vector<Candidate> JoinHits(const Hits& hits, const Memories& current);
 absl::StatusOr<std::vector<Candidate>> JoinNamed(std::span<const std::string> ids, const Hits& hits,
                                                  const Memories& current);
 
-// Sets `words` of each: of those of the turn, and of the recent messages where it leans on them.
+// Sets `words` and `later` of each: by the words of the turn, and of the recent messages where
+// it leans on them.
 void CompareWords(const ChatTask& task, std::span<Candidate* const> candidates);
 
 // What is known of each, for gate and weights.

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <random>
 
+#include "libs/base/check.h"
 #include "libs/testing/status_matchers.h"
 #include "services/orchestrator/candidates.h"
 #include "services/orchestrator/gate_step.h"
@@ -134,6 +135,41 @@ TEST(Gate, WordsOfTheTurnAndOfWhatItLeansOnCount) {
   ASSERT_OK_AND_ASSIGN(task, MakeChatTask({}, "t", request, "r"));
   CompareWords(task, ordered);
   EXPECT_GT(*candidates[1].words, *candidates[0].words);
+}
+
+TEST(Gate, ALaterNoteOnTheSameStateSupersedesAnEarlierOne) {
+  // As the request names them: the later one first.
+  auto candidates = Passed({{2, 0.5f}, {1, 0.5f}, {3, 0.5f}});
+  candidates[0].text = "Ann moved to Rome.";
+  candidates[1].text = "Ann moved to Porto.";
+  candidates[2].text = "Bo sings.";
+  const MemoryRules named = With<MemoryRules>([](auto& r) { r.ids = {"named"}; });
+  const auto ordered = InPackOrder(named, candidates);
+  for (Candidate& candidate : candidates) candidate.head_shares = {0.1};
+  auto calibration = Calibration();
+  calibration.relevance.superseded = 3.0;
+  calibration.lookup.keep = 0.9;
+  const auto choose = [&](const std::string& question) {
+    for (Candidate& candidate : candidates) {
+      candidate.later.clear();
+      candidate.superseded_by.clear();
+    }
+    const auto task = MakeChatTask({}, "t", Question(question), "r");
+    DKI_CHECK(task.ok());
+    CompareWords(*task, ordered);
+    ApplyGate({.enabled = false}, &calibration, ordered);
+    std::vector<std::string> ids;
+    for (const Chosen& memory : ChooseMemories({}, &calibration, question, named, ordered)) {
+      ids.push_back(memory.id);
+    }
+    return ids;
+  };
+  EXPECT_THAT(choose("Where is Ann?"), ElementsAre(Id("mem_", 2), Id("mem_", 3)));
+  EXPECT_EQ(candidates[1].superseded_by, Id("mem_", 2));
+  EXPECT_EQ(candidates[0].superseded_by, "");
+  EXPECT_THAT(choose("Which towns did Ann move to?"),
+              ElementsAre(Id("mem_", 2), Id("mem_", 1), Id("mem_", 3)));
+  EXPECT_EQ(candidates[1].superseded_by, "");
 }
 
 TEST(Gate, PassesFromTheThresholdOn) {

@@ -64,6 +64,7 @@ audit::v1::AppendDecisionRequest MakeDecision(const PipelineConfig& config, cons
     retrieved->set_gated(candidate.passed);
     retrieved->set_reason(candidate.reason);
     if (candidate.words) retrieved->set_word_share(*candidate.words);
+    retrieved->set_superseded_by(candidate.superseded_by);
     if (candidate.probe_share) retrieved->set_probe_share(*candidate.probe_share);
     if (candidate.relevance) retrieved->set_relevance(*candidate.relevance);
   }

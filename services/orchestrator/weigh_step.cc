@@ -16,11 +16,13 @@ struct Kept {
   bool is_linked = false;  // others came with the probable ones
 };
 // Those of `passed` that stay; the others are taken out.
-Kept ScoreAndKeep(const injection::RelevanceModel& model, double mass, std::string_view message,
-                  std::vector<Candidate*>* passed) {
+Kept ScoreAndKeep(const injection::RelevanceModel& model, const injection::Strength& strength,
+                  std::string_view message, std::vector<Candidate*>* passed) {
   const std::vector<injection::Evidence> evidence = EvidenceOf(*passed);
   const std::vector<double> scores = injection::ScoreRelevance(model, evidence);
+  const std::vector<int> later = injection::SupersededBy(model, evidence);
   for (size_t i = 0; i < passed->size(); ++i) {
+    if (later[i] >= 0) (*passed)[i]->superseded_by = (*passed)[later[i]]->id;
     (*passed)[i]->relevance = scores[i];
     (*passed)[i]->reason = "improbable";
   }
@@ -28,7 +30,7 @@ Kept ScoreAndKeep(const injection::RelevanceModel& model, double mass, std::stri
   for (const Candidate* candidate : *passed) texts.push_back(candidate->text);
   std::vector<Candidate*> kept;
   Kept result;
-  const std::vector<int> probable = injection::MostProbable(scores, mass);
+  const std::vector<int> probable = injection::MostProbable(scores, strength.keep, strength.most);
   for (const int i : injection::WithLinked(probable, texts, message)) {
     kept.push_back((*passed)[i]);
     kept.back()->reason = "";
@@ -97,9 +99,10 @@ std::vector<Chosen> ChooseMemories(const injection::AlphaPolicy& policy,
     for (const Candidate* candidate : passed) scores.push_back(candidate->cosine);
   } else {
     const injection::QuestionKind kind = injection::ClassifyQuestion(message);
-    const double keep = calibration->strength(kind, false).keep;
-    Kept kept =
-        ScoreAndKeep(calibration->relevance, rules.forces_weights() ? 1.0 : keep, message, &passed);
+    const injection::Strength everything;
+    Kept kept = ScoreAndKeep(
+        calibration->relevance,
+        rules.forces_weights() ? everything : calibration->strength(kind, false), message, &passed);
     scores = std::move(kept.scores);
     weights = injection::WithStrength(policy, calibration->strength(kind, kept.is_linked));
   }

@@ -38,6 +38,7 @@ absl::StatusOr<std::vector<std::vector<eval::LabelledItem>>> Label(
       DKI_ASSIGN_OR_RETURN(eval::ItemEvidence evidence, source->EvidenceOf(item, {&probe, 1}));
       labelled.back().push_back({.cosines = std::move(evidence.cosines),
                                  .words = std::move(evidence.words),
+                                 .later = std::move(evidence.later),
                                  .shares = {},
                                  .gold = item.gold,
                                  .needed = item.needed});

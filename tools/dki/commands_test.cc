@@ -192,6 +192,11 @@ class FakeDki final : public api::DkiService::Service {
     auto* other = record.add_retrieved();
     other->set_memory_id("mem_2");
     other->set_reason("below_threshold");
+    auto* old = record.add_retrieved();
+    old->set_memory_id("mem_3");
+    old->set_gated(true);
+    old->set_reason("improbable");
+    old->set_superseded_by("mem_1");
     return record;
   }
   static audit::v1::OutcomeRecord Outcome() {
@@ -430,9 +435,9 @@ TEST_F(CommandsTest, ChatSendsItsOptionsAndExplainsTheAnswer) {
   EXPECT_EQ(request.sampling().temperature(), 0.75f);
   EXPECT_EQ(request.sampling().seed(), 4);
   EXPECT_THAT(result.out, StartsWith("It is tea.\n"));
-  for (const char* shown :
-       {"Ann drinks tea.", "0.625", "43.75 %", "1.00 → 2.00", "25.00 %", "12.50 %", "ram",
-        "load: 0.4 ms against 21.0 ms", "(erased)", "below_threshold", "without kv"}) {
+  for (const char* shown : {"Ann drinks tea.", "0.625", "43.75 %", "1.00 → 2.00", "25.00 %",
+                            "12.50 %", "ram", "load: 0.4 ms against 21.0 ms", "(erased)",
+                            "below_threshold", "superseded", "without kv"}) {
     EXPECT_THAT(result.out, HasSubstr(shown));
   }
   EXPECT_THAT(result.out, Not(HasSubstr("\x1b")));

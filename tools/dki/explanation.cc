@@ -41,10 +41,12 @@ struct Line {
   std::string text;
 };
 
-// Whether it passed the gate, or why it did not.
+// Whether it passed the gate, or why it did not, or what weighs in its place.
 std::string GateCell(const Line& line) {
-  if (line.chosen != nullptr) return "yes";
+  const bool superseded = line.retrieved != nullptr && !line.retrieved->superseded_by().empty();
+  if (line.chosen != nullptr) return superseded ? "yes, superseded" : "yes";
   if (line.retrieved == nullptr) return "no";
+  if (superseded && line.retrieved->gated()) return "superseded";
   if (line.retrieved->gated()) {
     return line.retrieved->reason().empty() ? "yes, not used" : line.retrieved->reason();
   }
