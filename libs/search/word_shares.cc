@@ -10,6 +10,8 @@
 namespace dki::search {
 namespace {
 
+constexpr double kAboutIt = 0.75;  // of the greatest share
+
 std::vector<std::set<std::string>> WordsOf(std::span<const std::string> texts) {
   std::vector<std::set<std::string>> words;
   for (const std::string& text : texts) {
@@ -41,6 +43,9 @@ std::vector<double> WordShares(const WordQuery& query, std::span<const std::stri
 
 std::vector<std::vector<int>> CoveredByLater(const WordQuery& query,
                                              std::span<const std::string> oldest_first) {
+  const std::vector<double> shares = WordShares(query, oldest_first);
+  double greatest = 0.0;
+  for (const double share : shares) greatest = std::max(greatest, share);
   std::vector<std::set<std::string>> asked = WordsOf(oldest_first);
   for (auto& words : asked) {
     std::erase_if(words, [&](const std::string& stem) {
@@ -49,7 +54,8 @@ std::vector<std::vector<int>> CoveredByLater(const WordQuery& query,
   }
   std::vector<std::vector<int>> later(asked.size());
   for (size_t i = 0; i < asked.size(); ++i) {
-    for (size_t j = i + 1; j < asked.size() && !asked[i].empty(); ++j) {
+    if (asked[i].empty() || shares[i] < kAboutIt * greatest) continue;
+    for (size_t j = i + 1; j < asked.size(); ++j) {
       if (std::ranges::includes(asked[j], asked[i])) later[i].push_back(static_cast<int>(j));
     }
   }

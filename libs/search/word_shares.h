@@ -18,9 +18,10 @@ namespace dki::search {
 // all of them have says little. All 0 for a query without words.
 std::vector<double> WordShares(const WordQuery& query, std::span<const std::string> texts);
 
-// For each text, oldest first, the later ones that have all the query's words that it has (one at
-// least), by index: who asks for the state of something wants the latest note on it. Texts that
-// have different words of what is asked do not cover each other.
+// For each text, oldest first, the later ones that have all the query's words that it has, by
+// index: who asks for the state of something wants the latest note on it. Texts that have different
+// words of what is asked do not cover each other, and of a text with less than three quarters of
+// the greatest share (WordShares) nothing is said: it is about something else.
 std::vector<std::vector<int>> CoveredByLater(const WordQuery& query,
                                              std::span<const std::string> oldest_first);
 

@@ -57,7 +57,8 @@ std::vector<std::vector<int>> Covered(const std::string& question,
 TEST(CoveredByLaterTest, ByLaterTextsWithAllItsWordsOfTheQuestion) {
   EXPECT_THAT(Covered("Where does Ann live?", {"Ann lives in Porto.", "Ann is tired.",
                                                "Ann now lives in Rome.", "Ann lives near Bo."}),
-              ElementsAre(ElementsAre(2, 3), ElementsAre(2, 3), ElementsAre(3), IsEmpty()));
+              ElementsAre(ElementsAre(2, 3), IsEmpty(), ElementsAre(3), IsEmpty()))
+      << "that Ann is tired is about something else";
 }
 
 TEST(CoveredByLaterTest, NeverWithoutAWordOfTheQuestion) {
