@@ -252,6 +252,7 @@ absl::StatusOr<Arm> ParseArm(const std::string& text) {
   }
   arm.place = place->place;
   arm.is_default = arm.gate = arm.uses_calibration = base == "default";
+  if (arm.is_default) arm.composition.kind = injection::CompositionKind::kAuto;
   if (colon != std::string::npos) {
     for (const std::string& setting : Split(text.substr(colon + 1), ',')) {
       DKI_RETURN_IF_ERROR(ReadSetting(setting, &arm));

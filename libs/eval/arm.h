@@ -14,7 +14,8 @@
 //                                  most=6 at most so many
 //     default:calibration=FILE     with that calibration in place of the model's own; none: without
 //     prompt_late:top=1            only the best memory by cosine
-//     injected:composition=auto    behind what its memories are computed (injection::Composition)
+//     injected:composition=auto    behind what its memories are computed (injection::Composition);
+//                                  an injected arm's own is pack, default's the product's, auto
 //     injected:law=blend,alpha=0.5 by another law than the bias: blend, as_original (values)
 //     injected:alpha=2,layers=7-22 weights hold in these layers; 1 in the others
 //     injected:history=sticky      with a history that attended the memories (else: memory-free)

@@ -63,6 +63,8 @@ TEST(ArmTest, CompositionLawLayersHistoryAndWhatIsLeftOut) {
   EXPECT_EQ(arms[0].composition.repair_tokens, 16);
   EXPECT_TRUE(arms[0].sticky_history);
   EXPECT_TRUE(arms[1].is_default && arms[1].without == Without::kTop);
+  EXPECT_EQ(arms[1].composition.kind, injection::CompositionKind::kAuto) << "the product's";
+  EXPECT_EQ(arms[2].composition.kind, injection::CompositionKind::kPack);
   EXPECT_EQ(arms[2].rule.law, model::AttentionLaw::kValues);
   EXPECT_EQ(arms[2].rule.first_layer, 7);
   EXPECT_EQ(arms[2].rule.end_layer, 23);

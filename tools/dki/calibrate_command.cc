@@ -81,6 +81,7 @@ absl::Status ChooseStrength(const std::vector<eval::Suite>& suites, const char* 
                                setting.read, setting.answer);
     arm.place = eval::Place::kInjected;
     arm.is_default = arm.uses_calibration = true;
+    arm.composition.kind = injection::CompositionKind::kAuto;
     arm.calibration = std::move(changed);
     arms.push_back(std::move(arm));
   }
