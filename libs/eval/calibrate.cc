@@ -325,7 +325,7 @@ double BestThreshold(std::vector<std::pair<double, double>> told) {
 std::vector<injection::Strength> StrengthGrid() {
   std::vector<injection::Strength> grid = {
       {.keep = 1.0, .beta = 0.0, .floor = 0.05, .read = 1.0, .answer = 1.0}};
-  for (const double keep : {0.9, 0.95}) {
+  for (const double keep : {0.85, 0.9}) {
     for (const double beta : {0.15, 0.25}) {
       for (const auto& [read, answer] :
            {std::pair(1.0, 2.0), std::pair(1.5, 2.5), std::pair(1.5, 3.0)}) {

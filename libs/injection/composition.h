@@ -16,7 +16,9 @@ enum class CompositionKind {
   kPack,         // behind the memories in front of it: joint prefill
   kIndependent,  // behind context and lead-in only
   kRepair,       // independent, but its first tokens are computed behind everything in front
-  kAuto,         // kPack for short memories, kIndependent for long ones
+  // kPack for short memories, kIndependent for long ones; the footer is behind both (it is a few
+  // tokens, and what it has seen tells: docs/results).
+  kAuto,
 };
 
 // Lines of so many tokens or more are long (kAuto): paragraphs. Measured (docs/results): SQuAD's

@@ -12,13 +12,13 @@ namespace {
 constexpr std::string_view kKnown[] = {
     // SmolLM2-135M-Instruct, Q4_1
     R"json({"model_fingerprint": "2bacb05b3899f00f83861127609239488a128f9ec9929fa58c5192b3d8303db9",
- "heads": [[17, 4], [18, 7]],
+ "heads": [[18, 7], [17, 4]],
  "probe": "independent",
- "relevance": {"cosine": 1.79503, "words": 2.58646, "recency": 0.134927, "heads": [1.27372, 1.09275]},
- "answer": {"bias": -0.499474, "cosine": 3.53959, "words": 5.05459, "relevance": 0.469718, "threshold": 0.286689},
- "lookup": {"keep": 0.9, "beta": 0.15, "floor": 0.05, "read": 1.5, "answer": 3},
- "linked": {"keep": 0.9, "beta": 0.15, "floor": 0.05, "read": 1.5, "answer": 2.5},
- "judgement": {"keep": 1, "beta": 0, "floor": 0.05, "read": 1, "answer": 1}})json",
+ "relevance": {"cosine": 2.04426, "words": 2.5868, "recency": -0.0656624, "superseded": 1.84239, "heads": [1.1654, 1.05539]},
+ "answer": {"bias": -0.986661, "cosine": 3.58951, "words": 5.22289, "relevance": 0.42637, "threshold": 0.280804},
+ "lookup": {"keep": 0.85, "most": 6, "beta": 0.15, "floor": 0.05, "read": 1.5, "answer": 3},
+ "linked": {"keep": 0.85, "most": 6, "beta": 0.15, "floor": 0.05, "read": 1.5, "answer": 2.5},
+ "judgement": {"keep": 1, "most": 0, "beta": 0, "floor": 0.05, "read": 1, "answer": 1}})json",
 };
 
 std::vector<Calibration> ParseKnown() {

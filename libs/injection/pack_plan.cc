@@ -64,12 +64,12 @@ class Planner {
       : tenant_id_(std::move(tenant_id)),
         model_fingerprint_(std::move(model_fingerprint)),
         joint_(format.RenderPrefix(context_system_prompt)),
-        lead_in_(joint_) {
+        lead_in_(joint_),
+        all_(joint_) {
     plan_.format = block_format;
     plan_.context_tokens = format.RenderPrefix(context_system_prompt);
     Add({.kind = BlockKind::kHeader, .tokens = format.PackHeader()}, joint_);
-    lead_in_.Add(0, plan_.blocks[0]);
-    joint_.Add(0, plan_.blocks[0]);
+    for (Chain* chain : {&joint_, &lead_in_, &all_}) chain->Add(0, plan_.blocks[0]);
   }
 
   void AddMemory(const Composition& composition, int index, const PackMemoryText& memory,
@@ -88,8 +88,10 @@ class Planner {
       case CompositionKind::kIndependent:
         return AddMemoryBlock(std::move(block), lead_in_, false);
       case CompositionKind::kAuto:
-        return n_tokens < kLongLineTokens ? AddMemoryBlock(std::move(block), joint_, joins)
-                                          : AddMemoryBlock(std::move(block), lead_in_, false);
+        if (n_tokens < kLongLineTokens) return AddMemoryBlock(std::move(block), joint_, joins);
+        AddMemoryBlock(std::move(block), lead_in_, false);
+        if (joins) all_.Add(static_cast<int>(plan_.blocks.size()) - 1, plan_.blocks.back());
+        return;
       case CompositionKind::kRepair:
         break;
     }
@@ -103,14 +105,17 @@ class Planner {
   }
 
   PackPlan Finish(std::vector<int32_t> footer) {
-    Add({.kind = BlockKind::kFooter, .tokens = std::move(footer)}, joint_);
+    Add({.kind = BlockKind::kFooter, .tokens = std::move(footer)}, all_);
     return std::move(plan_);
   }
 
  private:
   void AddMemoryBlock(PlannedBlock block, const Chain& chain, bool joins) {
     Add(std::move(block), chain);
-    if (joins) joint_.Add(static_cast<int>(plan_.blocks.size()) - 1, plan_.blocks.back());
+    if (!joins) return;
+    for (Chain* chain : {&joint_, &all_}) {
+      chain->Add(static_cast<int>(plan_.blocks.size()) - 1, plan_.blocks.back());
+    }
   }
 
   void Add(PlannedBlock block, const Chain& chain) {
@@ -139,6 +144,7 @@ class Planner {
   PackPlan plan_;
   Chain joint_;    // what the next block of a joint prefill is behind
   Chain lead_in_;  // what an independent one is behind
+  Chain all_;      // what the footer is behind: with kAuto the long ones, too
 };
 
 }  // namespace

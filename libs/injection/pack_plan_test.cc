@@ -181,6 +181,14 @@ TEST(PlanPackTest, AutoPutsShortMemoriesTogetherAndLongOnesApart) {
   EXPECT_THAT(plan.blocks[2].behind, ElementsAre(0));
   EXPECT_THAT(plan.blocks[3].behind, ElementsAre(0, 1));
   EXPECT_EQ(plan.blocks[3].identity, Plan({{"m1", "tea"}, {"m2", "no"}}).blocks[2].identity);
+  // The footer has seen them all, but none that is capped.
+  EXPECT_THAT(plan.blocks[4].behind, ElementsAre(0, 1, 2, 3));
+  EXPECT_THAT(plan.blocks[4].chain_memory_ids, ElementsAre("m1", "long", "m2"));
+  EXPECT_THAT(Compose("independent", {{"m1", "tea"}, {"long", long_text}}).blocks[3].behind,
+              ElementsAre(0));
+  PackMemoryText capped{.memory_id = "doc", .text = long_text};
+  capped.attributes.source_class = SourceClass::kDocument;
+  EXPECT_THAT(Compose("auto", {{"m1", "tea"}, capped}).blocks[3].behind, ElementsAre(0, 1));
 }
 
 TEST(PlanPackTest, AnEmptyPackIsHeaderAndFooter) {
