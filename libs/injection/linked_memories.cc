@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -10,6 +11,7 @@ namespace dki::injection {
 namespace {
 
 constexpr size_t kMostWords = 20;
+constexpr int kMostOfAName = 6;
 
 bool IsWordByte(char c) {
   const auto byte = static_cast<unsigned char>(c);
@@ -117,11 +119,14 @@ std::vector<int> WithLinked(std::span<const int> kept, std::span<const std::stri
     }
   }
   std::vector<int> linked(kept.begin(), kept.end());
-  for (int i = 0; i < static_cast<int>(texts.size()); ++i) {
+  std::map<std::string, int> n_of_name;  // that came along because of it
+  for (int i = static_cast<int>(texts.size()) - 1; i >= 0; --i) {
     if (std::ranges::binary_search(kept, i) || words[i].size() > kMostWords) continue;
-    const bool shares = std::ranges::any_of(
-        words[i], [&names](const std::string& word) { return names.contains(word); });
-    if (shares || classes.contains(SubjectOf(words[i]))) linked.push_back(i);
+    bool leads = classes.contains(SubjectOf(words[i]));
+    for (const std::string& word : std::set<std::string>(words[i].begin(), words[i].end())) {
+      if (names.contains(word) && n_of_name[word]++ < kMostOfAName) leads = true;
+    }
+    if (leads) linked.push_back(i);
   }
   std::ranges::sort(linked);
   return linked;

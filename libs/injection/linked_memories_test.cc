@@ -17,6 +17,14 @@ TEST(WithLinkedTest, ANewNameLeadsOn) {
   EXPECT_THAT(WithLinked(std::vector<int>{3}, kTexts, "Whose is the cat?"), ElementsAre(1, 3));
 }
 
+TEST(WithLinkedTest, OfEachNameTheLatestSix) {
+  std::vector<std::string> texts = {"Ana took the ball."};
+  for (int i = 1; i <= 20; ++i) texts.push_back("Ana went to room " + std::to_string(i) + ".");
+  texts.emplace_back("Ben took the ball to Ana.");
+  EXPECT_THAT(WithLinked(std::vector<int>{0}, texts, "Where is the ball?"),
+              ElementsAre(0, 16, 17, 18, 19, 20, 21));
+}
+
 TEST(WithLinkedTest, ANameOfTheQuestionDoesNot) {
   EXPECT_THAT(WithLinked(std::vector<int>{4}, kTexts, "Where is Ana?"), ElementsAre(4));
   EXPECT_THAT(WithLinked({}, kTexts, "Where is Ana?"), ElementsAre());
