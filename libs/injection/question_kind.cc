@@ -16,14 +16,18 @@ constexpr std::string_view kAuxiliaries[] = {
     "haven't", "is",     "isn't",   "may",     "might", "must",  "shall",  "should",
     "was",     "wasn't", "were",    "weren't", "will",  "won't", "would"};
 
-// Questions with them ask for one thing.
-constexpr std::string_view kOfOne[] = {"where", "where's", "when", "when's", "who",
-                                       "who's", "whose",   "whom", "what's"};
+// Questions with them ask for one thing, but for those below.
+constexpr std::string_view kOfOne[] = {"where", "where's", "when",  "when's",
+                                       "who's", "whose",   "what's"};
+// What was, or is on a list: all of it stands.
+constexpr std::string_view kOfSeveral[] = {"all", "been", "did",   "else", "ever", "every",
+                                           "had", "have", "other", "was",  "were"};
+// At the end: "What is Ann allergic to?" asks for everything.
+constexpr std::string_view kLeadToSeveral[] = {"about", "at", "by", "for", "from", "in",
+                                               "into",  "of", "on", "to",  "with"};
 constexpr std::string_view kMeasures[] = {"big",  "far",  "heavy", "high", "large", "long",
                                           "many", "much", "often", "old",  "tall"};
-// "What is", "which town is", "what town does".
-constexpr std::string_view kOneVerbs[] = {"is", "was", "has", "does"};
-constexpr size_t kReach = 3;  // words behind "what"
+constexpr size_t kReach = 3;  // words behind "what" in which "is" makes it one thing
 
 bool IsLetter(char c) {
   return std::isalpha(static_cast<unsigned char>(c)) != 0 || c == '\'';
@@ -71,16 +75,16 @@ QuestionKind ClassifyQuestion(std::string_view message) {
 
 bool AsksForOneState(std::string_view message) {
   const std::vector<std::string> words = WordsOfQuestion(message);
-  if (words.empty()) return false;
-  if (words[0] == "is" || words[0] == "isn't") return true;
+  if (words.empty() || Has(kLeadToSeveral, words.back())) return false;
+  if (std::ranges::any_of(words, [](const auto& word) { return Has(kOfSeveral, word); })) {
+    return false;
+  }
   for (size_t i = 0; i < words.size(); ++i) {
+    if (Has(kOfOne, words[i])) return true;
     const std::span<const std::string> next =
         std::span(words).subspan(i + 1, std::min(kReach, words.size() - i - 1));
-    if (Has(kOfOne, words[i])) return true;
     if (words[i] == "how") return !next.empty() && Has(kMeasures, next[0]);
-    if (words[i] == "what" || words[i] == "which") {
-      return std::ranges::any_of(next, [](const auto& word) { return Has(kOneVerbs, word); });
-    }
+    if (words[i] == "what" || words[i] == "which" || words[i] == "who") return Has(next, "is");
   }
   return false;
 }

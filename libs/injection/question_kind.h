@@ -17,11 +17,12 @@ enum class QuestionKind {
 // yes or no. English alone; questions in other languages are lookups.
 QuestionKind ClassifyQuestion(std::string_view message);
 
-// Whether the message asks for one thing as it is ("Where is Ana?", "What's her number?", "Is Ana
-// in Porto?"), so that a later note on it supersedes an earlier one. What may have several answers
-// ("What am I allergic to?", "Which books do I have?") does not, nor what is past or to be done
-// ("Did Ana call?", "How do I ...?"). By the words of the last question, or of the last sentence
-// without one; English alone.
+// Whether the message asks for one thing as it is now ("Where is Ana?", "What's her number?"), so
+// that a later note on it supersedes an earlier one. What may have several answers does not ("What
+// is Ana allergic to?", "What are my hobbies?"), nor what was or is to be done ("Where did Ana
+// travel?", "How do I ...?"), nor yes or no. In doubt it says no: an old note that stays harms less
+// than one that is missed. By the words of the last question, or of the last sentence without one;
+// English alone.
 bool AsksForOneState(std::string_view message);
 
 }  // namespace dki::injection
