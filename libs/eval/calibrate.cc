@@ -23,7 +23,7 @@ constexpr double kAnswerShrinkage = 2e-4;
 // Of thresholds, as Youden's index halved: about its standard error over some hundred items.
 constexpr double kAboutAsGood = 0.01;
 // Memories that are kept, where not all are: no fewer right replies than without a bound (default
-// against default:most=..., docs/results), and a bounded cost where hundreds are much alike.
+// against default:most=..., docs/calibration.md), and a bounded cost where hundreds are much alike.
 constexpr int kMostKept = 6;
 // Features of a memory that are no heads: cosine, words, place, superseded (negated; as if every
 // later memory with its words were relevant enough).

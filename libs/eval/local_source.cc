@@ -112,6 +112,11 @@ class EngineSource : public LocalSource {
     evidence.later = injection::AsksForOneState(item.question)
                          ? search::CoveredByLater(query, evidence.texts)
                          : std::vector<std::vector<int>>(evidence.texts.size());
+    for (size_t i = 0; i < evidence.later.size(); ++i) {  // as the orchestrator
+      if (injection::IsCapped(evidence.source_classes[i])) continue;
+      std::erase_if(evidence.later[i],
+                    [&](int later) { return injection::IsCapped(evidence.source_classes[later]); });
+    }
     if (item.memories.empty()) return evidence;
     engine::Prompt prompt = PromptOf(item, Place::kInjected);
     for (const Probe& probe : probes) {

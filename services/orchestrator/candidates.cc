@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "libs/clients/memory_attributes.h"
+#include "libs/injection/alpha_policy.h"
 #include "libs/injection/question_kind.h"
 #include "libs/search/word_shares.h"
 #include "services/orchestrator/search_text.h"
@@ -26,6 +27,14 @@ void CopyState(const memory::v1::Memory& memory, Candidate* candidate) {
   candidate->source_class = memory.source_class();
   candidate->attributes = clients::AttributesOf(memory);
   candidate->create_position = memory.create_position();
+}
+
+// What others wrote takes nothing away from what the user said.
+bool MaySupersede(const Candidate& later, const Candidate& earlier) {
+  const auto is_capped = [](const Candidate& candidate) {
+    return injection::IsCapped(clients::ToSourceClass(candidate.source_class));
+  };
+  return !is_capped(later) || is_capped(earlier);
 }
 
 }  // namespace
@@ -86,7 +95,11 @@ void CompareWords(const ChatTask& task, std::span<Candidate* const> candidates) 
   for (size_t i = 0; i < texts.size(); ++i) texts[i] = oldest_first[i]->text;
   const std::vector<std::vector<int>> later = search::CoveredByLater(query, texts);
   for (size_t i = 0; i < texts.size(); ++i) {
-    for (const int j : later[i]) oldest_first[i]->later.push_back(oldest_first[j]->id);
+    for (const int j : later[i]) {
+      if (MaySupersede(*oldest_first[j], *oldest_first[i])) {
+        oldest_first[i]->later.push_back(oldest_first[j]->id);
+      }
+    }
   }
 }
 

@@ -167,6 +167,13 @@ TEST(Gate, ALaterNoteOnTheSameStateSupersedesAnEarlierOne) {
   EXPECT_THAT(choose("Where is Ann?"), ElementsAre(Id("mem_", 2), Id("mem_", 3)));
   EXPECT_EQ(candidates[1].superseded_by, Id("mem_", 2));
   EXPECT_EQ(candidates[0].superseded_by, "");
+  // What others wrote takes nothing away from what the user said.
+  candidates[0].source_class = common::v1::SOURCE_CLASS_DOCUMENT;
+  EXPECT_EQ(choose("Where is Ann?").size(), 3u);
+  EXPECT_EQ(candidates[1].superseded_by, "");
+  candidates[1].source_class = common::v1::SOURCE_CLASS_DOCUMENT;
+  EXPECT_EQ(choose("Where is Ann?").size(), 2u);
+  candidates[0].source_class = candidates[1].source_class = common::v1::SOURCE_CLASS_USER;
   EXPECT_THAT(choose("Which towns did Ann move to?"),
               ElementsAre(Id("mem_", 2), Id("mem_", 1), Id("mem_", 3)));
   EXPECT_EQ(candidates[1].superseded_by, "");
