@@ -36,12 +36,22 @@ void Background::Run(bool prepared) {
     }
   }
   work_.ready();
-  do {
-    for (const auto& chore : work_.chores) {
-      const absl::Status status = chore();
-      if (!status.ok()) log::Warning("chore failed", {{"error", ToString(status)}});
-    }
-  } while (Sleep(options_.interval));
+  DoChores();
+}
+
+void Background::DoChores() {
+  using Clock = std::chrono::steady_clock;
+  if (work_.chores.empty()) return;
+  std::vector<Clock::time_point> due(work_.chores.size(), Clock::now());
+  while (true) {
+    const auto next = std::min_element(due.begin(), due.end());
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(*next - Clock::now());
+    if (!Sleep(left)) return;
+    const Chore& chore = work_.chores[static_cast<size_t>(next - due.begin())];
+    const absl::Status status = chore.run();
+    if (!status.ok()) log::Warning("chore failed", {{"error", ToString(status)}});
+    *next = Clock::now() + chore.interval;
+  }
 }
 
 bool Background::Sleep(std::chrono::milliseconds duration) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Purpose: the store's own thread: brings the schema up to date as soon as the database is there,
-//   then does what is due every minute, until it is stopped.
+//   then does what is due every now and then, until it is stopped.
 // Thread-safety: Start and Stop from one thread.
 #pragma once
 
@@ -19,15 +19,19 @@ class Background {
   struct Options {
     std::chrono::milliseconds first_retry{100};
     std::chrono::milliseconds longest_retry{1000};
-    std::chrono::milliseconds interval{60'000};
+  };
+  struct Chore {
+    std::chrono::milliseconds interval;
+    std::function<absl::Status()> run;
   };
   struct Work {
     // Tried until it is OK.
     std::function<absl::Status()> prepare;
     // Called once after that.
     std::function<void()> ready;
-    // Called at once after `ready` and then at the interval. Errors are logged.
-    std::vector<std::function<absl::Status()>> chores;
+    // Each called at once after `ready` and then at its interval, or as soon after that as the
+    // others let it. Errors are logged.
+    std::vector<Chore> chores;
   };
 
   Background(Work work, Options options) : work_(std::move(work)), options_(options) {}
@@ -40,6 +44,7 @@ class Background {
 
  private:
   void Run(bool prepared);
+  void DoChores();
   // False: stopped.
   bool Sleep(std::chrono::milliseconds duration);
 

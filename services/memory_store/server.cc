@@ -17,6 +17,7 @@
 #include "services/memory_store/postgres_feed_source.h"
 #include "services/memory_store/postgres_memory_repository.h"
 #include "services/memory_store/postgres_tenant_repository.h"
+#include "services/memory_store/table_statistics.h"
 #include "services/memory_store/tenant_service.h"
 
 namespace dki::memory_store {
@@ -25,6 +26,9 @@ namespace {
 constexpr int kPort = 7101;
 constexpr int kMaxPoolSize = 256;
 constexpr std::chrono::seconds kMigrationPatience{60};
+constexpr std::chrono::seconds kChoreInterval{60};
+constexpr std::chrono::seconds kStatisticsInterval{1};
+constexpr std::chrono::seconds kStatisticsPatience{30};
 
 std::chrono::milliseconds ToMillis(const google::protobuf::Duration& duration) {
   return std::chrono::milliseconds(duration.seconds() * 1000 + duration.nanos() / 1'000'000);
@@ -69,11 +73,18 @@ class MemoryStoreServer : public rpc::ServiceInstance {
                                            /*is_follower=*/false, until);
                  },
              .ready = [runtime] { runtime->SetReady(true); },
-             .chores = {[this] { return memories_.Sweep().status(); },
-                        [this] { return erasures_.RenewConnections(); },
-                        [this, timeout = absl::FromChrono(ToMillis(config.outcome_timeout()))] {
-                          return audit_.CloseAbandoned(timeout).status();
-                        }}},
+             .chores = {{kChoreInterval, [this] { return memories_.Sweep().status(); }},
+                        {kChoreInterval, [this] { return erasures_.RenewConnections(); }},
+                        {kChoreInterval,
+                         [this, timeout = absl::FromChrono(ToMillis(config.outcome_timeout()))] {
+                           return audit_.CloseAbandoned(timeout).status();
+                         }},
+                        {kStatisticsInterval,
+                         [this] {
+                           return RefreshStatistics(&database_, std::chrono::system_clock::now() +
+                                                                    kStatisticsPatience)
+                               .status();
+                         }}}},
             Background::Options()) {
     runtime->SetKeyVerifier(MakeKeyVerifier(&tenants_));
   }
