@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <optional>
 
+#include "absl/synchronization/mutex.h"
 #include "libs/base/file.h"
 #include "libs/rpc/config_loader.h"
 #include "libs/rpc/grpc_server.h"
@@ -98,6 +99,8 @@ void LogOfGrpc(gpr_log_func_args* args) {
 int Serve(const std::string& name, const google::protobuf::Message& config,
           const config::v1::Server& server_config, const BuildFunction& build) {
   const StopSignals stop_signals;
+  // gRPC's own locks. Debian builds Abseil so that each lock taken is entered in a graph.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   log::Configure(name, log::ParseLevel(server_config.log_level()).value_or(log::Level::kInfo));
   gpr_set_log_function(LogOfGrpc);
   absl::StatusOr<ClusterKey> key = ClusterKey::Load(server_config.cluster_key_file());

@@ -15,14 +15,18 @@ constexpr std::chrono::seconds kPatience{10};
 constexpr Statement kHeads{
     "feed_heads", "SELECT tenant_id, position FROM feed_heads WHERE $1 = '' OR tenant_id = $1"};
 // One statement is one snapshot: the changes and the states they are joined with belong together.
+// LIMIT 1 keeps the joins what they should be, a look at one row for each change: else a reader that
+// lags behind may have all memories of the tenant read for some changes.
 constexpr Statement kRead{
     "read_feed",
     "SELECT f.position, f.kind, f.memory_id, m.user_id, m.session_id, m.agent_id, m.version, "
     "m.expire_us, m.pinned, m.tags, v.fingerprint, v.values_le, m.update_us, "
     "CASE WHEN $4::boolean THEN m.text END FROM (SELECT position, kind, "
     "memory_id FROM feed WHERE tenant_id = $1 AND position > $2 ORDER BY position LIMIT $3) f "
-    "LEFT JOIN memories m ON m.tenant_id = $1 AND m.id = f.memory_id "
-    "LEFT JOIN memory_vectors v ON $4::boolean AND v.tenant_id = $1 AND v.memory_id = m.id "
+    "LEFT JOIN LATERAL (SELECT * FROM memories "
+    "WHERE tenant_id = $1 AND id = f.memory_id LIMIT 1) m ON true "
+    "LEFT JOIN LATERAL (SELECT fingerprint, values_le FROM memory_vectors "
+    "WHERE $4::boolean AND tenant_id = $1 AND memory_id = m.id LIMIT 1) v ON true "
     "ORDER BY f.position"};
 
 void ReadState(const pqxx::row& row, FeedEntry* entry) {

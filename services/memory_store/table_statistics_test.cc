@@ -6,8 +6,12 @@
 #include <string>
 #include <thread>
 
+#include "libs/base/clock.h"
 #include "libs/testing/postgres.h"
 #include "libs/testing/status_matchers.h"
+#include "services/memory_store/migrations.h"
+#include "services/memory_store/postgres_memory_repository.h"
+#include "services/memory_store/test_requests.h"
 
 namespace dki::memory_store {
 namespace {
@@ -56,6 +60,25 @@ TEST_F(TableStatisticsTest, WhatHasGrownIsAnalysedOnce) {
   EXPECT_EQ(Number("SELECT reltuples FROM pg_class WHERE relname = 'grown'"), 1000);
   EXPECT_LT(Number("SELECT reltuples FROM pg_class WHERE relname = 's'"), 1);
   EXPECT_EQ(RefreshStatistics(&database_, Soon()).value_or(-1), 0);
+}
+
+// A new database, in its first seconds: what one memory costs does not depend on how many there
+// are.
+TEST_F(TableStatisticsTest, AnAddToANewDatabaseReadsNoOtherMemory) {
+  ASSERT_OK(ApplyMigrations(&database_, EmbeddedMigrations(), Soon()));
+  FeedSignal signal;
+  PostgresMemoryRepository memories(&database_, &signal, RealClock());
+  constexpr int kMemories = 200;
+  for (int i = 0; i < kMemories; ++i) {
+    ASSERT_OK(memories.CreateMemories(
+        {.tenant_id = "acme", .admin = true, .deadline = Soon()},
+        CreateRequest("request " + std::to_string(i),
+                      TextMemory(UserScope("ann"), "note " + std::to_string(i)))));
+  }
+  WaitUntilCounted("memories", kMemories);
+  EXPECT_LT(Number("SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = "
+                   "'memories_by_age'"),
+            2 * kMemories);
 }
 
 }  // namespace
