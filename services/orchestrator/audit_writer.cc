@@ -11,6 +11,8 @@ namespace dki::orchestrator {
 namespace {
 
 constexpr size_t kMaxWaitingInMemory = 4096;
+// Outcomes whose clients have gone on: some tenths of a second of the store's time.
+constexpr size_t kMaxOutcomesLater = 128;
 
 AuditEntry Entry(const std::string& tenant_id, RecordKind kind,
                  const google::protobuf::Message& request) {
@@ -41,7 +43,8 @@ AuditWriter::AuditWriter(AuditPolicy policy, std::unique_ptr<AuditOutbox> outbox
       lost_(metrics->GetCounter("dki_orchestrator_audit_lost_total",
                                 "Audit records that are in no log.")),
       shipper_(
-          std::move(outbox), [this](const AuditEntry& entry) { return Send(entry); }, metrics) {}
+          std::move(outbox), [this](const AuditEntry& entry) { return Send(entry); }, metrics),
+      outcomes_(kMaxOutcomesLater) {}
 
 absl::Status AuditWriter::SendDecision(const std::string& tenant_id,
                                        const audit::v1::AppendDecisionRequest& request,
@@ -127,6 +130,15 @@ void AuditWriter::AppendOutcome(const std::string& tenant_id,
     return;
   }
   spooled_->Increment();
+}
+
+void AuditWriter::AppendOutcomeLater(const std::string& tenant_id,
+                                     const audit::v1::AppendOutcomeRequest& request,
+                                     Place decision) {
+  const auto append = [this, tenant_id, request, decision] {
+    AppendOutcome(tenant_id, request, decision);
+  };
+  if (!outcomes_.Offer(append)) append();
 }
 
 }  // namespace dki::orchestrator

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "services/orchestrator/audit_shipper.h"
+#include "services/orchestrator/outcome_queue.h"
 #include "services/orchestrator/pipeline_config.h"
 #include "services/orchestrator/upstreams.h"
 
@@ -33,8 +34,16 @@ class AuditWriter {
   // Always ends: what the store cannot take now waits in the outbox and is sent later.
   void AppendOutcome(const std::string& tenant_id, const audit::v1::AppendOutcomeRequest& request,
                      Place decision);
+  // The same, soon: the caller's client need not wait for it. It comes back later only where the
+  // store falls behind.
+  void AppendOutcomeLater(const std::string& tenant_id,
+                          const audit::v1::AppendOutcomeRequest& request, Place decision);
+  // Waits for the outcomes that were left for later before, while the store takes them.
+  void WaitForOutcomes() { outcomes_.WaitForOffered(kOutcomePatience); }
 
  private:
+  static constexpr std::chrono::milliseconds kOutcomePatience{2'000};
+
   AuditWriter(AuditPolicy policy, std::unique_ptr<AuditOutbox> outbox, const Upstreams* upstreams,
               telemetry::Metrics* metrics);
   absl::Status Send(const AuditEntry& entry) const;
@@ -47,7 +56,8 @@ class AuditWriter {
   const Upstreams& upstreams_;
   telemetry::Counter* const spooled_;
   telemetry::Counter* const lost_;
-  AuditShipper shipper_;  // last: its thread calls Send
+  AuditShipper shipper_;   // its thread calls Send
+  OutcomeQueue outcomes_;  // last: its thread calls AppendOutcome
 };
 
 }  // namespace dki::orchestrator

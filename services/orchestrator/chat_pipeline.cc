@@ -107,7 +107,13 @@ absl::Status ChatPipeline::Run(const rpc::Call& call, const v1::ChatRequest& req
   const Answered answered = Answer(plan, sink, &timer);
   const audit::v1::AppendOutcomeRequest outcome =
       MakeOutcome(task.decision_id, answered, RandomBytes(kSaltBytes), parts_.clock->Now());
-  parts_.audit->AppendOutcome(tenant_id, outcome, plan.place);
+  // A request that may come again finds its outcome: it is written before the client hears of the
+  // end. Other clients need not wait.
+  if (task.is_repeatable || !answered.status.ok()) {
+    parts_.audit->AppendOutcome(tenant_id, outcome, plan.place);
+  } else {
+    parts_.audit->AppendOutcomeLater(tenant_id, outcome, plan.place);
+  }
   DKI_RETURN_IF_ERROR(answered.status);
   DKI_RETURN_IF_ERROR(AppendTurn(call, task, answered.text));
   SendFinished(outcome.outcome(), answered.text, answered.finished.token_ids(), sink);

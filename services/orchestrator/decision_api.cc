@@ -26,6 +26,7 @@ std::vector<std::string> MemoryIds(const audit::v1::DecisionRecord& record) {
 absl::Status DecisionApi::Get(const rpc::Call& call, const v1::GetDecisionRequest& request,
                               v1::GetDecisionResponse* response) const {
   DKI_RETURN_IF_ERROR(CheckId("decision_id", request.decision_id(), "dec_"));
+  audit_.WaitForOutcomes();
   audit::v1::GetDecisionRequest get;
   get.set_decision_id(request.decision_id());
   audit::v1::GetDecisionResponse got;
@@ -41,6 +42,7 @@ absl::Status DecisionApi::Get(const rpc::Call& call, const v1::GetDecisionReques
 absl::Status DecisionApi::List(const rpc::Call& call, const v1::ListDecisionsRequest& request,
                                v1::ListDecisionsResponse* response) const {
   DKI_RETURN_IF_ERROR(CheckText("user_id", request.user_id(), 0, kMaxScopeBytes));
+  audit_.WaitForOutcomes();
   audit::v1::ListDecisionsRequest list;
   list.set_page_size(request.page_size());
   list.set_page_token(request.page_token());
@@ -55,6 +57,7 @@ absl::Status DecisionApi::List(const rpc::Call& call, const v1::ListDecisionsReq
 }
 
 absl::Status DecisionApi::Verify(const rpc::Call& call, v1::VerifyAuditResponse* response) const {
+  audit_.WaitForOutcomes();
   const auto context = upstreams_.ContextFor(call, kVerifyTimeout);
   return rpc::FromGrpcStatus(
       upstreams_.audit->VerifyChain(context.get(), {}, response->mutable_result()));

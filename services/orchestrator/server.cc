@@ -54,13 +54,13 @@ class Orchestrator : public rpc::ServiceInstance {
             [this](const std::string& secret) { return AuthenticateSecret(upstreams_, secret); },
             RealClock()),
         memories_(&upstreams_, &retriever_, &positions_),
-        decisions_(&upstreams_, &retriever_),
         kv_(&upstreams_),
         cluster_(std::move(cluster)) {}
   ~Orchestrator() override { runtime_.SetKeyVerifier(nullptr); }
 
   absl::Status Initialize() {
     DKI_ASSIGN_OR_RETURN(audit_, AuditWriter::Create(config_, &upstreams_, &runtime_.metrics()));
+    decisions_ = std::make_unique<DecisionApi>(&upstreams_, &retriever_, audit_.get());
     chat_ = std::make_unique<ChatPipeline>(ChatPipeline::Parts{.config = &config_,
                                                                .upstreams = &upstreams_,
                                                                .retriever = &retriever_,
@@ -71,7 +71,7 @@ class Orchestrator : public rpc::ServiceInstance {
     service_ = std::make_unique<DkiServiceRpc>(DkiServiceRpc::Parts{.runtime = &runtime_,
                                                                     .chat = chat_.get(),
                                                                     .memories = &memories_,
-                                                                    .decisions = &decisions_,
+                                                                    .decisions = decisions_.get(),
                                                                     .kv = &kv_,
                                                                     .model = &model_,
                                                                     .cluster = cluster_});
@@ -96,10 +96,10 @@ class Orchestrator : public rpc::ServiceInstance {
   ModelInfo model_;
   KeyCache keys_;
   MemoryApi memories_;
-  DecisionApi decisions_;
   KvApi kv_;
   const std::vector<ClusterPart> cluster_;
   std::unique_ptr<AuditWriter> audit_;
+  std::unique_ptr<DecisionApi> decisions_;
   std::unique_ptr<ChatPipeline> chat_;
   std::unique_ptr<DkiServiceRpc> service_;
 };
