@@ -6,13 +6,14 @@
 namespace dki::memory_store {
 namespace {
 
-// A table that is large is left to PostgreSQL's own rule, which is stricter.
+// Of a few rows there is nothing to learn; a table that is large is left to PostgreSQL's own rule,
+// which is stricter.
 constexpr Statement kOutdated{"outdated_statistics", R"(
     SELECT quote_ident(c.relname)
       FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid
      WHERE s.schemaname = current_schema()
-       AND s.n_mod_since_analyze >= greatest(300, c.reltuples)
-       AND s.n_live_tup < 1000000
+       AND s.n_mod_since_analyze >= c.reltuples
+       AND s.n_live_tup BETWEEN 300 AND 1000000
      ORDER BY 1)"};
 
 }  // namespace

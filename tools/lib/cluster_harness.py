@@ -128,6 +128,10 @@ class Cluster:
     def down(self):
         self.dki("down", check=False)
 
+    def metrics_port(self, part):
+        """Where a part's metrics are."""
+        return self.port_base + 100 + ["memory_store", "retrieval", "kv", "generation", "orchestrator"].index(part)
+
     def new_tenant(self):
         """A tenant of its own: (id, client)."""
         name = "t-" + uuid.uuid4().hex[:12]
