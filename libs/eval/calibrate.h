@@ -22,21 +22,12 @@
 #include <utility>
 #include <vector>
 
+#include "libs/eval/evidence_fit.h"
 #include "libs/eval/runner.h"
 #include "libs/eval/suite.h"
 #include "libs/injection/calibration.h"
 
 namespace dki::eval {
-
-// An item with all that a probe and retrieval tell of it.
-struct LabelledItem {
-  std::vector<double> cosines;
-  std::vector<double> words;
-  std::vector<std::vector<int>> later;
-  std::vector<std::vector<double>> shares;  // [memories][heads], as the heads given
-  std::vector<int> gold;
-  bool needed = true;
-};
 
 // Steps 1 and 2; the strengths of `calibration` are left alone. `heads`: all that `items` hold
 // shares of; `most` of them are taken at most. INVALID_ARGUMENT when there are no items with gold

@@ -21,6 +21,8 @@ namespace dki::eval {
 namespace {
 
 constexpr char kModelFile[] = "/SmolLM2-135M-Instruct.Q4_1.gguf";
+// Below, a token adds nothing to an entropy.
+constexpr float kLeastLog = -80.0f;
 constexpr char kEmbedderFolder[] = "/all-MiniLM-L6-v2";
 
 engine::MemoryPlace PlaceOf(Place place) {
@@ -129,6 +131,18 @@ class EngineSource : public LocalSource {
       }
     }
     return evidence;
+  }
+
+  absl::StatusOr<double> VanillaEntropy(const Item& item) override {
+    // What is scored does not matter: the first distribution is that in front of it.
+    DKI_ASSIGN_OR_RETURN(
+        const engine::ScoreResult score,
+        engine_.Score(ContextOf(item), PromptOf(item, Place::kNone), "Yes", {true}));
+    double entropy = 0;
+    for (const float log_p : score.distributions.front()) {
+      if (log_p > kLeastLog) entropy -= std::exp(double{log_p}) * log_p;
+    }
+    return entropy;
   }
 
   absl::Status Prepare(const Item& whole) override {

@@ -26,6 +26,8 @@ class LocalSource : public AnswerSource {
   // Retrieval's cosines and what each of `probes` sees, in their order.
   virtual absl::StatusOr<ItemEvidence> EvidenceOf(const Item& item,
                                                   std::span<const Probe> probes) = 0;
+  // Of the next token when nothing is remembered, nats.
+  virtual absl::StatusOr<double> VanillaEntropy(const Item& item) = 0;
 };
 
 // `arms`: those that will be asked for; their calibrations say what to probe.

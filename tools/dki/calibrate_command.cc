@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/dki/calibrate_command.h"
 
+#include <algorithm>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "libs/base/file.h"
+#include "libs/eval/ablate.h"
 #include "libs/eval/calibrate.h"
 #include "libs/eval/local_source.h"
 #include "libs/injection/known_calibrations.h"
@@ -20,15 +23,17 @@ absl::StatusOr<std::vector<eval::Suite>> ReadSuites(const CalibrateOptions& opti
   DKI_ASSIGN_OR_RETURN(const std::vector<std::string> paths, eval::FindSuites(options.suite));
   std::vector<eval::Suite> suites;
   for (const std::string& path : paths) {
-    DKI_ASSIGN_OR_RETURN(eval::Suite suite, eval::ReadSuite(path, {.n = options.n}));
+    DKI_ASSIGN_OR_RETURN(
+        eval::Suite suite,
+        eval::ReadSuite(path, {.n = options.n_test > 0 ? options.n + options.n_test : options.n}));
     suites.push_back(std::move(suite));
   }
   return suites;
 }
 
 absl::StatusOr<std::vector<std::vector<eval::LabelledItem>>> Label(
-    const std::vector<eval::Suite>& suites, const eval::Probe& probe, eval::LocalSource* source,
-    const Output& output) {
+    const std::vector<eval::Suite>& suites, const eval::Probe& probe, bool with_entropy,
+    eval::LocalSource* source, const Output& output) {
   std::vector<std::vector<eval::LabelledItem>> labelled;
   for (const eval::Suite& suite : suites) {
     labelled.emplace_back();
@@ -43,6 +48,9 @@ absl::StatusOr<std::vector<std::vector<eval::LabelledItem>>> Label(
                                  .gold = item.gold,
                                  .needed = item.needed});
       if (evidence.probed.empty()) continue;  // no memories
+      if (with_entropy) {
+        DKI_ASSIGN_OR_RETURN(labelled.back().back().entropy, source->VanillaEntropy(item));
+      }
       labelled.back().back().shares = std::move(evidence.probed.front().shares);
     }
   }
@@ -108,6 +116,38 @@ absl::Status ChooseStrength(const std::vector<eval::Suite>& suites, const char* 
   return absl::OkStatus();
 }
 
+// Each suite's first `n` items are seen by the fits, the others tell.
+absl::Status PrintAblation(const CalibrateOptions& options, const std::vector<eval::Suite>& suites,
+                           const std::vector<std::vector<eval::LabelledItem>>& labelled,
+                           size_t n_heads, const Output& output) {
+  std::vector<std::vector<eval::LabelledItem>> seen;
+  std::vector<std::vector<eval::LabelledItem>> unseen;
+  for (const auto& items : labelled) {
+    const auto cut = items.begin() + std::min<std::ptrdiff_t>(options.n, std::ssize(items));
+    seen.emplace_back(items.begin(), cut);
+    unseen.emplace_back(cut, items.end());
+  }
+  DKI_ASSIGN_OR_RETURN(const std::vector<eval::AblationRow> rows,
+                       eval::Ablate(seen, unseen, n_heads, options.heads));
+  std::vector<std::vector<std::string>> table = {{"inputs", "heads"}};
+  nlohmann::ordered_json json = nlohmann::ordered_json::array();
+  for (const auto& [suite, auroc] : rows.front().auroc) table[0].push_back(suites[suite].name);
+  table[0].push_back("gold on top, %");
+  for (const eval::AblationRow& row : rows) {
+    table.push_back({row.name, std::to_string(row.n_heads)});
+    nlohmann::ordered_json one = {
+        {"inputs", row.name}, {"heads", row.n_heads}, {"gold_on_top", row.gold_on_top}};
+    for (const auto& [suite, auroc] : row.auroc) {
+      table.back().push_back(absl::StrFormat("%.3f", auroc));
+      one["auroc"][suites[suite].name] = auroc;
+    }
+    table.back().push_back(absl::StrFormat("%.1f", row.gold_on_top));
+    json.push_back(std::move(one));
+  }
+  output.Table(table);
+  return WriteFileAtomically(options.out, json.dump(1) + "\n");
+}
+
 }  // namespace
 
 absl::Status RunCalibrate(Context& context, const CalibrateOptions& options) {
@@ -121,8 +161,9 @@ absl::Status RunCalibrate(Context& context, const CalibrateOptions& options) {
   injection::Calibration calibration;
   DKI_ASSIGN_OR_RETURN(calibration.probe, injection::ParseComposition(options.probe));
   const std::vector<injection::AttentionHead> heads = source->AllHeads();
-  DKI_ASSIGN_OR_RETURN(const auto labelled,
-                       Label(suites, {calibration.probe, heads}, source.get(), output));
+  DKI_ASSIGN_OR_RETURN(const auto labelled, Label(suites, {calibration.probe, heads},
+                                                  options.n_test > 0, source.get(), output));
+  if (options.n_test > 0) return PrintAblation(options, suites, labelled, heads.size(), output);
   calibration.model_fingerprint = source->model_fingerprint();
   calibration.lookup = calibration.linked = calibration.judgement = eval::StrengthGrid()[0];
   DKI_RETURN_IF_ERROR(eval::FitCalibration(labelled, heads, options.heads, &calibration));

@@ -17,6 +17,7 @@ struct CalibrateOptions {
   int n = 100;         // first so many items of each suite (0: all)
   int n_replies = 40;  // of those, with free replies; 0: none, strengths stay as known
   int heads = 4;       // at most
+  int n_test = 0;  // instead: what each input brings, told by so many items behind those of the fit
   std::string probe = "independent";  // composition of what is probed
 };
 

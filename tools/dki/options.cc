@@ -416,6 +416,11 @@ class Declaration {
     command->add_option("--replies", o->n_replies,
                         "Of those, so many with replies (default 40; 0: none, strengths stay those "
                         "that come with the product, or 1)");
+    command
+        ->add_option("--test", o->n_test,
+                     "Make no calibration: say what each input of the gate brings, by so many "
+                     "items behind the first --n, and write that to --out")
+        ->check(CLI::Range(1, 100'000));
     command->add_option("--heads", o->heads, "Retrieval heads at most (default 4)")
         ->check(CLI::Range(1, 64));
     command->add_option("--probe", o->probe,
