@@ -91,7 +91,8 @@ TEST_F(EngineModulationTest, AProbeSeesMemoriesUnchanged) {
   const auto engine = model_.MakeEngine();
   const injection::AttentionHead head{2, 1};
   ASSERT_OK_AND_ASSIGN(const ProbeResult plain, engine->Probe(For("t"), plain_, {{head}}));
-  ASSERT_OK_AND_ASSIGN(const ProbeResult same, engine->Probe(For("t"), Modulated(plain_), {{head}}));
+  ASSERT_OK_AND_ASSIGN(const ProbeResult same,
+                       engine->Probe(For("t"), Modulated(plain_), {{head}}));
   for (size_t i = 0; i < plain.memories.size(); ++i) {
     EXPECT_EQ(same.memories[i].head_shares, plain.memories[i].head_shares);
   }

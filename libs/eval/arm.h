@@ -13,7 +13,8 @@
 //     injected:keep=0.9,...        only the most probable memories (injection::MostProbable), with
 //                                  most=6 at most so many
 //     default:calibration=FILE     with that calibration in place of the model's own; none: without
-//     injected:modulation=FILE     the memories' K/V changed by the question (injection::Modulation);
+//     injected:modulation=FILE     the memories' K/V changed by the question
+//     (injection::Modulation);
 //                                  default:modulation=FILE likewise, both without unless it is said
 //     prompt_late:top=1            only the best memory by cosine
 //     injected:composition=auto    behind what its memories are computed (injection::Composition);

@@ -65,7 +65,8 @@ TEST(ArmTest, ModulationFiles) {
   EXPECT_TRUE(arms[1].is_default && arms[1].gate);
   EXPECT_EQ(arms[2].modulation_file, "/b/c.safetensors");
   EXPECT_EQ(arms[2].alpha, 2.0);
-  for (const char* text : {"injected:modulation=", "prompt_late:modulation=a", "vanilla:modulation=a"}) {
+  for (const char* text :
+       {"injected:modulation=", "prompt_late:modulation=a", "vanilla:modulation=a"}) {
     EXPECT_EQ(ParseArm(text).status().code(), absl::StatusCode::kInvalidArgument) << text;
   }
 }

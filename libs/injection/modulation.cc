@@ -145,8 +145,8 @@ std::vector<float> Multiply(kernels::Isa isa, const kernels::DenseMatrix& matrix
 Modulation::Modulation(const model::ModelConfig& config, kernels::Isa isa)
     : config_(config),
       isa_(isa),
-      frequencies_{Frequencies(config.rope), config.window > 0 ? Frequencies(config.window_rope)
-                                                               : std::vector<double>()} {}
+      frequencies_{Frequencies(config.rope),
+                   config.window > 0 ? Frequencies(config.window_rope) : std::vector<double>()} {}
 
 absl::StatusOr<std::shared_ptr<const Modulation>> Modulation::Load(const std::string& path,
                                                                    const model::ModelConfig& config,
@@ -195,11 +195,10 @@ absl::StatusOr<std::shared_ptr<const Modulation>> Modulation::Parse(
   made->is_identity_ = std::ranges::all_of(up, [](float w) { return w == 0; });
   for (int layer = 0; layer < config.n_layers; ++layer) {
     const std::vector<int> channels = FileChannels(config, layer, pairing);
-    made->layers_.push_back(
-        {.down = PackDown(&down[layer * r * width], rank, channels),
-         .up = PackUp(&up[layer * r * width], rank, channels),
-         .gamma = Pack(&gamma[layer * r * h], rank, config.hidden_dim),
-         .beta = Pack(&beta[layer * r * h], rank, config.hidden_dim)});
+    made->layers_.push_back({.down = PackDown(&down[layer * r * width], rank, channels),
+                             .up = PackUp(&up[layer * r * width], rank, channels),
+                             .gamma = Pack(&gamma[layer * r * h], rank, config.hidden_dim),
+                             .beta = Pack(&beta[layer * r * h], rank, config.hidden_dim)});
   }
   return made;
 }
@@ -256,8 +255,7 @@ void Modulation::ApplyLayer(const Question& question, int layer,
   const float* const scale = question.scale.data() + static_cast<size_t>(layer) * rank_;
   const float* const shift = question.shift.data() + static_cast<size_t>(layer) * rank_;
   const auto rotate = [&](int token, bool back, const float* from, float* to) {
-    const float* const table =
-        rotations.data() + (size_t{2} * token + (back ? 1 : 0)) * rope.n_rot;
+    const float* const table = rotations.data() + (size_t{2} * token + (back ? 1 : 0)) * rope.n_rot;
     kernels::ApplyRope(pairs, table, rope.n_rot, config_.n_kv_heads, config_.head_dim, from, to);
   };
 

@@ -45,8 +45,9 @@ class Modulation {
                                                                 const model::ModelConfig& config,
                                                                 std::string_view isa = "auto");
   // The same of a file's bytes, which are not kept.
-  static absl::StatusOr<std::shared_ptr<const Modulation>> Parse(
-      std::string_view bytes, const model::ModelConfig& config, kernels::Isa isa);
+  static absl::StatusOr<std::shared_ptr<const Modulation>> Parse(std::string_view bytes,
+                                                                 const model::ModelConfig& config,
+                                                                 kernels::Isa isa);
 
   int rank() const { return rank_; }
   // Hexadecimal SHA-256 of the file.

@@ -209,9 +209,9 @@ TEST_F(GenerationServerTest, ModulatesMemoriesWhereAFileIsLoadedAndNobodyObjects
 
   const model::ModelConfig& model = model_.model->config();
   config_.set_modulation_file(folder_.path() + "/modulation.safetensors");
-  ASSERT_OK(WriteFileAtomically(
-      config_.modulation_file(),
-      injection::FileBytes(injection::RandomModulation(model, 4, 1, 0.25f))));
+  ASSERT_OK(
+      WriteFileAtomically(config_.modulation_file(),
+                          injection::FileBytes(injection::RandomModulation(model, 4, 1, 0.25f))));
   Build();
   ASSERT_OK(instance_->Start());
   EXPECT_NE(scores(""), plain);
@@ -227,9 +227,8 @@ TEST_F(GenerationServerTest, ModulatesMemoriesWhereAFileIsLoadedAndNobodyObjects
 
   model::ModelConfig other = model;
   other.fingerprint = "beef";
-  ASSERT_OK(
-      WriteFileAtomically(config_.modulation_file(),
-                          injection::FileBytes(injection::RandomModulation(other, 4, 1))));
+  ASSERT_OK(WriteFileAtomically(config_.modulation_file(),
+                                injection::FileBytes(injection::RandomModulation(other, 4, 1))));
   Build();
   EXPECT_THAT(instance_->Start(),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("model_fingerprint")));

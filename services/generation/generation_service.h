@@ -35,7 +35,7 @@ class GenerationServiceImpl final : public v1::GenerationService::Service {
   absl::StatusOr<engine::Engine*> Ready() const;
 
   rpc::ServiceRuntime* const runtime_;
-  const engine::LoadedModel* model_ = nullptr;  // written before engine_
+  const engine::LoadedModel* model_ = nullptr;               // written before engine_
   std::shared_ptr<const injection::Modulation> modulation_;  // as model_
   std::atomic<engine::Engine*> engine_ = nullptr;
 };
