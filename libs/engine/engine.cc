@@ -26,6 +26,21 @@ absl::Status Deliver(Ticket& ticket, AnswerSink* sink) {
   }
 }
 
+// Replaces the memories' blocks by copies that the question has changed; others may share the K/V
+// that came. The question is the turn without the beginning given to its answer.
+void Modulate(const PromptLanguage& language, const model::Model& model, const Prompt& prompt,
+              const PromptPlan& plan, std::vector<LoadedBlock>* blocks) {
+  const size_t n_prefix = language.tokenizer->Encode(prompt.answer_prefix).size();
+  const injection::Modulation::Question question = prompt.modulation->Read(
+      model, std::span<const int32_t>(plan.turn).first(plan.turn.size() - n_prefix));
+  for (size_t i = 0; i < blocks->size(); ++i) {
+    const injection::PlannedBlock& planned = plan.pack->blocks[i];
+    if (planned.kind != injection::BlockKind::kMemory) continue;
+    model::KvBuffer& kv = (*blocks)[i].block.kv;
+    kv = prompt.modulation->Apply(question, kv, planned.begin);
+  }
+}
+
 int64_t PageBytes(const model::KvShape& shape) {
   model::KvPage page(shape, model::kPageTokens, nullptr);
   if (shape.codec.codes_any()) page.MakeCodes();
@@ -101,6 +116,7 @@ absl::StatusOr<ProbeResult> Engine::Probe(const RequestContext& context, const P
   input.prompt = prompt;
   input.prompt.answer_prefix.clear();
   input.prompt.rule = {};
+  input.prompt.modulation.reset();
   for (Memory& memory : input.prompt.memories) memory.alpha_read = memory.alpha_answer = 1.0;
   input.options.max_tokens = 0;
   input.is_probe = true;
@@ -159,9 +175,13 @@ absl::StatusOr<Engine::TicketPtr> Engine::Prepare(const RequestContext& context,
     absl::StatusOr<std::vector<LoadedBlock>> loaded =
         packs_ != nullptr ? packs_->Load(request, *plan.pack)
                           : Unavailable("this process has no source of packs");
-    pack_us = MicrosecondsSince(asked);
     if (loaded.ok()) {
       blocks = *std::move(loaded);
+      if (prompt.modulation != nullptr && !prompt.modulation->is_identity()) {
+        Modulate(language_, *model_, prompt, plan, &blocks);
+        input.modulated = true;
+      }
+      pack_us = MicrosecondsSince(asked);
     } else if (prompt.memory_required) {
       return Unavailable("memory is required, but its K/V cannot be had: %s",
                          ToString(loaded.status()));

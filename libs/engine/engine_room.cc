@@ -60,8 +60,8 @@ void Engine::Admit() {
     if (!ticket->started) {
       ticket->started = true;
       ticket->admitted = now;
-      ticket->PostStarted(
-          {ticket->sequence.usage(), ticket->sequence.Outcomes(), ticket->degraded});
+      ticket->PostStarted({ticket->sequence.usage(), ticket->sequence.Outcomes(), ticket->degraded,
+                           ticket->sequence.input().modulated});
       MutexLock lock(&mutex_);
       stats_.cached_tokens += ticket->sequence.cached_tokens();
     }

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,6 +16,7 @@
 #include "libs/injection/attention_head.h"
 #include "libs/injection/composition.h"
 #include "libs/injection/memory_attributes.h"
+#include "libs/injection/modulation.h"
 #include "libs/model/chat_format.h"
 #include "libs/model/model.h"
 #include "libs/model/sampler.h"
@@ -51,6 +53,9 @@ struct Prompt {
   std::string answer_prefix;     // what the answer is made to begin with
   int max_pack_tokens = 0;       // 0: no budget but the window
   bool memory_required = false;  // fail rather than answer without memory
+  // Changes the injected memories' K/V by what the turn asks, for this request alone; null: nothing
+  // does. A probe sees them unchanged.
+  std::shared_ptr<const injection::Modulation> modulation;
   // What the K/V of injected memories is kept in; nothing: as the engine is set up.
   std::optional<kernels::KvFormat> block_format;
 };
@@ -112,6 +117,7 @@ struct Started {
   Usage usage;
   std::vector<MemoryOutcome> memories;
   std::vector<std::string> degraded;  // what was away and had to be done without: "kv"
+  bool modulated = false;             // the memories, by Prompt::modulation
 };
 
 struct Answer {
@@ -123,6 +129,7 @@ struct Answer {
   double lead_in_share = 0.0;  // attention on the pack's header and footer
   double lead_in_share_unbiased = 0.0;
   std::vector<std::string> degraded = {};
+  bool modulated = false;
   Timings timings = {};
 };
 

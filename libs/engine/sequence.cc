@@ -342,7 +342,8 @@ Answer Sequence::TakeAnswer() {
                 .text = text_.text(),
                 .token_ids = answer_,
                 .usage = usage(),
-                .memories = Outcomes()};
+                .memories = Outcomes(),
+                .modulated = input_.modulated};
   if (has_pack_) {
     const Share header = ShareOf(mass_, FirstBlockSegment());
     const Share footer = ShareOf(mass_, CountSegments(input_) - 1);

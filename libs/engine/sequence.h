@@ -37,6 +37,7 @@ struct SequenceInput {
   Prompt prompt;
   PromptPlan plan;
   std::vector<LoadedBlock> blocks;  // of plan.pack, in order
+  bool modulated = false;           // those of memories are this request's own copies
   AnswerOptions options;
   // Set for scoring: the tokens whose probabilities are wanted; nothing is sampled then.
   std::optional<std::vector<int32_t>> continuation;

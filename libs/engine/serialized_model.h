@@ -23,6 +23,9 @@ class SerializedModel : public model::Model {
   const model::ModelConfig& config() const override { return model_->config(); }
   std::string description() const override { return model_->description(); }
   size_t weight_bytes_per_token() const override { return model_->weight_bytes_per_token(); }
+  void EmbeddingRow(int32_t token, std::span<float> row) const override {
+    model_->EmbeddingRow(token, row);
+  }
   absl::StatusOr<std::vector<float>> Forward(std::span<model::Chunk> chunks) override {
     MutexLock lock(&mutex_);
     return model_->Forward(chunks);

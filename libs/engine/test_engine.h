@@ -33,6 +33,7 @@ class TestModel {
     return std::make_unique<Engine>(options, model_.get(), loaded_.tokenizer.get(),
                                     loaded_.format.get(), packs);
   }
+  model::Model* model() { return model_.get(); }
   PromptLanguage language() const {
     return {&loaded_.model->config(), loaded_.tokenizer.get(), loaded_.format.get()};
   }

@@ -77,7 +77,7 @@ absl::Status SetNumber(Arm* arm, const std::string& key, const std::string& text
   }
   return InvalidArgument(
       "arm %s: '%s' is not one of alpha, keep, most, beta, floor, schedule, read, answer, gate, "
-      "threshold, calibration, composition, format, law, layers, history, without, top",
+      "threshold, calibration, composition, modulation, format, law, layers, history, without, top",
       arm->name, key);
 }
 
@@ -102,6 +102,11 @@ absl::Status ReadSetting(const std::string& setting, Arm* arm) {
     const auto format = model::ParseBlockFormat(value);
     if (!format.ok()) return Annotate(format.status(), "arm " + arm->name + ": format");
     arm->format = *format;
+    return absl::OkStatus();
+  }
+  if (key == "modulation" && injected) {
+    if (value.empty()) return InvalidArgument("arm %s: modulation names no file", arm->name);
+    arm->modulation_file = value;
     return absl::OkStatus();
   }
   if (key == "composition" && injected) {

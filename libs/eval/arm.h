@@ -13,6 +13,9 @@
 //     injected:keep=0.9,...        only the most probable memories (injection::MostProbable), with
 //                                  most=6 at most so many
 //     default:calibration=FILE     with that calibration in place of the model's own; none: without
+//     injected:modulation=FILE     the memories' K/V changed by the question
+//     (injection::Modulation);
+//                                  default:modulation=FILE likewise, both without unless it is said
 //     prompt_late:top=1            only the best memory by cosine
 //     injected:composition=auto    behind what its memories are computed (injection::Composition);
 //                                  an injected arm's own is pack, default's the product's, auto
@@ -65,6 +68,7 @@ struct Arm {
   std::optional<double> answer;
   std::optional<double> threshold;
   std::optional<kernels::KvFormat> format;
+  std::string modulation_file;  // loaded by who has the model; empty: none
   bool uses_calibration = false;
   std::shared_ptr<const injection::Calibration> calibration;  // null: the model's own
 };

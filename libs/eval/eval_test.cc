@@ -55,6 +55,22 @@ TEST(ArmTest, NamesAndSettings) {
   EXPECT_EQ((*arms)[7].format, kernels::KvFormat::kInt4);
 }
 
+TEST(ArmTest, ModulationFiles) {
+  ASSERT_OK_AND_ASSIGN(const auto arms,
+                       ParseArms("default,default:modulation=a.safetensors,injected:alpha=2,"
+                                 "modulation=/b/c.safetensors"));
+  ASSERT_EQ(arms.size(), 3u);
+  EXPECT_EQ(arms[0].modulation_file, "");
+  EXPECT_EQ(arms[1].modulation_file, "a.safetensors");
+  EXPECT_TRUE(arms[1].is_default && arms[1].gate);
+  EXPECT_EQ(arms[2].modulation_file, "/b/c.safetensors");
+  EXPECT_EQ(arms[2].alpha, 2.0);
+  for (const char* text :
+       {"injected:modulation=", "prompt_late:modulation=a", "vanilla:modulation=a"}) {
+    EXPECT_EQ(ParseArm(text).status().code(), absl::StatusCode::kInvalidArgument) << text;
+  }
+}
+
 TEST(ArmTest, CompositionLawLayersHistoryAndWhatIsLeftOut) {
   ASSERT_OK_AND_ASSIGN(const auto arms,
                        ParseArms("injected:composition=repair(16),history=sticky,default:without="

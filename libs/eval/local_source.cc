@@ -14,6 +14,7 @@
 #include "libs/engine/serialized_model.h"
 #include "libs/eval/make_random.h"
 #include "libs/injection/known_calibrations.h"
+#include "libs/injection/modulation.h"
 #include "libs/model/embedder.h"
 #include "libs/search/word_shares.h"
 
@@ -60,6 +61,9 @@ double MeanKl(const std::vector<std::vector<float>>& p, const std::vector<std::v
   return p.empty() ? 0 : sum / static_cast<double>(p.size());
 }
 
+// By the arms' files.
+using Modulations = std::map<std::string, std::shared_ptr<const injection::Modulation>>;
+
 engine::RequestContext ContextOf(const Item& item) {
   engine::RequestContext context;
   context.tenant_id = "eval";
@@ -70,8 +74,10 @@ engine::RequestContext ContextOf(const Item& item) {
 class EngineSource : public LocalSource {
  public:
   EngineSource(const LocalOptions& options, engine::LoadedModel loaded,
-               std::unique_ptr<model::Embedder> embedder, std::span<const Arm> arms)
+               std::unique_ptr<model::Embedder> embedder, Modulations modulations,
+               std::span<const Arm> arms)
       : kl_(options.kl),
+        modulations_(std::move(modulations)),
         loaded_(std::move(loaded)),
         embedder_(std::move(embedder)),
         calibration_(injection::KnownCalibration(loaded_.model->config().fingerprint)),
@@ -255,6 +261,7 @@ class EngineSource : public LocalSource {
     }
     prompt.composition = arm.composition;
     prompt.rule = arm.rule;
+    if (!arm.modulation_file.empty()) prompt.modulation = modulations_.at(arm.modulation_file);
     prompt.history_attends = arm.sticky_history;
     if (!prompt.memories.empty()) prompt.place = PlaceOf(arm.place);
     return prompt;
@@ -320,6 +327,7 @@ class EngineSource : public LocalSource {
   }
 
   const bool kl_;
+  const Modulations modulations_;
   const engine::LoadedModel loaded_;
   Mutex embedder_mutex_;
   const std::unique_ptr<model::Embedder> embedder_ ABSL_GUARDED_BY(embedder_mutex_);
@@ -340,7 +348,16 @@ absl::StatusOr<std::unique_ptr<LocalSource>> MakeLocalSource(const LocalOptions&
   const std::string file = options.model.empty() ? options.models + kModelFile : options.model;
   DKI_ASSIGN_OR_RETURN(engine::LoadedModel loaded, engine::LoadedModel::Load(file, {}));
   DKI_ASSIGN_OR_RETURN(auto embedder, model::Embedder::Load(options.models + kEmbedderFolder, 2));
-  return std::make_unique<EngineSource>(options, std::move(loaded), std::move(embedder), arms);
+  Modulations modulations;
+  for (const Arm& arm : arms) {
+    const std::string& path = arm.modulation_file;
+    if (path.empty() || modulations.contains(path)) continue;
+    auto modulation = injection::Modulation::Load(path, loaded.model->config());
+    if (!modulation.ok()) return Annotate(modulation.status(), "arm " + arm.name);
+    modulations[path] = *std::move(modulation);
+  }
+  return std::make_unique<EngineSource>(options, std::move(loaded), std::move(embedder),
+                                        std::move(modulations), arms);
 }
 
 }  // namespace dki::eval

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "libs/base/check.h"
 #include "libs/base/sha256.h"
 #include "libs/model/forward.h"
 #include "libs/model/model_files.h"
@@ -48,6 +49,14 @@ class Transformer : public Model {
   const ModelConfig& config() const override { return config_; }
   std::string description() const override { return description_; }
   size_t weight_bytes_per_token() const override { return ProductBytes(weights_); }
+  void EmbeddingRow(int32_t token, std::span<float> row) const override {
+    DKI_CHECK(token >= 0 && token < config_.vocab_size &&
+              std::cmp_equal(row.size(), config_.hidden_dim));
+    const kernels::WeightMatrix& w = weights_.embeddings;
+    kernels::DequantizeRow(
+        w.dtype, static_cast<const char*>(w.data) + token * kernels::RowBytes(w.dtype, w.k), w.k,
+        row.data());
+  }
 
   absl::StatusOr<std::vector<float>> Forward(std::span<Chunk> chunks) override {
     DKI_RETURN_IF_ERROR(ValidateChunks(chunks, config_));

@@ -143,6 +143,10 @@ class Model {
   // limit of decoding.
   virtual size_t weight_bytes_per_token() const = 0;
 
+  // The token's row of the table of embeddings as floats, not scaled. row: [hidden_dim]. REQUIRES:
+  // a token of the vocabulary.
+  virtual void EmbeddingRow(int32_t token, std::span<float> row) const = 0;
+
   // Runs the chunks through all layers. Returns the logits [rows wanted, vocab_size] of the chunks
   // in order (none, the last token's, or every token's). The result of a token depends on its own
   // context only (P11): not on how its sequence was cut into chunks, what else is in the batch, or

@@ -99,7 +99,8 @@ absl::Status CheckCover(const std::map<std::string, SafetensorsTensor>& tensors,
                          data.data() + data.size() - at);
 }
 
-absl::StatusOr<std::map<std::string, SafetensorsTensor>> ReadTensors(std::string_view bytes) {
+absl::StatusOr<std::map<std::string, SafetensorsTensor>> ReadTensors(std::string_view bytes,
+                                                                     std::string_view* metadata) {
   uint64_t header_bytes = 0;
   if (bytes.size() < sizeof(header_bytes))
     return InvalidArgument("the file has %d bytes", bytes.size());
@@ -113,7 +114,10 @@ absl::StatusOr<std::map<std::string, SafetensorsTensor>> ReadTensors(std::string
   const std::string_view data = bytes.substr(header_bytes);
   std::map<std::string, SafetensorsTensor> tensors;
   DKI_RETURN_IF_ERROR(json.ReadObject([&](const std::string& name) -> absl::Status {
-    if (name == "__metadata__") return json.Skip();
+    if (name == "__metadata__") {
+      DKI_ASSIGN_OR_RETURN(*metadata, json.ReadRaw());
+      return absl::OkStatus();
+    }
     if (tensors.size() == kMaxTensors) return InvalidArgument("more than %d tensors", kMaxTensors);
     DKI_ASSIGN_OR_RETURN(SafetensorsTensor tensor, ReadTensor(name, data, &json));
     if (!tensors.emplace(name, std::move(tensor)).second) {
@@ -131,7 +135,7 @@ absl::StatusOr<std::map<std::string, SafetensorsTensor>> ReadTensors(std::string
 absl::StatusOr<SafetensorsFile> SafetensorsFile::Parse(std::string_view bytes) {
   SafetensorsFile result;
   result.bytes_ = bytes;
-  auto tensors = ReadTensors(bytes);
+  auto tensors = ReadTensors(bytes, &result.metadata_);
   if (!tensors.ok()) return Annotate(tensors.status(), "safetensors");
   result.tensors_ = *std::move(tensors);
   return result;

@@ -36,12 +36,17 @@ class SafetensorsFile {
   absl::StatusOr<std::string_view> Get(const std::string& name, std::string_view dtype,
                                        const std::vector<uint64_t>& shape) const;
 
+  // The JSON text of the header's "__metadata__", well-formed but otherwise unread; empty: there is
+  // none.
+  std::string_view metadata() const { return metadata_; }
+
   // The whole file, e.g. for a fingerprint.
   std::string_view bytes() const { return bytes_; }
 
  private:
   std::optional<MappedFile> file_;
   std::string_view bytes_;
+  std::string_view metadata_;
   std::map<std::string, SafetensorsTensor> tensors_;
 };
 

@@ -30,6 +30,7 @@ config::v1::GenerationServer DefaultConfig() {
   config.mutable_runtime()->set_activations("auto");
   config.mutable_runtime()->set_block_format(kernels::Name(model::kDefaultBlockFormat));
   config.set_kv_format("f32");
+  config.set_modulation_file("");
   config.set_max_running(8);
   config.set_max_waiting(64);
   config.set_prefill_chunk(256);
@@ -91,6 +92,7 @@ absl::StatusOr<Settings> ReadConfig(const config::v1::GenerationServer& config) 
   }
 
   Settings settings;
+  settings.modulation_file = config.modulation_file();
   settings.model_path = config.runtime().model();
   settings.model = {.n_threads = config.runtime().threads(),
                     .isa = config.runtime().isa(),

@@ -3,6 +3,7 @@
 
 #include "libs/clients/memory_attributes.h"
 #include "libs/injection/attention_rule.h"
+#include "libs/injection/modulation_choice.h"
 
 namespace dki::generation {
 namespace {
@@ -109,7 +110,8 @@ void ToProto(const engine::Timings& timings, audit::v1::Timings* proto) {
 
 }  // namespace
 
-absl::StatusOr<engine::Prompt> ToPrompt(const v1::Prompt& proto) {
+absl::StatusOr<engine::Prompt> ToPrompt(
+    const v1::Prompt& proto, const std::shared_ptr<const injection::Modulation>& modulation) {
   engine::Prompt prompt;
   prompt.system_prompt = proto.system_prompt();
   for (const common::v1::Message& message : proto.history()) {
@@ -133,6 +135,14 @@ absl::StatusOr<engine::Prompt> ToPrompt(const v1::Prompt& proto) {
         injection::ParseAttentionRule(proto.injection().law(), proto.injection().layers());
     if (!rule.ok()) return Annotate(rule.status(), "prompt.injection");
     prompt.rule = *rule;
+    const auto choice = injection::ParseModulationChoice(proto.injection().modulation());
+    if (!choice.ok()) return Annotate(choice.status(), "prompt.injection");
+    if (*choice == injection::ModulationChoice::kOn && modulation == nullptr) {
+      return InvalidArgument(
+          "prompt.injection: modulation must be default or off where there is no modulation_file, "
+          "not \"on\"");
+    }
+    if (*choice != injection::ModulationChoice::kOff) prompt.modulation = modulation;
   } else if (proto.has_prompt_memories()) {
     DKI_ASSIGN_OR_RETURN(prompt.place, ToPlace(proto.prompt_memories().place()));
     prompt.memories = ToMemories(proto.prompt_memories().memories());
@@ -160,6 +170,7 @@ void ToProto(const engine::Started& started, v1::GenerateResponse::Started* prot
     ToProto(outcome, proto->add_memories());
   }
   for (const std::string& part : started.degraded) proto->add_degraded(part);
+  proto->set_modulated(started.modulated);
 }
 
 void ToProto(const engine::Answer& answer, v1::GenerateResponse::Finished* proto) {

@@ -3,16 +3,20 @@
 // (libs/engine/validate.h), presence and enumerations are checked here.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "dki/audit/v1/audit.pb.h"
 #include "dki/generation/v1/generation_service.pb.h"
 #include "libs/base/status.h"
 #include "libs/engine/request.h"
+#include "libs/injection/modulation.h"
 
 namespace dki::generation {
 
-absl::StatusOr<engine::Prompt> ToPrompt(const v1::Prompt& proto);
+// `modulation`: this process's, or null.
+absl::StatusOr<engine::Prompt> ToPrompt(
+    const v1::Prompt& proto, const std::shared_ptr<const injection::Modulation>& modulation);
 engine::AnswerOptions ToAnswerOptions(const common::v1::SamplingOptions& proto);
 
 void ToProto(const engine::Started& started, v1::GenerateResponse::Started* proto);

@@ -40,6 +40,13 @@ class GenerationServer : public rpc::ServiceInstance {
         engine::LoadedModel::Load(settings_.model_path, settings_.model);
     if (!loaded.ok()) return Annotate(loaded.status(), "runtime.model");
     model_ = *std::move(loaded);
+    std::shared_ptr<const injection::Modulation> modulation;
+    if (!settings_.modulation_file.empty()) {
+      auto read = injection::Modulation::Load(settings_.modulation_file, model_.model->config(),
+                                              settings_.model.isa);
+      if (!read.ok()) return Annotate(read.status(), "modulation_file");
+      modulation = *std::move(read);
+    }
     packs_ = std::make_unique<KvPackSource>(
         KvPackSource::Options{.codec = model::PlaneCodec(model_.model->config()),
                               .timeout = settings_.kv_timeout,
@@ -70,7 +77,7 @@ class GenerationServer : public rpc::ServiceInstance {
           clients::ErasureReporter::Options());
       reporter_->Start();
     }
-    service_.Serve(engine_.get(), &model_);
+    service_.Serve(engine_.get(), &model_, modulation);
     runtime_->metrics()
         .GetGauge("dki_runtime_info", "The kernels and the kind of activations picked at start: 1.",
                   {{"runtime", model_.model->description()}})
@@ -79,6 +86,13 @@ class GenerationServer : public rpc::ServiceInstance {
     log::Info("model loaded", {{"model", model_.model->config().name},
                                {"fingerprint", model_.model->config().fingerprint},
                                {"runtime", model_.model->description()}});
+    if (modulation != nullptr) {
+      log::Info("memories are modulated by the question",
+                {{"file", settings_.modulation_file},
+                 {"fingerprint", modulation->fingerprint()},
+                 {"rank", std::to_string(modulation->rank())},
+                 {"trained", modulation->is_identity() ? "no" : "yes"}});
+    }
     return absl::OkStatus();
   }
 

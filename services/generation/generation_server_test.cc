@@ -7,6 +7,8 @@
 #include <limits>
 
 #include "dki/generation/v1/generation_service.grpc.pb.h"
+#include "libs/base/file.h"
+#include "libs/injection/modulation_fixture.h"
 #include "libs/rpc/call.h"
 #include "libs/rpc/client.h"
 #include "libs/testing/status_matchers.h"
@@ -41,6 +43,11 @@ class GenerationServerTest : public ::testing::Test {
     config_.mutable_runtime()->set_model(path);
     config_.mutable_kv()->set_address(kv_server_->address());
     runtime_ = rpc::ServiceRuntime::ForTesting("generation");
+    Build();
+  }
+  // The server of config_, not started.
+  void Build() {
+    server_ = nullptr;
     ASSERT_OK_AND_ASSIGN(instance_, BuildGenerationServer(config_, runtime_.get()));
     server_ = std::make_unique<TestServer>(instance_->services().front());
     stub_ = v1::GenerationService::NewStub(rpc::CreateChannel(server_->address()));
@@ -174,6 +181,57 @@ TEST_F(GenerationServerTest, ScoresAGivenContinuation) {
   for (const double log_probability : response.log_probabilities()) {
     EXPECT_LT(log_probability, 0.0);
   }
+}
+
+TEST_F(GenerationServerTest, ModulatesMemoriesWhereAFileIsLoadedAndNobodyObjects) {
+  const auto request = [](const std::string& modulation, double alpha = 1.0) {
+    v1::GenerateRequest request = Request(alpha);
+    request.mutable_prompt()->mutable_injection()->set_modulation(modulation);
+    return request;
+  };
+  const auto scores = [&](const std::string& modulation, double alpha = 1.0) {
+    v1::ScoreRequest score;
+    *score.mutable_prompt() = request(modulation, alpha).prompt();
+    score.set_continuation(" He is a baker.");
+    v1::ScoreResponse response;
+    EXPECT_OK(rpc::FromGrpcStatus(stub_->Score(Context().get(), score, &response)));
+    return std::vector<double>(response.log_probabilities().begin(),
+                               response.log_probabilities().end());
+  };
+  ASSERT_OK(instance_->Start());
+  const std::vector<double> plain = scores("");
+  const std::vector<double> vanilla = scores("", 0.0);
+  EXPECT_FALSE(Generate(request("")).started.modulated());
+  EXPECT_THAT(Generate(request("on")).status,
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("modulation_file")));
+  EXPECT_THAT(Generate(request("perhaps")).status,
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("default, on or off")));
+
+  const model::ModelConfig& model = model_.model->config();
+  config_.set_modulation_file(folder_.path() + "/modulation.safetensors");
+  ASSERT_OK(
+      WriteFileAtomically(config_.modulation_file(),
+                          injection::FileBytes(injection::RandomModulation(model, 4, 1, 0.25f))));
+  Build();
+  ASSERT_OK(instance_->Start());
+  EXPECT_NE(scores(""), plain);
+  EXPECT_EQ(scores("on"), scores("default"));
+  EXPECT_EQ(scores("off"), plain);
+  EXPECT_EQ(scores("on", 0.0), vanilla);
+  EXPECT_TRUE(Generate(request("")).started.modulated());
+  EXPECT_FALSE(Generate(request("off")).started.modulated());
+  v1::GetModelResponse response;
+  EXPECT_OK(
+      rpc::FromGrpcStatus(stub_->GetModel(Context("").get(), v1::GetModelRequest(), &response)));
+  EXPECT_EQ(response.modulation_fingerprint().size(), 64u);
+
+  model::ModelConfig other = model;
+  other.fingerprint = "beef";
+  ASSERT_OK(WriteFileAtomically(config_.modulation_file(),
+                                injection::FileBytes(injection::RandomModulation(other, 4, 1))));
+  Build();
+  EXPECT_THAT(instance_->Start(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("model_fingerprint")));
 }
 
 TEST_F(GenerationServerTest, RefusesBadInput) {

@@ -53,8 +53,10 @@ absl::Status WithRetryHint(const rpc::Call& call, const engine::Engine& engine,
 
 }  // namespace
 
-void GenerationServiceImpl::Serve(engine::Engine* engine, const engine::LoadedModel* model) {
+void GenerationServiceImpl::Serve(engine::Engine* engine, const engine::LoadedModel* model,
+                                  std::shared_ptr<const injection::Modulation> modulation) {
   model_ = model;
+  modulation_ = std::move(modulation);
   engine_.store(engine, std::memory_order_release);
 }
 
@@ -72,7 +74,7 @@ grpc::Status GenerationServiceImpl::Generate(grpc::ServerContext* context,
       [&](const rpc::Call& call) -> absl::Status {
         DKI_ASSIGN_OR_RETURN(engine::Engine* const engine, Ready());
         DKI_ASSIGN_OR_RETURN(const engine::RequestContext request_context, ToContext(call));
-        DKI_ASSIGN_OR_RETURN(const engine::Prompt prompt, ToPrompt(request->prompt()));
+        DKI_ASSIGN_OR_RETURN(const engine::Prompt prompt, ToPrompt(request->prompt(), modulation_));
         StreamSink sink(model_->model->config().fingerprint, writer);
         const absl::StatusOr<engine::Answer> answer =
             engine->Generate(request_context, prompt, ToAnswerOptions(request->sampling()), &sink);
@@ -93,7 +95,7 @@ grpc::Status GenerationServiceImpl::Score(grpc::ServerContext* context,
       [&](const rpc::Call& call) -> absl::Status {
         DKI_ASSIGN_OR_RETURN(engine::Engine* const engine, Ready());
         DKI_ASSIGN_OR_RETURN(const engine::RequestContext request_context, ToContext(call));
-        DKI_ASSIGN_OR_RETURN(const engine::Prompt prompt, ToPrompt(request->prompt()));
+        DKI_ASSIGN_OR_RETURN(const engine::Prompt prompt, ToPrompt(request->prompt(), modulation_));
         const absl::StatusOr<engine::ScoreResult> scores =
             engine->Score(request_context, prompt, request->continuation());
         if (!scores.ok()) return WithRetryHint(call, *engine, scores.status());
@@ -110,7 +112,7 @@ grpc::Status GenerationServiceImpl::Probe(grpc::ServerContext* context,
       [&](const rpc::Call& call) -> absl::Status {
         DKI_ASSIGN_OR_RETURN(engine::Engine* const engine, Ready());
         DKI_ASSIGN_OR_RETURN(const engine::RequestContext request_context, ToContext(call));
-        DKI_ASSIGN_OR_RETURN(const engine::Prompt prompt, ToPrompt(request->prompt()));
+        DKI_ASSIGN_OR_RETURN(const engine::Prompt prompt, ToPrompt(request->prompt(), modulation_));
         std::vector<injection::AttentionHead> heads;
         for (const v1::AttentionHead& head : request->heads()) {
           heads.push_back({head.layer(), head.head()});
@@ -136,6 +138,9 @@ grpc::Status GenerationServiceImpl::GetModel(grpc::ServerContext* context,
                        response->set_context_length(config.context_length);
                        response->set_vocab_size(config.vocab_size);
                        response->set_runtime(model_->model->description());
+                       if (modulation_ != nullptr) {
+                         response->set_modulation_fingerprint(modulation_->fingerprint());
+                       }
                        response->set_default_system_prompt(model_->format->default_system_prompt());
                        return absl::OkStatus();
                      });

@@ -18,8 +18,9 @@ class GenerationServiceImpl final : public v1::GenerationService::Service {
  public:
   explicit GenerationServiceImpl(rpc::ServiceRuntime* runtime) : runtime_(runtime) {}
 
-  // Once the model is loaded. Until then every call is UNAVAILABLE.
-  void Serve(engine::Engine* engine, const engine::LoadedModel* model);
+  // Once the model is loaded. Until then every call is UNAVAILABLE. `modulation` may be null.
+  void Serve(engine::Engine* engine, const engine::LoadedModel* model,
+             std::shared_ptr<const injection::Modulation> modulation);
 
   grpc::Status Generate(grpc::ServerContext* context, const v1::GenerateRequest* request,
                         grpc::ServerWriter<v1::GenerateResponse>* writer) override;
@@ -34,7 +35,8 @@ class GenerationServiceImpl final : public v1::GenerationService::Service {
   absl::StatusOr<engine::Engine*> Ready() const;
 
   rpc::ServiceRuntime* const runtime_;
-  const engine::LoadedModel* model_ = nullptr;  // written before engine_
+  const engine::LoadedModel* model_ = nullptr;               // written before engine_
+  std::shared_ptr<const injection::Modulation> modulation_;  // as model_
   std::atomic<engine::Engine*> engine_ = nullptr;
 };
 

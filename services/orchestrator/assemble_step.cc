@@ -41,6 +41,7 @@ generation::v1::Prompt AssemblePrompt(const PipelineConfig& config, const ChatTa
     prompt.mutable_injection()->set_composition(injection::ToString(task.memory.composition));
     prompt.mutable_injection()->set_law(injection::LawName(task.memory.rule));
     prompt.mutable_injection()->set_layers(injection::LayersName(task.memory.rule));
+    prompt.mutable_injection()->set_modulation(injection::Name(task.memory.modulation));
     AddMemories(chosen, prompt.mutable_injection()->mutable_memories());
   } else {
     prompt.mutable_prompt_memories()->set_place(task.memory.place);

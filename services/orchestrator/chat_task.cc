@@ -125,6 +125,9 @@ absl::StatusOr<MemoryRules> MakeMemoryRules(const PipelineConfig& config,
     return InvalidArgument("memory.alpha must be from 0 to 1 with the law blend, not %g",
                            *rules.alpha);
   }
+  const auto modulation = injection::ParseModulationChoice(options.modulation());
+  if (!modulation.ok()) return Annotate(modulation.status(), "memory");
+  rules.modulation = *modulation;
   rules.gate = config.gate;
   if (options.has_gate()) rules.gate.enabled = options.gate();
   if (options.has_threshold()) rules.gate.threshold = options.threshold();

@@ -13,6 +13,7 @@
 #include "dki/common/v1/common.pb.h"
 #include "dki/orchestrator/v1/dki_service.pb.h"
 #include "libs/base/status.h"
+#include "libs/injection/modulation_choice.h"
 #include "libs/model/model.h"
 #include "services/orchestrator/pipeline_config.h"
 
@@ -27,6 +28,7 @@ struct MemoryRules {
   std::map<std::string, injection::MemoryAlpha> weights;  // of single memories; goes before alpha
   injection::Composition composition;
   model::AttentionRule rule;
+  injection::ModulationChoice modulation = injection::ModulationChoice::kDefault;
   injection::GateOptions gate;
   std::vector<std::string> ids;  // exactly these, in this order, ungated
   int64_t min_position = 0;

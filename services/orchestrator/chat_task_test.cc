@@ -123,6 +123,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadRequest{"layers",
                    [](auto* r) { r->mutable_memory()->set_layers("9-3"); },
                    {"memory", "layers", "7-22"}},
+        BadRequest{"modulation",
+                   [](auto* r) { r->mutable_memory()->set_modulation("maybe"); },
+                   {"memory", "modulation must be default, on or off"}},
         BadRequest{"weight_large",
                    [](auto* r) {
                      auto* weight = r->mutable_memory()->add_weights();

@@ -51,6 +51,7 @@ Answered GenerationStream::Read(const TextSink& sink) {
     if (event.has_started()) {
       answered.degraded.assign(event.started().degraded().begin(),
                                event.started().degraded().end());
+      answered.modulated = event.started().modulated();
       answered.model_fingerprint = event.started().model_fingerprint();
     } else if (event.has_finished()) {
       answered.finished = std::move(*event.mutable_finished());

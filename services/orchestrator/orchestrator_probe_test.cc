@@ -49,10 +49,12 @@ TEST_F(CalibratedOrchestratorTest, MemoriesAreProbedAsTheCalibrationKnowsThem) {
   StartOrchestrator();
   v1::ChatRequest request = Question();
   request.mutable_memory()->set_composition("repair(4)");
+  request.mutable_memory()->set_modulation("off");
   ASSERT_OK(Chat(request).status);
   ASSERT_EQ(generation_.probes().size(), 1u);
   EXPECT_EQ(generation_.probes()[0].prompt().injection().composition(), "independent");
   EXPECT_EQ(generation_.requests()[0].prompt().injection().composition(), "repair(4)");
+  EXPECT_EQ(generation_.requests()[0].prompt().injection().modulation(), "off");
   const auto prefetched = kv_.WaitForRequests(2);
   ASSERT_EQ(prefetched.size(), 2u);
   for (const auto& asked : prefetched) {

@@ -55,6 +55,7 @@ audit::v1::AppendDecisionRequest MakeDecision(const PipelineConfig& config, cons
   }
   record->set_law(injection::LawName(task.memory.rule));
   record->set_layers(injection::LayersName(task.memory.rule));
+  record->set_modulation(injection::Name(task.memory.modulation));
   record->set_query_hash(SaltedHash(salt, task.turn.content()));
   for (const Candidate& candidate : decided.retrieved) {
     audit::v1::RetrievedMemory* retrieved = record->add_retrieved();
@@ -114,6 +115,7 @@ audit::v1::AppendOutcomeRequest MakeOutcome(const std::string& decision_id,
     record->set_error(Abbreviate(ToString(answered.status), kMaxErrorBytes));
   }
   *record->mutable_timings() = answered.timings;
+  record->set_modulated(answered.modulated);
   record->mutable_degraded()->Add(answered.degraded.begin(), answered.degraded.end());
   record->set_answer_hash(SaltedHash(salt, answered.text));
   SetText("answer", salt, answered.text, request.add_texts());
@@ -131,6 +133,7 @@ absl::Status CheckSameRequest(const ChatTask& task, const audit::v1::Decision& r
        decision.composition() == injection::ToString(task.memory.composition)) &&
       decision.law() == injection::LawName(task.memory.rule) &&
       decision.layers() == injection::LayersName(task.memory.rule) &&
+      decision.modulation() == injection::Name(task.memory.modulation) &&
       google::protobuf::util::MessageDifferencer::Equals(decision.scope(), task.scope);
   if (same) return absl::OkStatus();
   return AlreadyExists("request_id %s was used for another request (decision %s)", task.request_id,

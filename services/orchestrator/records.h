@@ -39,6 +39,7 @@ struct Answered {
   absl::Status status;
   std::string text;
   std::vector<std::string> degraded;
+  bool modulated = false;                               // the memories, by the question
   std::string model_fingerprint;                        // of the model that answered
   generation::v1::GenerateResponse::Finished finished;  // empty unless status is OK
   audit::v1::Timings timings;

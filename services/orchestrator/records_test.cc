@@ -92,6 +92,14 @@ TEST(Records, ARepeatedRequestMustBeTheSame) {
   recorded.set_query_text("Another?");
   EXPECT_THAT(CheckSameRequest(task, recorded),
               StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr(task.decision_id)));
+  recorded.set_query_text("Q?");
+  request.mutable_memory()->set_modulation("off");
+  ASSERT_OK_AND_ASSIGN(const ChatTask other, MakeChatTask({}, "t", request, "r"));
+  EXPECT_THAT(CheckSameRequest(other, recorded), StatusIs(absl::StatusCode::kAlreadyExists));
+  EXPECT_EQ(MakeDecision({}, other, "key_1", {}, std::string(16, 's'), absl::Now())
+                .decision()
+                .modulation(),
+            "off");
 }
 
 TEST(Records, RestoredChoiceIsTheRecordedOneOrAborted) {
@@ -113,6 +121,15 @@ TEST(Records, RestoredChoiceIsTheRecordedOneOrAborted) {
   }
   current.Mutable(0)->set_version(2);
   EXPECT_THAT(RestoreChosen(record, current), StatusIs(absl::StatusCode::kAborted));
+}
+
+TEST(Records, OutcomesTellWhetherTheQuestionChangedTheMemories) {
+  for (const bool modulated : {false, true}) {
+    Answered answered;
+    answered.modulated = modulated;
+    const auto outcome = MakeOutcome("dec", answered, std::string(16, 's'), absl::Now()).outcome();
+    EXPECT_EQ(outcome.modulated(), modulated);
+  }
 }
 
 TEST(Records, OutcomesTellHowItEnded) {

@@ -76,6 +76,7 @@ absl::StatusOr<api::ChatRequest> AskWithout(const api::GetDecisionResponse& reco
   memory->set_composition(decision.composition());
   memory->set_law(decision.law());
   memory->set_layers(decision.layers());
+  memory->set_modulation(decision.modulation());
   return request;
 }
 

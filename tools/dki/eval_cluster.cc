@@ -16,6 +16,9 @@ constexpr std::chrono::seconds kTimeout{300};
 
 absl::Status SetPlace(const eval::Arm& arm, api::MemoryOptions* options) {
   if (arm.top > 0) return InvalidArgument("arm %s: top needs --local", arm.name);
+  if (!arm.modulation_file.empty()) {
+    return InvalidArgument("arm %s: modulation needs --local", arm.name);
+  }
   options->set_gate(arm.gate);
   switch (arm.place) {
     case eval::Place::kNone:

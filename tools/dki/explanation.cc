@@ -160,7 +160,8 @@ void PrintExplanation(const Output& output, const orchestrator::v1::GetDecisionR
   const auto& usage = outcome.usage();
   if (injected) {
     output.Line(absl::StrFormat("header and footer of the notes: %s of the attention",
-                                Percent(outcome.lead_in_share())));
+                                Percent(outcome.lead_in_share())) +
+                (outcome.modulated() ? "; the question had changed the memories" : ""));
   }
   output.Line(absl::StrFormat(
       "prompt %d tokens (%d of them memories, %d cached), attended to beside the prompt %d, answer "
