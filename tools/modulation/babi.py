@@ -11,7 +11,27 @@ from layout import Item
 
 MOST_NOTES = 32
 # Task to how often it is drawn: what notes in a store look like, more often.
-TASKS = {1: 3, 2: 9, 3: 2, 4: 1, 5: 2, 6: 6, 7: 1, 8: 1, 9: 2, 10: 0.7, 11: 1, 12: 1, 13: 1, 14: 1.5, 15: 6, 16: 1, 17: 0.7, 18: 1, 20: 1}
+TASKS = {
+    1: 3,
+    2: 9,
+    3: 2,
+    4: 1,
+    5: 2,
+    6: 6,
+    7: 1,
+    8: 1,
+    9: 2,
+    10: 0.7,
+    11: 1,
+    12: 1,
+    13: 1,
+    14: 1.5,
+    15: 6,
+    16: 1,
+    17: 0.7,
+    18: 1,
+    20: 1,
+}
 YES_NO = (6, 9, 10, 17, 18)
 LINKED = (2, 3, 7, 8, 11, 13, 14, 15, 16)
 
@@ -98,19 +118,47 @@ def _other_words(question: str, rng: random.Random) -> str:
         return question
     if m := re.match(r"Where is (the )?(\w+)\?", question):
         thing = (m[1] or "") + m[2]
-        return rng.choice([f"Where can I find {thing}?", f"Do you know where {thing} is?", f"In which room is {thing}?", f"where is {thing}", f"Tell me where {thing} is."])
+        return rng.choice(
+            [
+                f"Where can I find {thing}?",
+                f"Do you know where {thing} is?",
+                f"In which room is {thing}?",
+                f"where is {thing}",
+                f"Tell me where {thing} is.",
+            ]
+        )
     if m := re.match(r"Is (\w+) in the (\w+)\?", question):
-        return rng.choice([f"Is {m[1]} in the {m[2]} now?", f"Is {m[1]} currently in the {m[2]}?", f"is {m[1]} in the {m[2]}?"])
+        return rng.choice(
+            [
+                f"Is {m[1]} in the {m[2]} now?",
+                f"Is {m[1]} currently in the {m[2]}?",
+                f"is {m[1]} in the {m[2]}?",
+            ]
+        )
     if m := re.match(r"What is (\w+) afraid of\?", question):
         name = _capital(m[1])
-        return rng.choice([f"What does {name} fear?", f"Which animal is {name} afraid of?", f"What is {name} scared of?"])
+        return rng.choice(
+            [
+                f"What does {name} fear?",
+                f"Which animal is {name} afraid of?",
+                f"What is {name} scared of?",
+            ]
+        )
     return question
 
 
 def item_of(q: Question, rng: random.Random, varied: bool) -> Item:
     question = _other_words(q.question, rng) if varied else q.question
-    return Item(f"babi_qa{q.task}", q.notes, q.gold, question, _replies(q), q.answer.replace(",", ", "),
-                q.task in YES_NO or question.startswith("Do you"), q.task in LINKED)
+    return Item(
+        f"babi_qa{q.task}",
+        q.notes,
+        q.gold,
+        question,
+        _replies(q),
+        q.answer.replace(",", ", "),
+        q.task in YES_NO or question.startswith("Do you"),
+        q.task in LINKED,
+    )
 
 
 def read(archives: list[str]) -> tuple[Callable[[random.Random], Item], list[Item]]:

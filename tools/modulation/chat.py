@@ -17,10 +17,12 @@ class Chat:
         words = gguf.meta["tokenizer.ggml.tokens"]
         merges = [tuple(m.split(" ", 1)) for m in gguf.meta["tokenizer.ggml.merges"]]
         self._tokenizer = Tokenizer(models.BPE({w: i for i, w in enumerate(words)}, merges))
-        self._tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-            pre_tokenizers.Digits(individual_digits=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False),
-        ])
+        self._tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Digits(individual_digits=True),
+                pre_tokenizers.ByteLevel(add_prefix_space=False),
+            ]
+        )
         self._tokenizer.decoder = decoders.ByteLevel()
         self._start, self.end = words.index("<|im_start|>"), words.index("<|im_end|>")
         self.prefix = self._message("system", SYSTEM)

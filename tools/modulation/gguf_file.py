@@ -5,7 +5,19 @@ import struct
 
 import numpy as np
 
-_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_SCALARS = {
+    0: "B",
+    1: "b",
+    2: "H",
+    3: "h",
+    4: "I",
+    5: "i",
+    6: "f",
+    7: "?",
+    10: "Q",
+    11: "q",
+    12: "d",
+}
 _STRING, _ARRAY = 8, 9
 
 
@@ -54,12 +66,12 @@ class GgufFile:
         n_bytes, n_values, read = _TYPES[kind]
         n = int(np.prod(shape)) // n_values
         at = self._data + offset
-        rows = np.array(self._bytes[at:at + n * n_bytes]).reshape(n, n_bytes)
+        rows = np.array(self._bytes[at : at + n * n_bytes]).reshape(n, n_bytes)
         return read(rows).reshape(shape)
 
     def _take(self, n: int) -> np.ndarray:
         self._at += n
-        return self._bytes[self._at - n:self._at]
+        return self._bytes[self._at - n : self._at]
 
     def _scalar(self, code: str):
         size = struct.calcsize("<" + code)

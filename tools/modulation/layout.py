@@ -17,6 +17,7 @@ LEAD, SHORT, LONG, FOOTER, HISTORY, PAD = range(6)
 @dataclass
 class Item:
     """A question, the notes (`gold`: indices of those that answer it) and replies that are right."""
+
     kind: str
     memories: list[str]
     gold: list[int]
@@ -33,6 +34,7 @@ class Item:
 @dataclass
 class Example:
     """Token ids; `weights`: of each memory, while reading and while answering."""
+
     memories: list[list[int]]
     weights: list[tuple[float, float]]
     history: list[int]
@@ -41,17 +43,21 @@ class Example:
     is_kept: bool = False  # the reply is the base model's, which is to stay as it is
 
 
-def weigh(item: Item, rng: random.Random, policy: bool) -> tuple[list[int], list[tuple[float, float]]]:
+def weigh(
+    item: Item, rng: random.Random, policy: bool
+) -> tuple[list[int], list[tuple[float, float]]]:
     """The memories that are used and their weights: all at 1, or much as the default policy does."""
     everything = list(range(len(item.memories)))
     if not policy or item.judgement or not everything:
         return everything, [(1.0, 1.0)] * len(everything)
     others = [i for i in everything if i not in item.gold]
     if item.linked:  # those with a word in common with a note that answers come along
-        words = {w for i in item.gold for w in item.memories[i].rstrip(".").split() if w[:1].isupper()}
+        words = {
+            w for i in item.gold for w in item.memories[i].rstrip(".").split() if w[:1].isupper()
+        }
         n = rng.randint(0, 5)
         others.sort(key=lambda i: not words & set(item.memories[i].rstrip(".").split()))
-        others = others[:max(n, rng.randint(0, len(others)))] if rng.random() < 0.3 else others[:n]
+        others = others[: max(n, rng.randint(0, len(others)))] if rng.random() < 0.3 else others[:n]
     else:
         others = rng.sample(others, min(len(others), rng.choice([0, 0, 0, 1, 1, 2, 3, 5])))
     kept = sorted(item.gold + others) or [rng.choice(everything)]
@@ -74,13 +80,20 @@ def example_of(item: Item, chat: Chat, rng: random.Random, policy: bool) -> Exam
         reply = chat.encode(text) + [chat.end]
     else:
         reply = []
-    return Example([chat.line(item.memories[i]) for i in kept], weights, chat.history(item.history),
-                   chat.turn(item.question), reply, item.is_kept)
+    return Example(
+        [chat.line(item.memories[i]) for i in kept],
+        weights,
+        chat.history(item.history),
+        chat.turn(item.question),
+        reply,
+        item.is_kept,
+    )
 
 
 @dataclass
 class Batch:
     """P: tokens of prefix, history and pack; T: of turn and reply."""
+
     memory: Tensor  # [B, P] ids
     frame: Tensor  # [B, P] positions while the token is computed
     packed: Tensor  # [B, P] while the footer is
@@ -114,7 +127,8 @@ class Batch:
         seen |= (by == FOOTER) & (of != HISTORY)
         order = torch.arange(self.part.shape[1], device=self.part.device)
         return (seen & (order[None, :] <= order[:, None]) & (of != PAD)) | torch.eye(
-            len(order), dtype=torch.bool, device=order.device)
+            len(order), dtype=torch.bool, device=order.device
+        )
 
     def reading_mask(self, dtype: torch.dtype, n_slots: int | None = None) -> Tensor:
         """[B, T, P + slots]: log weights of memories, by whether turn or reply reads them, and the order of the text."""
@@ -168,12 +182,26 @@ def collate(examples: list[Example], chat: Chat) -> Batch:
         ids, part = ids + chat.footer, part + [FOOTER] * len(chat.footer)
         block += [-4] * len(chat.footer)
         placed = list(range(len(ids)))
-        packed = placed[:n_prefix + n_history] + [p - n_history for p in placed[n_prefix + n_history:]]
+        packed = placed[: n_prefix + n_history] + [
+            p - n_history for p in placed[n_prefix + n_history :]
+        ]
         frame = _frame(packed, part, block)
         text = e.turn + e.reply
-        row = (ids, frame, packed, placed, part, block, bias[0] + [most[0]] * len(chat.footer),
-               bias[1] + [most[1]] * len(chat.footer), text,
-               list(range(len(ids), len(ids) + len(text))), len(e.turn), len(text), e.is_kept)
+        row = (
+            ids,
+            frame,
+            packed,
+            placed,
+            part,
+            block,
+            bias[0] + [most[0]] * len(chat.footer),
+            bias[1] + [most[1]] * len(chat.footer),
+            text,
+            list(range(len(ids), len(ids) + len(text))),
+            len(e.turn),
+            len(text),
+            e.is_kept,
+        )
         for name, value in zip(columns, row):
             columns[name].append(value)
     padding = {"part": PAD, "block": -9}
@@ -181,7 +209,9 @@ def collate(examples: list[Example], chat: Chat) -> Batch:
     for name, rows in columns.items():
         if isinstance(rows[0], list):
             dtype = torch.float32 if name in ("read", "answer") else torch.int64
-            out[name] = _pad(rows, padding.get(name, 0), dtype, 16 if name.startswith("text") else 32)
+            out[name] = _pad(
+                rows, padding.get(name, 0), dtype, 16 if name.startswith("text") else 32
+            )
         else:
             out[name] = torch.tensor(rows)
     return Batch(**out)

@@ -29,8 +29,15 @@ class Shape:
 def shape_of(gguf: GgufFile) -> Shape:
     meta = {key.removeprefix("llama."): value for key, value in gguf.meta.items()}
     heads, hidden = meta["attention.head_count"], meta["embedding_length"]
-    return Shape(meta["block_count"], heads, meta["attention.head_count_kv"], hidden // heads, hidden,
-                 meta["attention.layer_norm_rms_epsilon"], meta["rope.freq_base"])
+    return Shape(
+        meta["block_count"],
+        heads,
+        meta["attention.head_count_kv"],
+        hidden // heads,
+        hidden,
+        meta["attention.layer_norm_rms_epsilon"],
+        meta["rope.freq_base"],
+    )
 
 
 class Model:
@@ -47,11 +54,21 @@ class Model:
         self.embeddings_f32 = torch.from_numpy(gguf.tensor("token_embd.weight")).to(device)
         self.final_norm = load("output_norm.weight")
         self.layers = []
+
+        def of_layer(i: int, *names: str) -> Tensor:
+            return torch.cat([load(f"blk.{i}.{name}.weight") for name in names])
+
         for i in range(self.shape.n_layers):
-            get = lambda *names: torch.cat([load(f"blk.{i}.{n}.weight") for n in names])
-            self.layers.append({
-                "norm": get("attn_norm"), "qkv": get("attn_q", "attn_k", "attn_v"), "out": get("attn_output"),
-                "ffn_norm": get("ffn_norm"), "gate_up": get("ffn_gate", "ffn_up"), "down": get("ffn_down")})
+            self.layers.append(
+                {
+                    "norm": of_layer(i, "attn_norm"),
+                    "qkv": of_layer(i, "attn_q", "attn_k", "attn_v"),
+                    "out": of_layer(i, "attn_output"),
+                    "ffn_norm": of_layer(i, "ffn_norm"),
+                    "gate_up": of_layer(i, "ffn_gate", "ffn_up"),
+                    "down": of_layer(i, "ffn_down"),
+                }
+            )
         half = torch.arange(self.shape.head_dim // 2, device=device, dtype=torch.float32)
         self._frequencies = self.shape.theta ** (-half * 2 / self.shape.head_dim)
 
@@ -121,9 +138,15 @@ class Reader:
         self.keys = rotate(keys, rotation).unbind(0)
         self.values = values.unflatten(-1, (-1, s.head_dim)).transpose(2, 3).unbind(0)
 
-    def __call__(self, tokens: Tensor, positions: Tensor, mask: Tensor,
-                 own: tuple[list[Tensor], list[Tensor]] | None = None, at: int = 0,
-                 raw: list[Tensor] | None = None) -> Tensor:
+    def __call__(
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        mask: Tensor,
+        own: tuple[list[Tensor], list[Tensor]] | None = None,
+        at: int = 0,
+        raw: list[Tensor] | None = None,
+    ) -> Tensor:
         """Hidden states [B, T, hidden]. `mask`: [B, T, P + slots], added to the logits. `own`: K/V of
         the tokens, kept for steps to come, this one's from slot `at`; without it, T slots exactly.
         `raw` gets each layer's K/V as `memory_kv` has them."""
@@ -140,11 +163,15 @@ class Reader:
             k, v = rotate(model.heads(k), rotation), model.heads(v)
             if own is not None:
                 t = tokens.shape[1]
-                own[0][i][:, :, at:at + t], own[1][i][:, :, at:at + t] = k, v
+                own[0][i][:, :, at : at + t], own[1][i][:, :, at : at + t] = k, v
                 k, v = own[0][i], own[1][i]
             q = rotate(model.heads(q), rotation).unflatten(1, (s.n_kv_heads, groups)).flatten(2, 3)
             y = F.scaled_dot_product_attention(
-                q, torch.cat([self.keys[i], k], 2), torch.cat([self.values[i], v], 2), attn_mask=mask)
+                q,
+                torch.cat([self.keys[i], k], 2),
+                torch.cat([self.values[i], v], 2),
+                attn_mask=mask,
+            )
             y = y.unflatten(2, (groups, -1)).flatten(1, 2).transpose(1, 2).flatten(2)
             x = model.after_attention(layer, x, y)
         return x

@@ -25,25 +25,45 @@ def memories_of(model: Model, batch: Batch, modulation: Modulation | None) -> Te
         hidden = is_footer | (batch.part == HISTORY) | (batch.part == PAD)
         order = torch.arange(n, device=rows.device)
         mask = torch.zeros((*rows.shape, kv.shape[2] + n), device=rows.device)
-        mask[..., :kv.shape[2]].masked_fill_(hidden[:, None], float("-inf"))
-        mask[..., kv.shape[2]:].masked_fill_(order[None, :] > order[:, None], float("-inf"))
+        mask[..., : kv.shape[2]].masked_fill_(hidden[:, None], float("-inf"))
+        mask[..., kv.shape[2] :].masked_fill_(order[None, :] > order[:, None], float("-inf"))
         raw: list[Tensor] = []
-        Reader(model, kv, batch.packed)(batch.memory.gather(1, rows), batch.packed.gather(1, rows), mask.to(model.dtype), raw=raw)
+        Reader(model, kv, batch.packed)(
+            batch.memory.gather(1, rows),
+            batch.packed.gather(1, rows),
+            mask.to(model.dtype),
+            raw=raw,
+        )
         index = rows[None, ..., None].expand(kv.shape[0], -1, -1, kv.shape[3])
         kv.scatter_(2, index, torch.stack(raw))
     if modulation is None:
         return kv
-    return modulation(kv, question_vector(model.embeddings_f32, batch.text, batch.is_turn), batch.is_memory)[0]
+    return modulation(
+        kv, question_vector(model.embeddings_f32, batch.text, batch.is_turn), batch.is_memory
+    )[0]
 
 
 @torch.no_grad()
-def generate(model: Model, batch: Batch, modulation: Modulation | None, end: int, most: int = MOST_TOKENS,
-             temperature: float = 0.0) -> list[list[int]]:
+def generate(
+    model: Model,
+    batch: Batch,
+    modulation: Modulation | None,
+    end: int,
+    most: int = MOST_TOKENS,
+    temperature: float = 0.0,
+) -> list[list[int]]:
     """Token ids, `end` included where it was reached. The batch's text must be turns alone."""
     s, (b, t) = model.shape, batch.text.shape
     reader = Reader(model, memories_of(model, batch, modulation), batch.placed)
-    own = tuple([torch.zeros((b, s.n_kv_heads, t + most, s.head_dim), dtype=model.dtype, device=model.device)
-                 for _ in range(s.n_layers)] for _ in range(2))
+    own = tuple(
+        [
+            torch.zeros(
+                (b, s.n_kv_heads, t + most, s.head_dim), dtype=model.dtype, device=model.device
+            )
+            for _ in range(s.n_layers)
+        ]
+        for _ in range(2)
+    )
     x = reader(batch.text, batch.text_position, batch.reading_mask(model.dtype, t + most), own)
     rows = torch.arange(b, device=model.device)
     x = x[rows, batch.n_turn - 1]
@@ -80,7 +100,7 @@ def is_right(reply: str, answer: str) -> bool:
 
 def repeats(reply: str) -> float:
     words = reply.split()
-    trigrams = [tuple(words[i:i + 3]) for i in range(len(words) - 2)]
+    trigrams = [tuple(words[i : i + 3]) for i in range(len(words) - 2)]
     return 1 - len(set(trigrams)) / len(trigrams) if trigrams else 0.0
 
 
@@ -95,11 +115,21 @@ def groups(examples: list[Example], most_tokens: int) -> list[list[int]]:
     return out
 
 
-def generate_all(model: Model, examples: list[Example], modulation: Modulation | None, chat: Chat,
-                 most: int = MOST_TOKENS, temperature: float = 0.0, most_tokens: int = 120000) -> list[list[int]]:
+def generate_all(
+    model: Model,
+    examples: list[Example],
+    modulation: Modulation | None,
+    chat: Chat,
+    most: int = MOST_TOKENS,
+    temperature: float = 0.0,
+    most_tokens: int = 120000,
+) -> list[list[int]]:
     out: list[list[int]] = [[] for _ in examples]
     for group in groups(examples, most_tokens):
-        turns = [Example(e.memories, e.weights, e.history, e.turn, []) for e in (examples[i] for i in group)]
+        turns = [
+            Example(e.memories, e.weights, e.history, e.turn, [])
+            for e in (examples[i] for i in group)
+        ]
         batch = collate(turns, chat).to(model.device)
         for i, ids in zip(group, generate(model, batch, modulation, chat.end, most, temperature)):
             out[i] = ids

@@ -19,7 +19,7 @@ def _requests(data: str) -> list[str]:
         requests.append(json.loads(row)["prompt"]["text"])
     for row in open(f"{data}/multiturn_topical_chat/topical_chat_valid_freq.jsonl"):
         requests += [turn["text"] for turn in json.loads(row)["turns"][:2]]
-    return [r for r in requests if len(r) < 500]
+    return [r for r in requests if len(r) < 200]
 
 
 def read(data: str, notes_of: Callable[[random.Random], Item]) -> list[tuple[Item, bool]]:
@@ -31,5 +31,10 @@ def read(data: str, notes_of: Callable[[random.Random], Item]) -> list[tuple[Ite
         if request in in_suites:
             continue
         notes = (draw_fact if rng.random() < 0.5 else notes_of)(rng)
-        items.append((Item("unrelated", notes.memories[:12], [], request, is_kept=True), is_held(request, 0.1)))
+        items.append(
+            (
+                Item("unrelated", notes.memories[:12], [], request, is_kept=True),
+                is_held(request, 0.1),
+            )
+        )
     return items

@@ -27,14 +27,26 @@ def _kl(model: Model, modulation: Modulation, examples: list[Example], chat: Cha
         at = torch.arange(batch.text.shape[1], device=model.device)
         predicts = (at >= batch.n_turn[:, None] - 1) & (at < batch.n_text[:, None] - 1)
         base, changed = (
-            F.log_softmax(model.logits(Reader(model, memories_of(model, batch, m), batch.placed)(
-                batch.text, batch.text_position, mask)[predicts]), -1) for m in (None, modulation))
+            F.log_softmax(
+                model.logits(
+                    Reader(model, memories_of(model, batch, m), batch.placed)(
+                        batch.text, batch.text_position, mask
+                    )[predicts]
+                ),
+                -1,
+            )
+            for m in (None, modulation)
+        )
         total += F.kl_div(changed, base, reduction="sum", log_target=True).item()
         n += int(predicts.sum())
     return total / max(1, n)
 
 
-def validate(model: Model, modulation: Modulation | None, mix: Mix, chat: Chat, n_items: int, seed: int) -> dict:
+def validate(
+    model: Model, modulation: Modulation | None, mix: Mix, chat: Chat, n_items: int, seed: int
+) -> dict:
+    if n_items == 0:
+        return {}
     rng = random.Random(seed)
     examples, items = [], []
     for kind, held in sorted(mix.held.items()):
@@ -59,6 +71,13 @@ def validate(model: Model, modulation: Modulation | None, mix: Mix, chat: Chat, 
     out["repeats"] = round(100 * sum(again) / len(again), 2)
     out["words"] = round(sum(words) / len(words), 1)
     if modulation is not None:
-        kept = [e for e in (example_of(i, chat, rng, rng.random() < 0.6) for i in mix.held["unrelated"][:n_items]) if e.reply]
+        kept = [
+            e
+            for e in (
+                example_of(i, chat, rng, rng.random() < 0.6)
+                for i in mix.held["unrelated"][:n_items]
+            )
+            if e.reply
+        ]
         out["kl_unrelated"] = round(_kl(model, modulation, kept, chat), 4)
     return out | {"shown": shown}
