@@ -106,7 +106,7 @@ absl::Status ReadSetting(const std::string& setting, Arm* arm) {
   }
   if (key == "modulation" && injected) {
     if (value.empty()) return InvalidArgument("arm %s: modulation names no file", arm->name);
-    arm->modulation_file = value;
+    arm->modulation = value;
     return absl::OkStatus();
   }
   if (key == "composition" && injected) {
@@ -241,6 +241,13 @@ void CappedLast(std::span<const injection::SourceClass> source_classes, std::vec
 }
 
 }  // namespace
+
+std::string ModulationOf(const Arm& arm) {
+  if (arm.modulation) return *arm.modulation == "own" ? "" : *arm.modulation;
+  // It is part of the policy, not of weights that are given.
+  const bool is_policy = arm.is_default && !arm.alpha && arm.rule == model::AttentionRule();
+  return is_policy ? "" : "none";
+}
 
 absl::StatusOr<Arm> ParseArm(const std::string& text) {
   Arm arm;

@@ -14,8 +14,9 @@
 //                                  most=6 at most so many
 //     default:calibration=FILE     with that calibration in place of the model's own; none: without
 //     injected:modulation=FILE     the memories' K/V changed by the question
-//     (injection::Modulation);
-//                                  default:modulation=FILE likewise, both without unless it is said
+//     (injection::Modulation;
+//                                  own: the product's for this model). injected: not unless it is
+//                                  said; default: the product's own unless default:modulation=none
 //     prompt_late:top=1            only the best memory by cosine
 //     injected:composition=auto    behind what its memories are computed (injection::Composition);
 //                                  an injected arm's own is pack, default's the product's, auto
@@ -68,10 +69,13 @@ struct Arm {
   std::optional<double> answer;
   std::optional<double> threshold;
   std::optional<kernels::KvFormat> format;
-  std::string modulation_file;  // loaded by who has the model; empty: none
+  std::optional<std::string> modulation;  // as written
   bool uses_calibration = false;
   std::shared_ptr<const injection::Calibration> calibration;  // null: the model's own
 };
+
+// What to load for an arm (injection::LoadModulation): the product's rule where it does not say.
+std::string ModulationOf(const Arm& arm);
 
 // INVALID_ARGUMENT that names what is not understood; an error of reading a calibration.
 absl::StatusOr<Arm> ParseArm(const std::string& text);

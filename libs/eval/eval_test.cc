@@ -60,11 +60,19 @@ TEST(ArmTest, ModulationFiles) {
                        ParseArms("default,default:modulation=a.safetensors,injected:alpha=2,"
                                  "modulation=/b/c.safetensors"));
   ASSERT_EQ(arms.size(), 3u);
-  EXPECT_EQ(arms[0].modulation_file, "");
-  EXPECT_EQ(arms[1].modulation_file, "a.safetensors");
+  EXPECT_EQ(ModulationOf(arms[0]), "");
+  EXPECT_EQ(ModulationOf(arms[1]), "a.safetensors");
   EXPECT_TRUE(arms[1].is_default && arms[1].gate);
-  EXPECT_EQ(arms[2].modulation_file, "/b/c.safetensors");
+  EXPECT_EQ(ModulationOf(arms[2]), "/b/c.safetensors");
   EXPECT_EQ(arms[2].alpha, 2.0);
+  // Weights that are given, or another law, are no policy.
+  for (const auto& [text, name] :
+       {std::pair("injected", "none"), std::pair("injected:modulation=own", ""),
+        std::pair("default:modulation=none", "none"), std::pair("default:beta=2", ""),
+        std::pair("default:law=blend,alpha=0.5", "none")}) {
+    ASSERT_OK_AND_ASSIGN(const Arm arm, ParseArm(text));
+    EXPECT_EQ(ModulationOf(arm), name) << text;
+  }
   for (const char* text :
        {"injected:modulation=", "prompt_late:modulation=a", "vanilla:modulation=a"}) {
     EXPECT_EQ(ParseArm(text).status().code(), absl::StatusCode::kInvalidArgument) << text;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "libs/base/mutex.h"
@@ -14,7 +15,7 @@
 #include "libs/engine/serialized_model.h"
 #include "libs/eval/make_random.h"
 #include "libs/injection/known_calibrations.h"
-#include "libs/injection/modulation.h"
+#include "libs/injection/known_modulations.h"
 #include "libs/model/embedder.h"
 #include "libs/search/word_shares.h"
 
@@ -61,7 +62,7 @@ double MeanKl(const std::vector<std::vector<float>>& p, const std::vector<std::v
   return p.empty() ? 0 : sum / static_cast<double>(p.size());
 }
 
-// By the arms' files.
+// By their names (ModulationOf).
 using Modulations = std::map<std::string, std::shared_ptr<const injection::Modulation>>;
 
 engine::RequestContext ContextOf(const Item& item) {
@@ -261,7 +262,7 @@ class EngineSource : public LocalSource {
     }
     prompt.composition = arm.composition;
     prompt.rule = arm.rule;
-    if (!arm.modulation_file.empty()) prompt.modulation = modulations_.at(arm.modulation_file);
+    if (arm.place == Place::kInjected) prompt.modulation = modulations_.at(ModulationOf(arm));
     prompt.history_attends = arm.sticky_history;
     if (!prompt.memories.empty()) prompt.place = PlaceOf(arm.place);
     return prompt;
@@ -349,12 +350,12 @@ absl::StatusOr<std::unique_ptr<LocalSource>> MakeLocalSource(const LocalOptions&
   DKI_ASSIGN_OR_RETURN(engine::LoadedModel loaded, engine::LoadedModel::Load(file, {}));
   DKI_ASSIGN_OR_RETURN(auto embedder, model::Embedder::Load(options.models + kEmbedderFolder, 2));
   Modulations modulations;
-  for (const Arm& arm : arms) {
-    const std::string& path = arm.modulation_file;
-    if (path.empty() || modulations.contains(path)) continue;
-    auto modulation = injection::Modulation::Load(path, loaded.model->config());
-    if (!modulation.ok()) return Annotate(modulation.status(), "arm " + arm.name);
-    modulations[path] = *std::move(modulation);
+  std::set<std::string> names = {"", "none"};  // of any arm that says nothing
+  for (const Arm& arm : arms) names.insert(ModulationOf(arm));
+  for (const std::string& name : names) {
+    auto modulation = injection::LoadModulation(name, loaded.model->config());
+    if (!modulation.ok()) return Annotate(modulation.status(), "modulation=" + name);
+    modulations[name] = *std::move(modulation);
   }
   return std::make_unique<EngineSource>(options, std::move(loaded), std::move(embedder),
                                         std::move(modulations), arms);

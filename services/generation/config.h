@@ -16,7 +16,7 @@ namespace dki::generation {
 struct Settings {
   std::string model_path;
   model::ModelOptions model;
-  std::string modulation_file;  // empty: none
+  std::string modulation_file;  // injection::LoadModulation
   engine::Engine::Options engine;
   engine::PackCache::Options packs;
   std::string kv_address;

@@ -10,6 +10,7 @@
 #include "libs/base/clock.h"
 #include "libs/clients/erasure_reporter.h"
 #include "libs/clients/feed_follower.h"
+#include "libs/injection/known_modulations.h"
 #include "libs/rpc/client.h"
 #include "libs/telemetry/log.h"
 #include "services/generation/config.h"
@@ -40,13 +41,9 @@ class GenerationServer : public rpc::ServiceInstance {
         engine::LoadedModel::Load(settings_.model_path, settings_.model);
     if (!loaded.ok()) return Annotate(loaded.status(), "runtime.model");
     model_ = *std::move(loaded);
-    std::shared_ptr<const injection::Modulation> modulation;
-    if (!settings_.modulation_file.empty()) {
-      auto read = injection::Modulation::Load(settings_.modulation_file, model_.model->config(),
-                                              settings_.model.isa);
-      if (!read.ok()) return Annotate(read.status(), "modulation_file");
-      modulation = *std::move(read);
-    }
+    auto modulation = injection::LoadModulation(settings_.modulation_file, model_.model->config(),
+                                                settings_.model.isa);
+    if (!modulation.ok()) return Annotate(modulation.status(), "modulation_file");
     packs_ = std::make_unique<KvPackSource>(
         KvPackSource::Options{.codec = model::PlaneCodec(model_.model->config()),
                               .timeout = settings_.kv_timeout,
@@ -77,7 +74,7 @@ class GenerationServer : public rpc::ServiceInstance {
           clients::ErasureReporter::Options());
       reporter_->Start();
     }
-    service_.Serve(engine_.get(), &model_, modulation);
+    service_.Serve(engine_.get(), &model_, *modulation);
     runtime_->metrics()
         .GetGauge("dki_runtime_info", "The kernels and the kind of activations picked at start: 1.",
                   {{"runtime", model_.model->description()}})
@@ -86,12 +83,13 @@ class GenerationServer : public rpc::ServiceInstance {
     log::Info("model loaded", {{"model", model_.model->config().name},
                                {"fingerprint", model_.model->config().fingerprint},
                                {"runtime", model_.model->description()}});
-    if (modulation != nullptr) {
+    if (*modulation != nullptr) {
+      const bool is_known = settings_.modulation_file.empty();
       log::Info("memories are modulated by the question",
-                {{"file", settings_.modulation_file},
-                 {"fingerprint", modulation->fingerprint()},
-                 {"rank", std::to_string(modulation->rank())},
-                 {"trained", modulation->is_identity() ? "no" : "yes"}});
+                {{"file", is_known ? std::string("the product's own") : settings_.modulation_file},
+                 {"fingerprint", (*modulation)->fingerprint()},
+                 {"rank", std::to_string((*modulation)->rank())},
+                 {"trained", (*modulation)->is_identity() ? "no" : "yes"}});
     }
     return absl::OkStatus();
   }

@@ -19,6 +19,16 @@ void AddMemories(std::span<const Chosen> chosen,
   }
 }
 
+// By itself a modulation is part of the policy: weights that are given, or another law, mean the
+// memories as they are (alpha 1 is the prompted model).
+injection::ModulationChoice ModulationOf(const MemoryRules& memory) {
+  const bool is_policy = !memory.forces_weights() && memory.rule == model::AttentionRule();
+  if (memory.modulation == injection::ModulationChoice::kDefault && !is_policy) {
+    return injection::ModulationChoice::kOff;
+  }
+  return memory.modulation;
+}
+
 }  // namespace
 
 generation::v1::Prompt AssemblePrompt(const PipelineConfig& config, const ChatTask& task,
@@ -41,7 +51,7 @@ generation::v1::Prompt AssemblePrompt(const PipelineConfig& config, const ChatTa
     prompt.mutable_injection()->set_composition(injection::ToString(task.memory.composition));
     prompt.mutable_injection()->set_law(injection::LawName(task.memory.rule));
     prompt.mutable_injection()->set_layers(injection::LayersName(task.memory.rule));
-    prompt.mutable_injection()->set_modulation(injection::Name(task.memory.modulation));
+    prompt.mutable_injection()->set_modulation(injection::Name(ModulationOf(task.memory)));
     AddMemories(chosen, prompt.mutable_injection()->mutable_memories());
   } else {
     prompt.mutable_prompt_memories()->set_place(task.memory.place);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What generation is asked, and what the audit keeps.
 #include <gmock/gmock.h>
+#include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
 
 #include "absl/time/clock.h"
@@ -38,6 +39,25 @@ TEST(Assemble, ModesDifferOnlyInWhereTheMemoriesGo) {
   }
   for (auto& r : requests) r.mutable_prompt()->clear_memory();
   EXPECT_EQ(requests[0].SerializeAsString(), requests[1].SerializeAsString());
+}
+
+TEST(Assemble, WeightsThatAreGivenAndOtherLawsMeanTheMemoriesAsTheyAre) {
+  const auto asked = [](const std::string& options) {
+    v1::ChatRequest request = Question("Q?");
+    EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(options, request.mutable_memory()));
+    const auto task = MakeChatTask({}, "t", request, "r");
+    EXPECT_OK(task);
+    auto candidates = Passed({{5, 0.9f}});
+    const auto prompt =
+        AssembleRequest({}, *task, "Model's.", Choose(task->memory, candidates)).prompt();
+    return prompt.injection().modulation();
+  };
+  EXPECT_EQ(asked(""), "");
+  EXPECT_EQ(asked("gate: false"), "");
+  EXPECT_EQ(asked("alpha: 1"), "off");
+  EXPECT_EQ(asked("layers: '1-2'"), "off");
+  EXPECT_EQ(asked("alpha: 1 modulation: 'on'"), "on");
+  EXPECT_EQ(asked("modulation: 'off'"), "off");
 }
 
 TEST(Assemble, CanonicalContextIsTheConfiguredPromptWhateverTheRequestSays) {

@@ -16,8 +16,8 @@ constexpr std::chrono::seconds kTimeout{300};
 
 absl::Status SetPlace(const eval::Arm& arm, api::MemoryOptions* options) {
   if (arm.top > 0) return InvalidArgument("arm %s: top needs --local", arm.name);
-  if (!arm.modulation_file.empty()) {
-    return InvalidArgument("arm %s: modulation needs --local", arm.name);
+  if (arm.modulation && *arm.modulation != "own" && *arm.modulation != "none") {
+    return InvalidArgument("arm %s: a modulation's file needs --local", arm.name);
   }
   options->set_gate(arm.gate);
   switch (arm.place) {
@@ -35,6 +35,7 @@ absl::Status SetPlace(const eval::Arm& arm, api::MemoryOptions* options) {
       break;
     case eval::Place::kInjected: {
       options->set_mode(common::v1::MODE_INJECTED);
+      if (arm.modulation) options->set_modulation(*arm.modulation == "own" ? "on" : "off");
       if (arm.alpha) {
         options->set_alpha(*arm.alpha);
       } else if (arm.name != "default") {
