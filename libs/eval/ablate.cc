@@ -92,9 +92,10 @@ absl::StatusOr<std::vector<AblationRow>> Ablate(
     const std::vector<std::vector<LabelledItem>>& seen,
     const std::vector<std::vector<LabelledItem>>& unseen, size_t n_heads, int most_heads) {
   std::vector<AblationRow> rows;
+  DKI_ASSIGN_OR_RETURN(const FittedEvidence whole, FitEvidence(seen, n_heads, most_heads, {}));
   for (const Ablation& ablation : Ablations()) {
     DKI_ASSIGN_OR_RETURN(const FittedEvidence fitted,
-                         FitEvidence(seen, n_heads, most_heads, ablation.inputs));
+                         FitEvidenceOfHeads(seen, whole.heads, ablation.inputs));
     rows.push_back(Tell(ablation.name, fitted, unseen));
   }
   return rows;

@@ -21,7 +21,8 @@ struct AblationRow {
   double gold_on_top = 0.0;
 };
 
-// Fits on `seen`, figures of `unseen`, the same suites in the same order. Errors as FitEvidence.
+// Fits on `seen`, figures of `unseen`, the same suites in the same order. The heads are those that
+// the fit with everything chooses. Errors as FitEvidence.
 absl::StatusOr<std::vector<AblationRow>> Ablate(
     const std::vector<std::vector<LabelledItem>>& seen,
     const std::vector<std::vector<LabelledItem>>& unseen, size_t n_heads, int most_heads);

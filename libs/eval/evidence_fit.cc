@@ -268,11 +268,7 @@ Vector FitAnswer(const std::vector<AnswerCase>& cases, const FitInputs& inputs) 
 absl::StatusOr<FittedEvidence> FitEvidence(const std::vector<std::vector<LabelledItem>>& suites,
                                            size_t n_heads, int most_heads,
                                            const FitInputs& inputs) {
-  if (Choices(suites, {}).empty()) {
-    return InvalidArgument("the suites have no item with a gold memory among others");
-  }
-  FittedEvidence result;
-  std::vector<int>& chosen = result.heads;
+  std::vector<int> chosen;
   Fitted fitted = FitRelevance(suites, chosen, inputs);
   const std::vector<int> candidates = BestHeads(suites, inputs.heads ? n_heads : 0);
   while (static_cast<int>(chosen.size()) < most_heads) {
@@ -292,14 +288,26 @@ absl::StatusOr<FittedEvidence> FitEvidence(const std::vector<std::vector<Labelle
     chosen.push_back(*best_head);
     fitted = std::move(best);
   }
-  result.relevance.cosine = fitted.weights[kCosine];
-  result.relevance.words = fitted.weights[kWords];
-  result.relevance.recency = fitted.weights[kPlace];
-  result.relevance.superseded = fitted.weights[kSuperseded];
-  result.relevance.heads.assign(fitted.weights.begin() + kPlainFeatures, fitted.weights.end());
+  return FitEvidenceOfHeads(suites, chosen, inputs);
+}
+
+absl::StatusOr<FittedEvidence> FitEvidenceOfHeads(
+    const std::vector<std::vector<LabelledItem>>& suites, const std::vector<int>& heads,
+    const FitInputs& inputs) {
+  if (Choices(suites, {}).empty()) {
+    return InvalidArgument("the suites have no item with a gold memory among others");
+  }
+  FittedEvidence result;
+  if (inputs.heads) result.heads = heads;
+  const Vector weights = FitRelevance(suites, result.heads, inputs).weights;
+  result.relevance.cosine = weights[kCosine];
+  result.relevance.words = weights[kWords];
+  result.relevance.recency = weights[kPlace];
+  result.relevance.superseded = weights[kSuperseded];
+  result.relevance.heads.assign(weights.begin() + kPlainFeatures, weights.end());
 
   DKI_ASSIGN_OR_RETURN(const std::vector<AnswerCase> cases,
-                       AnswerCases(suites, chosen, result.relevance));
+                       AnswerCases(suites, result.heads, result.relevance));
   result.answer = FitAnswer(cases, inputs);
   for (const AnswerCase& one : cases) {
     result.told.emplace_back(Sigmoid(Dot(result.answer, one.features)),

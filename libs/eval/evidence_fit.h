@@ -49,6 +49,11 @@ struct FittedEvidence {
 absl::StatusOr<FittedEvidence> FitEvidence(const std::vector<std::vector<LabelledItem>>& suites,
                                            size_t n_heads, int most_heads, const FitInputs& inputs);
 
+// The same with these heads; none of them where heads may not be used.
+absl::StatusOr<FittedEvidence> FitEvidenceOfHeads(
+    const std::vector<std::vector<LabelledItem>>& suites, const std::vector<int>& heads,
+    const FitInputs& inputs);
+
 // Log-odds of each memory of an item, and the probability that they hold the answer; 0 without
 // memories.
 std::vector<double> RelevanceOf(const FittedEvidence& fitted, const LabelledItem& item);
