@@ -4,33 +4,22 @@
 #include <CLI/CLI.hpp>
 
 #include "tools/dki/audit_commands.h"
-#include "tools/dki/calibrate_command.h"
 #include "tools/dki/chat_command.h"
 #include "tools/dki/cluster/layout.h"
 #include "tools/dki/cluster_commands.h"
+#include "tools/dki/command_builder.h"
 #include "tools/dki/erase_commands.h"
-#include "tools/dki/eval_command.h"
-#include "tools/dki/eval_make_command.h"
-#include "tools/dki/eval_report_command.h"
-#include "tools/dki/eval_retrieve_command.h"
-#include "tools/dki/eval_seed_command.h"
 #include "tools/dki/kv_commands.h"
 #include "tools/dki/memory_commands.h"
+#include "tools/dki/options_eval.h"
 #include "tools/dki/tenant_commands.h"
 
 namespace dki::cli {
 namespace {
 
-// Options live as long as the app: the callbacks hold them.
-template <typename T>
-std::shared_ptr<T> Own() {
-  return std::make_shared<T>();
-}
-
-class Declaration {
+class Declaration : public CommandBuilder {
  public:
-  Declaration(CLI::App* app, GlobalOptions* global, Action* action)
-      : app_(app), global_(global), action_(action) {}
+  using CommandBuilder::CommandBuilder;
 
   void All() {
     Cluster();
@@ -41,52 +30,28 @@ class Declaration {
     Kv();
     Tenants();
     Keys();
-    Evaluation();
-    Calibration();
+    DeclareEvaluation(*this);
     Completion();
   }
 
  private:
-  // A command that runs `action`, with the options that every command has.
-  CLI::App* Command(CLI::App* parent, const std::string& name, const std::string& help, Action run,
-                    bool json_is_a_flag = true) {
-    CLI::App* command = parent->add_subcommand(name, help);
-    command->add_option("--data", global_->data, "The local cluster's folder ($DKI_HOME)");
-    command->add_option("--address", global_->address,
-                        "The orchestrator, host:port ($DKI_ADDRESS)");
-    command->add_option("--key", global_->api_key, "API key ($DKI_API_KEY)");
-    if (json_is_a_flag) command->add_flag("--json", global_->json, "One JSON object on stdout");
-    command->callback([this, run = std::move(run)] { *action_ = run; });
-    return command;
-  }
-  static CLI::App* Group(CLI::App* parent, const std::string& name, const std::string& help) {
-    CLI::App* group = parent->add_subcommand(name, help);
-    group->require_subcommand(1);
-    return group;
-  }
-  static void Scope(CLI::App* command, ScopeOptions* scope) {
-    command->add_option("--user", scope->user, "The user");
-    command->add_option("--session", scope->session, "The session");
-    command->add_option("--agent", scope->agent, "The agent");
-  }
-
   void Cluster() {
     auto up = Own<cluster::UpOptions>();
-    CLI::App* command = Command(app_, "up", "Start the local cluster and wait until it is ready",
+    CLI::App* command = Command(app(), "up", "Start the local cluster and wait until it is ready",
                                 [up](Context& c) { return UpCommand(c, *up); });
     command->add_option("--port-base", up->port_base, "First of five ports (default 7101)");
     command->add_option("--models", up->models, "Folder of the models ($DKI_MODELS)");
     command->add_option("--model", up->model, "The model, a GGUF file or a folder in there");
     command->add_flag("--foreground", up->foreground, "Stay, and stop the cluster on Ctrl-C");
-    Command(app_, "down", "Stop the local cluster", DownCommand);
-    Command(app_, "status", "The parts of the local cluster", StatusCommand);
+    Command(app(), "down", "Stop the local cluster", DownCommand);
+    Command(app(), "status", "The parts of the local cluster", StatusCommand);
     struct Logs {
       std::string service;
       int lines = 50;
       bool follow = false;
     };
     auto logs = Own<Logs>();
-    command = Command(app_, "logs", "What the parts logged", [logs](Context& c) {
+    command = Command(app(), "logs", "What the parts logged", [logs](Context& c) {
       return LogsCommand(c, logs->service, logs->lines, logs->follow);
     });
     command->add_option(
@@ -94,14 +59,14 @@ class Declaration {
         "memory_store, retrieval, kv, generation, orchestrator, postgres or supervisor");
     command->add_option("-n,--lines", logs->lines, "How many lines of each");
     command->add_flag("-f,--follow", logs->follow, "Go on with what comes");
-    Command(app_, "doctor", "Check the machine and the cluster", DoctorCommand);
-    Command(app_, "supervise", "Keep the parts running (what `up` starts)", SuperviseCommand)
+    Command(app(), "doctor", "Check the machine and the cluster", DoctorCommand);
+    Command(app(), "supervise", "Keep the parts running (what `up` starts)", SuperviseCommand)
         ->group("");
   }
 
   void Memory() {
     CLI::App* group =
-        Group(app_, "memory", "Memories: add, list, show, edit, history, rm, search, import");
+        Group(app(), "memory", "Memories: add, list, show, edit, history, rm, search, import");
     auto o = Own<MemoryOptions>();
     const auto with_scope = [&](CLI::App* command) {
       Scope(command, &o->scope);
@@ -151,7 +116,7 @@ class Declaration {
 
   void Erasure() {
     CLI::App* group =
-        Group(app_, "erase",
+        Group(app(), "erase",
               "Erase with a receipt: memory, user, session, agent, tenant; status, verify, scrub");
     auto o = Own<EraseOptions>();
     const auto target = [&](const char* name, const char* help, EraseTarget kind) {
@@ -206,7 +171,7 @@ class Declaration {
 
   void Chat() {
     auto o = Own<ChatOptions>();
-    CLI::App* command = Command(app_, "chat", "Ask a question, or talk (no question)",
+    CLI::App* command = Command(app(), "chat", "Ask a question, or talk (no question)",
                                 [o](Context& c) { return cli::Chat(c, *o); });
     command->add_option("question", o->question, "The question; none: a conversation from stdin");
     Scope(command, &o->scope);
@@ -236,13 +201,13 @@ class Declaration {
   void Audit() {
     auto id = Own<std::string>();
     auto without = Own<std::string>();
-    CLI::App* explain = Command(app_, "explain", "Why an answer is what it is",
+    CLI::App* explain = Command(app(), "explain", "Why an answer is what it is",
                                 [id, without](Context& c) { return Explain(c, *id, *without); });
     explain->add_option("decision", *id, "dec_...")->required();
     explain->add_option(
         "--without", *without,
         "Ask again without this memory: mem_..., top (the one most attended to), all");
-    CLI::App* group = Group(app_, "audit", "Decisions: list, show, verify");
+    CLI::App* group = Group(app(), "audit", "Decisions: list, show, verify");
     struct List {
       int limit = 20;
       std::string user;
@@ -262,7 +227,7 @@ class Declaration {
 
   void Kv() {
     CLI::App* group =
-        Group(app_, "kv", "K/V tiers of the tenant: stats, ls, verify, pin, unpin, evict (admin)");
+        Group(app(), "kv", "K/V tiers of the tenant: stats, ls, verify, pin, unpin, evict (admin)");
     auto o = Own<KvOptions>();
     Command(group, "stats", "Sizes, hits and losses of each tier", KvStats);
     CLI::App* command = Command(group, "ls", "The blocks: memory, tokens, bytes, tier, age, hits",
@@ -285,7 +250,7 @@ class Declaration {
   }
 
   void Tenants() {
-    CLI::App* group = Group(app_, "tenant", "Tenants: add, list, rm (on the cluster's machine)");
+    CLI::App* group = Group(app(), "tenant", "Tenants: add, list, rm (on the cluster's machine)");
     auto id = Own<std::string>();
     Command(group, "add", "A new tenant", [id](Context& c) { return AddTenant(c, *id); })
         ->add_option("id", *id, "1 to 64 of a-z, 0-9, _ and -")
@@ -298,7 +263,7 @@ class Declaration {
   }
 
   void Keys() {
-    CLI::App* group = Group(app_, "key", "API keys: add, list, revoke (on the cluster's machine)");
+    CLI::App* group = Group(app(), "key", "API keys: add, list, revoke (on the cluster's machine)");
     struct Key {
       std::string tenant = "default";
       std::string id, note;
@@ -322,129 +287,18 @@ class Declaration {
     command->add_option("--tenant", key->tenant, "The tenant (default: default)");
   }
 
-  void Evaluation() {
-    CLI::App* group = Group(app_, "eval", "Measure answers on labelled suites");
-    auto o = Own<EvalOptions>();
-    CLI::App* command = Command(
-        group, "run", "Run arms over suites", [o](Context& c) { return RunEval(c, *o); },
-        /*json_is_a_flag=*/false);
-    command->add_option("--suite", o->suite, "A suite's file, or a folder of them")->required();
-    command->add_option("--arms", o->arms,
-                        "Comma-separated: vanilla, prompt_late, prompt_system, prompt_user, "
-                        "injected, default, injected:alpha=2,...");
-    command->add_option("--n", o->n, "First so many items of each suite (0: all)");
-    command->add_option("--skip", o->skip, "Leave out the first so many items of each suite")
-        ->check(CLI::NonNegativeNumber);
-    command->add_flag("--local", o->local, "In this process, without a cluster");
-    command->add_option("--json", o->json_file,
-                        "Write the report there as JSON, and the raw items beside it");
-    command->add_option("--models", o->models, "Folder of the models ($DKI_MODELS), with --local");
-    command->add_option("--model", o->model, "Another model file or folder, with --local");
-    command->add_flag("--kl", o->kl, "Measure KL(vanilla || arm) over 16 tokens, with --local");
-    command->add_flag("--resume", o->resume, "Keep the raw items that lie beside the JSON already");
-    Retrieval(group);
-    MadeSuites(group);
-    Report(group);
-    Seeds(group);
-  }
-
-  void Seeds(CLI::App* group) {
-    auto o = Own<EvalSeedOptions>();
-    CLI::App* command = Command(
-        group, "seed", "An experiment of the seeds by name, with their measures",
-        [o](Context& c) { return RunEvalSeed(c, *o); }, /*json_is_a_flag=*/false);
-    command->add_option("name", o->name, "comparison or alpha_sensitivity")->required();
-    command->add_option("--seed", o->seed, "The same seed makes the same items (default 1)");
-    command->add_option("--items", o->items, "Items of each data set (default 100)");
-    command->add_flag("--local", o->local, "In this process, without a cluster");
-    command->add_option("--models", o->models, "Folder of the models ($DKI_MODELS), with --local");
-    command->add_option("--model", o->model, "Another model file or folder, with --local");
-    command->add_option("--json", o->json_file, "Write the scores there");
-  }
-
-  void Report(CLI::App* group) {
-    auto o = Own<EvalReportOptions>();
-    CLI::App* command =
-        Command(group, "report", "A report from raw items: Markdown, JSON and one HTML page",
-                [o](Context& c) { return RunEvalReport(c, *o); });
-    command->add_option("--items", o->items, "FILE.items.jsonl of `dki eval run`; several")
-        ->required();
-    command->add_option("--out", o->prefix, "PREFIX of .md, .json, .goals.json and .html")
-        ->required();
-    command->add_option("--title", o->title, "The report's title");
-    command->add_option("--against", o->against,
-                        "Arms that all others are compared with (default: prompt_late, default)");
-  }
-
-  void MadeSuites(CLI::App* group) {
-    auto o = Own<EvalMakeOptions>();
-    CLI::App* command =
-        Command(group, "make", "Make suites from a seed, in the project's own words",
-                [o](Context& c) { return RunEvalMake(c, *o); });
-    command->add_option("--seed", o->seed, "The same seed makes the same bytes (default 1)");
-    command->add_option("--out", o->folder, "The folder to write to")->required();
-    command->add_option("--items", o->items, "Items of each suite (default 200)");
-  }
-
-  void Retrieval(CLI::App* group) {
-    auto o = Own<EvalRetrieveOptions>();
-    CLI::App* command = Command(
-        group, "retrieve", "How well memories are found, by words, by meaning and by both",
-        [o](Context& c) { return RunEvalRetrieve(c, *o); }, /*json_is_a_flag=*/false);
-    command
-        ->add_option("--suite", o->suites,
-                     "Stores with questions: *.jsonl, SQuAD's *.json or a BEIR folder; several")
-        ->required();
-    command->add_flag("--cross-validate", o->cross_validate,
-                      "Choose the options of each store on the others alone");
-    command->add_flag("--turns", o->turns,
-                      "Also questions that lean on the turn before, and behind other topics");
-    command->add_option("--json", o->json_file, "Write the report there as JSON");
-    command->add_option("--markdown", o->markdown_file, "Write the report there as Markdown");
-    command->add_option("--models", o->models, "Folder of the models ($DKI_MODELS)");
-  }
-
-  void Calibration() {
-    auto o = Own<CalibrateOptions>();
-    CLI::App* command =
-        Command(app_, "calibrate", "Find out from labelled suites how a model uses memory well",
-                [o](Context& c) { return RunCalibrate(c, *o); });
-    command->add_option("--suite", o->suite, "A folder of item suites")->required();
-    command->add_option("--out", o->out, "The calibration's file, for gate.calibration_file")
-        ->required();
-    command->add_option("--n", o->n, "First so many items of each suite (0: all; default 100)");
-    command->add_option("--replies", o->n_replies,
-                        "Of those, so many with replies (default 40; 0: none, strengths stay those "
-                        "that come with the product, or 1)");
-    command
-        ->add_option("--test", o->n_test,
-                     "Make no calibration: say what each input of the gate brings, by so many "
-                     "items behind the first --n, and write that to --out")
-        ->check(CLI::Range(1, 100'000));
-    command->add_option("--heads", o->heads, "Retrieval heads at most (default 4)")
-        ->check(CLI::Range(1, 64));
-    command->add_option("--probe", o->probe,
-                        "Composition of the memories that are probed (default independent)");
-    command->add_option("--models", o->models, "Folder of the models ($DKI_MODELS)");
-    command->add_option("--model", o->model, "Another model file or folder");
-  }
-
   void Completion() {
     auto shell = Own<std::string>();
-    CLI::App* app = app_;
-    Command(app_, "completion", "Completion script for bash, zsh or fish",
-            [shell, app](Context& c) -> absl::Status {
-              DKI_ASSIGN_OR_RETURN(const std::string script, CompletionScript(*app, *shell));
+    CLI::App* root = app();
+    Command(root, "completion", "Completion script for bash, zsh or fish",
+            [shell, root](Context& c) -> absl::Status {
+              DKI_ASSIGN_OR_RETURN(const std::string script, CompletionScript(*root, *shell));
               c.output().Write(script);
               return absl::OkStatus();
             })
         ->add_option("shell", *shell, "bash, zsh or fish")
         ->required();
   }
-
-  CLI::App* app_;
-  GlobalOptions* global_;
-  Action* action_;
 };
 
 // "dki memory" -> "add list ...": the words that may follow a chain of commands.
@@ -466,10 +320,7 @@ void CollectWords(const CLI::App& app, const std::string& path,
 }  // namespace
 
 void DeclareCommands(CLI::App* app, GlobalOptions* global, Action* action) {
-  // The declaration's `this` is in the callbacks.
-  static std::vector<std::unique_ptr<Declaration>> declarations;
-  declarations.push_back(std::make_unique<Declaration>(app, global, action));
-  declarations.back()->All();
+  Declaration(app, global, action).All();
   app->require_subcommand(1);
 }
 
