@@ -131,6 +131,10 @@ class Engine {
 
   // `input` has the prompt and what is wanted; the rest of it is filled in.
   absl::StatusOr<TicketPtr> Prepare(const RequestContext& context, SequenceInput input);
+  // The pack's K/V, and that of the null notes where gates need them, into `input`. An error: it
+  // cannot be had.
+  absl::Status LoadPack(const RequestContext& context, const PromptPlan& plan,
+                        SequenceInput* input);
   absl::Status Submit(const TicketPtr& ticket);
   // Whether a request of this tenant, whose memories hold so much, may wait.
   absl::Status CheckRoom(const RequestContext& context, int64_t memory_bytes)

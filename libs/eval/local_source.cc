@@ -241,6 +241,8 @@ class EngineSource : public LocalSource {
     }
     prompt.composition = arm.composition;
     prompt.rule = arm.rule;
+    prompt.gates = arm.gates;
+    prompt.refinement = arm.refinement;
     prompt.history_attends = arm.sticky_history;
     if (!prompt.memories.empty()) prompt.place = PlaceOf(arm.place);
     return prompt;

@@ -16,6 +16,9 @@ constexpr std::chrono::seconds kTimeout{300};
 
 absl::Status SetPlace(const eval::Arm& arm, api::MemoryOptions* options) {
   if (arm.top > 0) return InvalidArgument("arm %s: top needs --local", arm.name);
+  if (arm.gates.is_active() || arm.refinement != nullptr) {
+    return InvalidArgument("arm %s: gates and refinements need --local", arm.name);
+  }
   options->set_gate(arm.gate);
   switch (arm.place) {
     case eval::Place::kNone:
