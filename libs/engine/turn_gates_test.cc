@@ -29,7 +29,8 @@ class TurnGatesTest : public ::testing::Test {
   static Prompt Gated(const std::string& mode, double alpha = 1.0) {
     Prompt prompt = WithMemories(WithHistory(Ask("What is Jack's job, and where does he work?")),
                                  MemoryPlace::kInjected, alpha);
-    if (!mode.empty()) EXPECT_OK(injection::SetGateOption("gates", mode, &prompt.gates));
+    if (mode.empty()) return prompt;
+    EXPECT_OK(injection::SetGateOption("gates", mode, &prompt.gates));
     return prompt;
   }
   std::vector<double> Scores(Engine& engine, const Prompt& prompt) {
@@ -88,7 +89,7 @@ TEST_F(TurnGatesTest, ChunksAndNeighboursChangeNothing) {
   const Prompt prompt = Gated("context_aware");
   const auto whole = model_.MakeEngine();
   const std::vector<double> want = Scores(*whole, prompt);
-  const auto pieces = model_.MakeEngine({.prefill_chunk = 5});
+  const auto pieces = model_.MakeEngine({.prefill_chunk = 5, .stats_listener = nullptr});
   EXPECT_EQ(Scores(*pieces, prompt), want);
   std::thread neighbour([&] {
     EXPECT_OK(pieces->Generate(For("u"), Gated("hybrid"), Tokens(24), nullptr));
