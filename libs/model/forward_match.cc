@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// How well the rows' queries match other tokens' keys (key_match.h). Sixteen tokens side by side,
-// so that a score is one sum in the order of the channels.
+// How well the rows' queries match other tokens' keys (key_match.h): products of
+// matrices, whose elements have one order of summing each, whatever is computed beside them.
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
+#include <vector>
 
 #include "libs/model/forward.h"
 
@@ -18,15 +20,6 @@ float InverseRms(const float* x, int n) {
   float sum = 0.0f;
   for (int i = 0; i < n; ++i) sum += x[i] * x[i];
   return 1.0f / std::sqrt(sum / static_cast<float>(n) + kEpsilon);
-}
-
-// scores[j] = sum over c of q[c] * keys[c][j].
-void Scores(const float* q, const float* keys, int head_dim, float* scores) {
-  float sums[kTokens] = {};
-  for (int c = 0; c < head_dim; ++c) {
-    for (int j = 0; j < kTokens; ++j) sums[j] += q[c] * keys[c * kTokens + j];
-  }
-  std::copy_n(sums, kTokens, scores);
 }
 
 }  // namespace
@@ -56,30 +49,38 @@ void ForwardPass::PrepareMatch(Piece* piece) {
   }
 }
 
+// The queries of a K/V head lie together: [n_kv_heads, n_rows, group, head_dim].
 void ForwardPass::MatchKeys(int layer) {
   for (const Piece& piece : pieces_) {
     if (piece.chunk->match == nullptr) continue;
     const int head_dim = config_.head_dim;
+    const int n_kv = config_.n_kv_heads;
+    const int group = config_.n_heads / n_kv;
     const size_t row_size = static_cast<size_t>(config_.n_heads) * head_dim;
     match_q_.resize(piece.n_rows * row_size);
     const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
-    pool_.ForRanges(piece.n_rows * config_.n_heads, kTokens, [&](int begin, int end) {
-      for (int i = begin; i < end; ++i) {
+    pool_.ForRanges(piece.n_rows, kTokens, [&](int begin, int end) {
+      for (int i = begin * config_.n_heads; i < end * config_.n_heads; ++i) {
+        const int row = i / config_.n_heads;
+        const int head = i % config_.n_heads;
         const float* q = q_.data() + piece.first_row * row_size + size_t{1} * i * head_dim;
         const float factor = InverseRms(q, head_dim) * scale;
-        float* const out = match_q_.data() + size_t{1} * i * head_dim;
+        const size_t to = (size_t{1} * (head / group) * piece.n_rows + row) * group + head % group;
+        float* const out = match_q_.data() + to * head_dim;
         for (int c = 0; c < head_dim; ++c) out[c] = q[c] * factor;
       }
     });
+    std::vector<std::pair<int, int>> blocks;  // run, first token
     for (size_t r = 0; r < piece.chunk->match->runs.size(); ++r) {
-      const int n_blocks = (piece.chunk->match->runs[r].n_tokens + kTokens - 1) / kTokens;
-      pool_.ForRanges(n_blocks * config_.n_kv_heads, 1, [&](int begin, int end) {
-        for (int unit = begin; unit < end; ++unit) {
-          MatchTokens(piece, layer, static_cast<int>(r), unit / config_.n_kv_heads * kTokens,
-                      unit % config_.n_kv_heads);
-        }
-      });
+      for (int first = 0; first < piece.chunk->match->runs[r].n_tokens; first += kTokens)
+        blocks.emplace_back(static_cast<int>(r), first);
     }
+    pool_.ForRanges(static_cast<int>(blocks.size()) * n_kv, 1, [&](int begin, int end) {
+      for (int unit = begin; unit < end; ++unit) {
+        const auto& [run, first] = blocks[unit / n_kv];
+        MatchTokens(piece, layer, run, first, unit % n_kv);
+      }
+    });
   }
 }
 
@@ -93,31 +94,31 @@ void ForwardPass::MatchTokens(const Piece& piece, int layer, int run_index, int 
   const int kind = kind_of(layer);
   const int n_rot = rope(kind).n_rot;
   const int n = std::min(kTokens, run.n_tokens - first);
-  float keys[kernels::kMaxHeadDim * kTokens] = {};  // [head_dim, kTokens]
+  float keys[kTokens * kernels::kMaxHeadDim];  // [n, head_dim]
   for (int j = 0; j < n; ++j) {
-    float key[kernels::kMaxHeadDim];
-    kernels::ApplyRope(
-        ToPairs(rope(kind).pairing),
-        piece.key_rotations[kind][run_index].data() + static_cast<size_t>(first + j) * n_rot, n_rot,
-        1, head_dim,
-        run.kv->keys(layer, run.begin + first + j) + static_cast<size_t>(kv_head) * head_dim, key);
+    float* const key = keys + static_cast<size_t>(j) * head_dim;
+    const float* const table =
+        piece.key_rotations[kind][run_index].data() + static_cast<size_t>(first + j) * n_rot;
+    const float* const rotated = run.kv->keys(layer, run.begin + first + j);
+    kernels::ApplyRope(ToPairs(rope(kind).pairing), table, n_rot, 1, head_dim,
+                       rotated + static_cast<size_t>(kv_head) * head_dim, key);
     const float factor = InverseRms(key, head_dim);
-    for (int c = 0; c < head_dim; ++c) keys[c * kTokens + j] = key[c] * factor;
+    for (int c = 0; c < head_dim; ++c) key[c] *= factor;
   }
-  const int group = config_.n_heads / n_kv;
+  const int n_queries = piece.n_rows * (config_.n_heads / n_kv);
+  std::vector<float> scores(static_cast<size_t>(n_queries) * n);  // [n_queries, n]
+  kernels::MatMul(isa_, {.n_out = n, .k = head_dim, .data = keys},
+                  match_q_.data() + size_t{1} * kv_head * n_queries * head_dim, n_queries,
+                  scores.data(), 0, n);
   double* const out =
       run.scores.data() + (static_cast<size_t>(layer) * run.n_tokens + first) * n_kv + kv_head;
-  for (int row = 0; row < piece.n_rows; ++row) {
-    for (int h = 0; h < group; ++h) {
-      const size_t head = static_cast<size_t>(row) * config_.n_heads + kv_head * group + h;
-      float scores[kTokens];
-      Scores(match_q_.data() + head * head_dim, keys, head_dim, scores);
-      for (int j = 0; j < n; ++j) {
-        double& score = out[static_cast<size_t>(j) * n_kv];
-        score = match.pool == MatchPool::kMax ? std::max<double>(score, scores[j])
-                                              : score + scores[j];
-      }
+  for (int j = 0; j < n; ++j) {
+    double score = out[static_cast<size_t>(j) * n_kv];
+    for (int q = 0; q < n_queries; ++q) {
+      const double one = scores[static_cast<size_t>(q) * n + j];
+      score = match.pool == MatchPool::kMax ? std::max(score, one) : score + one;
     }
+    out[static_cast<size_t>(j) * n_kv] = score;
   }
 }
 
