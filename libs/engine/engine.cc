@@ -144,12 +144,15 @@ absl::StatusOr<Engine::TicketPtr> Engine::Prepare(const RequestContext& context,
       input.continuation ? static_cast<int>(input.continuation->size()) : input.options.max_tokens;
   DKI_ASSIGN_OR_RETURN(PromptPlan plan,
                        PlanPrompt(language_, context.tenant_id, prompt, answer_tokens));
-  if (plan.pack && MostBytes(plan, answer_tokens) > options_.kv_cache_bytes) {
+  if (AsksForGates(prompt, plan)) input.nulls.plan = PlanNulls(context, prompt, *plan.pack);
+  if (plan.pack && MostBytes(plan, input.nulls, answer_tokens) > options_.kv_cache_bytes) {
     prompt.place = MemoryPlace::kNone;
+    input.nulls = {};
     degraded.push_back("kv_cache_bytes");
     DKI_ASSIGN_OR_RETURN(plan, PlanPrompt(language_, context.tenant_id, prompt, answer_tokens));
   }
-  if (const int64_t bytes = MostBytes(plan, answer_tokens); bytes > options_.kv_cache_bytes) {
+  if (const int64_t bytes = MostBytes(plan, input.nulls, answer_tokens);
+      bytes > options_.kv_cache_bytes) {
     return OutOfRange(
         "prompt: %d tokens and an answer of %d take up to %d bytes of K/V, more than "
         "kv_cache_bytes "
@@ -208,18 +211,22 @@ absl::Status Engine::LoadPack(const RequestContext& context, const PromptPlan& p
   }
   request.composition = prompt.composition;
   DKI_ASSIGN_OR_RETURN(input->blocks, packs_->Load(request, *plan.pack));
-  if (!AsksForGates(prompt, plan)) return absl::OkStatus();
+  if (input->nulls.plan.blocks.empty()) return absl::OkStatus();
   request.memories = injection::NullNotes();
-  input->nulls.plan =
-      injection::PlanPack(*language_.format, context.tenant_id, language_.config->kv_fingerprint,
-                          request.context_system_prompt, request.memories, plan.pack->format,
-                          request.composition);
   DKI_ASSIGN_OR_RETURN(input->nulls.blocks, packs_->Load(request, input->nulls.plan));
   return absl::OkStatus();
 }
 
-int64_t Engine::MostBytes(const PromptPlan& plan, int answer_tokens) const {
+injection::PackPlan Engine::PlanNulls(const RequestContext& context, const Prompt& prompt,
+                                      const injection::PackPlan& pack) const {
+  return injection::PlanPack(*language_.format, context.tenant_id, language_.config->kv_fingerprint,
+                             SystemPromptOrDefault(*language_.format, prompt.context_system_prompt),
+                             injection::NullNotes(), pack.format, prompt.composition);
+}
+
+int64_t Engine::MostBytes(const PromptPlan& plan, const NullPack& nulls, int answer_tokens) const {
   size_t n_memory = 0;
+  for (const injection::PlannedBlock& block : nulls.plan.blocks) n_memory += block.tokens.size();
   if (plan.pack) {
     for (const injection::PlannedBlock& block : plan.pack->blocks) n_memory += block.tokens.size();
   }

@@ -139,8 +139,11 @@ class Engine {
   // Whether a request of this tenant, whose memories hold so much, may wait.
   absl::Status CheckRoom(const RequestContext& context, int64_t memory_bytes)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Bytes that `plan` and its memories take at most.
-  int64_t MostBytes(const PromptPlan& plan, int answer_tokens) const;
+  // The null notes, as `pack` of the prompt is planned.
+  injection::PackPlan PlanNulls(const RequestContext& context, const Prompt& prompt,
+                                const injection::PackPlan& pack) const;
+  // Bytes that `plan`, its memories and the null notes take at most.
+  int64_t MostBytes(const PromptPlan& plan, const NullPack& nulls, int answer_tokens) const;
 
   // The engine's thread. engine_loop.cc:
   void Loop();

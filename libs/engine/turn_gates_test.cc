@@ -49,9 +49,9 @@ TEST_F(TurnGatesTest, ModesDiffer) {
   for (const char* mode : {"uniform", "context_aware", "hybrid", "gated_preference"}) {
     all.push_back(Scores(*engine, Gated(mode)));
   }
-  Prompt mean = Gated("context_aware");
-  ASSERT_OK(injection::SetGateOption("gate_pool", "mean", &mean.gates));
-  all.push_back(Scores(*engine, mean));
+  Prompt max = Gated("context_aware");
+  ASSERT_OK(injection::SetGateOption("gate_pool", "max", &max.gates));
+  all.push_back(Scores(*engine, max));
   for (size_t i = 0; i < all.size(); ++i) {
     for (size_t j = 0; j < i; ++j) EXPECT_NE(all[i], all[j]) << i << " " << j;
   }
@@ -96,6 +96,32 @@ TEST_F(TurnGatesTest, ChunksAndNeighboursChangeNothing) {
   });
   for (int i = 0; i < 3; ++i) EXPECT_EQ(Scores(*pieces, prompt), want);
   neighbour.join();
+}
+
+// Gates outlive a sequence's K/V, and half a reading of the message is begun again.
+TEST_F(TurnGatesTest, APreemptedAnswerHasTheSameBytes) {
+  const auto roomy = model_.MakeEngine();
+  const Prompt prompt = Gated("context_aware");
+  ASSERT_OK_AND_ASSIGN(const Answer want,
+                       roomy->Generate(For("t"), prompt, Tokens(300), nullptr));
+  Engine::Options options{.prefill_chunk = 16, .stats_listener = nullptr};
+  const model::KvShape shape{model_.language().config->n_layers,
+                             model_.language().config->n_kv_heads,
+                             model_.language().config->head_dim};
+  options.kv_cache_bytes = static_cast<int64_t>(shape.bytes_per_token()) * model::kPageTokens * 40;
+  options.prefix_cache_bytes = options.kv_cache_bytes / 20;
+  const auto tight = model_.MakeEngine(options);
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 4; ++i) {
+    clients.emplace_back([&, i] {
+      const auto got = tight->Generate(For(std::to_string(i)), prompt, Tokens(300), nullptr);
+      ASSERT_OK(got);
+      EXPECT_THAT(got->degraded, ::testing::IsEmpty());
+      EXPECT_EQ(got->token_ids, want.token_ids);
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  EXPECT_GT(tight->stats().preempted, 0);
 }
 
 // Gates of a memory say nothing about the others: with a memory more, the first one's K/V and

@@ -2,7 +2,7 @@
 // Purpose: the Engram-inspired injection: a gate per memory token, layer and K/V head, and the
 //   layers in which a class of memories is attended to at all (docs/engram.md). Pure functions.
 //
-//   s_i = the greatest (or mean) match of memory token i with the user's message, over its tokens
+//   s_i = the mean (or greatest) match of memory token i with the user's message, over its tokens
 //         and the query heads of the K/V head (model/key_match.h)
 //   z_i = (s_i - mean) / std, of the same score over the tokens of unrelated notes (null_notes.h)
 //   g_i = sigmoid(z_i / temperature + bias)
@@ -44,7 +44,7 @@ struct DepthRange {
 
 struct GateRule {
   GateMode mode = GateMode::kNone;
-  model::MatchPool pool = model::MatchPool::kMax;
+  model::MatchPool pool = model::MatchPool::kMean;
   double temperature = 1.0;  // (0, 100]
   double bias = 0.0;         // [-20, 20]
   double floor = 0.5;        // [0, 1], of kHybrid

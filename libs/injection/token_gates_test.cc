@@ -98,11 +98,11 @@ TEST(TokenGates, ClassesHaveLayersOfTheirOwn) {
 TEST(TokenGates, OptionsAreReadStrictly) {
   GateRule rule;
   ASSERT_OK(SetGateOption("gates", "context_aware", &rule));
-  ASSERT_OK(SetGateOption("gate_pool", "mean", &rule));
+  ASSERT_OK(SetGateOption("gate_pool", "max", &rule));
   ASSERT_OK(SetGateOption("gate_temperature", "0.25", &rule));
   ASSERT_OK(SetGateOption("gate_layers", "classes", &rule));
   EXPECT_EQ(rule, (GateRule{.mode = GateMode::kContextAware,
-                            .pool = model::MatchPool::kMean,
+                            .pool = model::MatchPool::kMax,
                             .temperature = 0.25,
                             .class_layers = true}));
   EXPECT_THAT(SetGateOption("gate", "on", &rule), StatusIs(absl::StatusCode::kNotFound));
