@@ -150,9 +150,9 @@ double Sequence::AddHistory(std::vector<model::Segment>* segments) const {
   if (attended < behind) {
     segments->push_back({.kv = &history_, .n_tokens = attended});
     segments->push_back({.kv = &history_,
-                        .begin = behind,
-                        .n_tokens = history_.size() - behind,
-                        .offset = static_cast<double>(attended - behind)});
+                         .begin = behind,
+                         .n_tokens = history_.size() - behind,
+                         .offset = static_cast<double>(attended - behind)});
   } else if (history_.size() > 0) {
     segments->push_back({.kv = &history_, .n_tokens = history_.size()});
   }

@@ -16,8 +16,7 @@ injection::MemoryClass ClassOfBlock(const Prompt& prompt, const PromptPlan& plan
 bool AsksForGates(const Prompt& prompt, const PromptPlan& plan) {
   if (!plan.pack) return false;
   return std::ranges::any_of(plan.kept, [&](int memory) {
-    return prompt.gates.asks(
-        injection::ClassOf(prompt.memories[memory].attributes.source_class));
+    return prompt.gates.asks(injection::ClassOf(prompt.memories[memory].attributes.source_class));
   });
 }
 
@@ -56,10 +55,10 @@ void TurnGates::Finish(const Prompt& prompt, const PromptPlan& plan,
   std::vector<uint8_t> any(prompt.gates.class_layers ? config.n_layers : 0, 0);
   for (size_t b = 0; b < blocks.size(); ++b) {
     if (plan.pack->blocks[b].memory < 0) continue;
-    gates_[b] = injection::MakeGates(prompt.gates, ClassOfBlock(prompt, plan, b), config.n_layers,
-                                     config.n_heads, config.n_kv_heads, blocks[b].block.kv.size(),
-                                     match_, runs_[b] < 0 ? nullptr : &match_.runs[runs_[b]],
-                                     nulls);
+    gates_[b] =
+        injection::MakeGates(prompt.gates, ClassOfBlock(prompt, plan, b), config.n_layers,
+                             config.n_heads, config.n_kv_heads, blocks[b].block.kv.size(), match_,
+                             runs_[b] < 0 ? nullptr : &match_.runs[runs_[b]], nulls);
     for (size_t l = 0; l < any.size(); ++l) any[l] |= gates_[b].attended[l];
   }
   for (size_t b = 0; !any.empty() && b < blocks.size(); ++b) {

@@ -51,8 +51,8 @@ class TurnGates {
   bool started_ = false;
   bool pending_ = false;
   model::KeyMatch match_;
-  std::vector<int> runs_;  // of match_, by block; -1: none
-  int first_null_ = 0;     // of match_.runs
+  std::vector<int> runs_;                 // of match_, by block; -1: none
+  int first_null_ = 0;                    // of match_.runs
   std::vector<model::LayerGates> gates_;  // by block
 };
 

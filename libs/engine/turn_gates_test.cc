@@ -77,8 +77,8 @@ TEST_F(TurnGatesTest, ClassesAreTreatedApart) {
 
 TEST_F(TurnGatesTest, AlphaZeroIsVanillaWhateverTheGates) {
   const auto engine = model_.MakeEngine();
-  const std::vector<double> vanilla = Scores(
-      *engine, WithHistory(Ask("What is Jack's job, and where does he work?")));
+  const std::vector<double> vanilla =
+      Scores(*engine, WithHistory(Ask("What is Jack's job, and where does he work?")));
   for (const char* mode : {"uniform", "context_aware", "gated_preference"}) {
     EXPECT_EQ(Scores(*engine, Gated(mode, 0.0)), vanilla) << mode;
   }
@@ -91,9 +91,8 @@ TEST_F(TurnGatesTest, ChunksAndNeighboursChangeNothing) {
   const std::vector<double> want = Scores(*whole, prompt);
   const auto pieces = model_.MakeEngine({.prefill_chunk = 5, .stats_listener = nullptr});
   EXPECT_EQ(Scores(*pieces, prompt), want);
-  std::thread neighbour([&] {
-    EXPECT_OK(pieces->Generate(For("u"), Gated("hybrid"), Tokens(24), nullptr));
-  });
+  std::thread neighbour(
+      [&] { EXPECT_OK(pieces->Generate(For("u"), Gated("hybrid"), Tokens(24), nullptr)); });
   for (int i = 0; i < 3; ++i) EXPECT_EQ(Scores(*pieces, prompt), want);
   neighbour.join();
 }
@@ -102,8 +101,7 @@ TEST_F(TurnGatesTest, ChunksAndNeighboursChangeNothing) {
 TEST_F(TurnGatesTest, APreemptedAnswerHasTheSameBytes) {
   const auto roomy = model_.MakeEngine();
   const Prompt prompt = Gated("context_aware");
-  ASSERT_OK_AND_ASSIGN(const Answer want,
-                       roomy->Generate(For("t"), prompt, Tokens(300), nullptr));
+  ASSERT_OK_AND_ASSIGN(const Answer want, roomy->Generate(For("t"), prompt, Tokens(300), nullptr));
   Engine::Options options{.prefill_chunk = 16, .stats_listener = nullptr};
   const model::KvShape shape{model_.language().config->n_layers,
                              model_.language().config->n_kv_heads,

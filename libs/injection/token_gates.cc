@@ -31,10 +31,10 @@ absl::StatusOr<std::vector<DepthRange>> ParseDepths(std::string_view name, std::
     const std::string part(text.substr(0, plus));
     const size_t dash = part.find('-');
     DepthRange range;
-    const bool reads = absl::SimpleAtod(part.substr(0, dash), &range.first) &&
-                       (dash == std::string::npos
-                            ? (range.last = range.first, true)
-                            : absl::SimpleAtod(part.substr(dash + 1), &range.last));
+    const bool reads =
+        absl::SimpleAtod(part.substr(0, dash), &range.first) &&
+        (dash == std::string::npos ? (range.last = range.first, true)
+                                   : absl::SimpleAtod(part.substr(dash + 1), &range.last));
     if (!reads || !(range.first >= 0 && range.first <= range.last && range.last <= 1)) {
       return InvalidArgument(
           "%s: '%s' is not a depth from 0 to 1 or a range of them, as in 0+0.25-0.5", name,
@@ -80,8 +80,7 @@ Moments MomentsOf(const model::KeyMatch& match, const std::vector<const model::K
   int n = 0;
   for (const model::KeyRun* run : nulls) {
     for (int j = 0; j < run->n_tokens; ++j, ++n) {
-      const size_t at =
-          (static_cast<size_t>(layer) * run->n_tokens + j) * n_kv_heads + kv_head;
+      const size_t at = (static_cast<size_t>(layer) * run->n_tokens + j) * n_kv_heads + kv_head;
       const double score = match.Score(*run, at, group);
       sum += score;
       squares += score * score;
@@ -173,8 +172,8 @@ std::vector<uint8_t> LayersOf(const std::vector<DepthRange>& ranges, int n_layer
 }
 
 model::LayerGates MakeGates(const GateRule& rule, MemoryClass memory_class, int n_layers,
-                            int n_heads, int n_kv_heads, int n_tokens,
-                            const model::KeyMatch& match, const model::KeyRun* run,
+                            int n_heads, int n_kv_heads, int n_tokens, const model::KeyMatch& match,
+                            const model::KeyRun* run,
                             const std::vector<const model::KeyRun*>& nulls) {
   model::LayerGates gates{.n_tokens = n_tokens};
   if (rule.class_layers) {

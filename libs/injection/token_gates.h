@@ -74,8 +74,8 @@ std::vector<uint8_t> LayersOf(const std::vector<DepthRange>& ranges, int n_layer
 // others are neither matched nor attended to: 0). `nulls`: the runs of `match` over unrelated
 // notes. `run` may be null where the rule does not ask. REQUIRES: where it asks, rows > 0.
 model::LayerGates MakeGates(const GateRule& rule, MemoryClass memory_class, int n_layers,
-                            int n_heads, int n_kv_heads, int n_tokens,
-                            const model::KeyMatch& match, const model::KeyRun* run,
+                            int n_heads, int n_kv_heads, int n_tokens, const model::KeyMatch& match,
+                            const model::KeyRun* run,
                             const std::vector<const model::KeyRun*>& nulls);
 
 }  // namespace dki::injection

@@ -75,11 +75,10 @@ TEST(TokenGates, ClassesHaveLayersOfTheirOwn) {
   ASSERT_OK(SetGateOption("gates", "gated_preference", &rule));
   EXPECT_TRUE(rule.class_layers);
   const auto layers = [&](MemoryClass memory_class, int n_layers) {
-    const model::LayerGates gates =
-        MakeGates({.class_layers = true,
-                   .preference_layers = rule.preference_layers,
-                   .history_layers = rule.history_layers},
-                  memory_class, n_layers, 1, 1, 1, {}, nullptr, {});
+    const model::LayerGates gates = MakeGates({.class_layers = true,
+                                               .preference_layers = rule.preference_layers,
+                                               .history_layers = rule.history_layers},
+                                              memory_class, n_layers, 1, 1, 1, {}, nullptr, {});
     std::vector<int> on;
     for (int i = 0; i < n_layers; ++i)
       if (gates.is_attended(i)) on.push_back(i);
@@ -107,10 +106,10 @@ TEST(TokenGates, OptionsAreReadStrictly) {
                             .class_layers = true}));
   EXPECT_THAT(SetGateOption("gate", "on", &rule), StatusIs(absl::StatusCode::kNotFound));
   const std::pair<const char*, const char*> wrong[] = {
-      {"gates", "engram"},        {"gate_pool", "min"},         {"gate_temperature", "0"},
-      {"gate_temperature", "x"},  {"gate_bias", "21"},          {"gate_floor", "1.5"},
-      {"gate_layers", "some"},    {"preference_layers", ""},    {"preference_layers", "0.5-0.2"},
-      {"history_layers", "0+1.2"}, {"history_layers", "0.1+"},  {"gate_floor", "nan"}};
+      {"gates", "engram"},         {"gate_pool", "min"},       {"gate_temperature", "0"},
+      {"gate_temperature", "x"},   {"gate_bias", "21"},        {"gate_floor", "1.5"},
+      {"gate_layers", "some"},     {"preference_layers", ""},  {"preference_layers", "0.5-0.2"},
+      {"history_layers", "0+1.2"}, {"history_layers", "0.1+"}, {"gate_floor", "nan"}};
   for (const auto& [name, value] : wrong) {
     GateRule fresh;
     EXPECT_THAT(SetGateOption(name, value, &fresh),

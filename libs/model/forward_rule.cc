@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How weights act where a chunk's rule is not the default: in some layers only, or by another law
-// than the bias; and the gates of tokens. The other laws are made of two attentions, with the weighed segments at weight 1
-// and without them (design, section 3; S1.1 of the seeds):
+// than the bias; and the gates of tokens. The other laws are made of two attentions, with the
+// weighed segments at weight 1 and without them (design, section 3; S1.1 of the seeds):
 //   blend:   alpha * A(all) + (1 - alpha) * A(others)
 //   values:  alpha * A(all) + (1 - alpha) * (1 - s) * A(others), s the weighed segments' mass,
 //            which is (1 - s) * A(others) + alpha * s * A(weighed)

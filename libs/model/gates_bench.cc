@@ -21,7 +21,7 @@ using dki::model::KvBuffer;
 using dki::model::LayerGates;
 using dki::model::Model;
 
-constexpr int kMessage = 32;     // tokens of the user's message
+constexpr int kMessage = 32;      // tokens of the user's message
 constexpr int kNullTokens = 128;  // about what the null notes have
 
 double Median(std::vector<double> seconds) {
@@ -43,7 +43,8 @@ absl::Status Measure(const std::string& path, int n_memory, int n_turns) {
     tokens[i] = static_cast<int32_t>((i * 7919 + 17) % config.vocab_size);
   KvBuffer memory(model->kv_shape(), 0);
   DKI_RETURN_IF_ERROR(
-      Seconds(model.get(), {.tokens = std::span(tokens).first(n_memory), .context = &memory, .segments = {}})
+      Seconds(model.get(),
+              {.tokens = std::span(tokens).first(n_memory), .context = &memory, .segments = {}})
           .status());
   LayerGates gates{.n_tokens = n_memory};
   gates.log_gates.assign(size_t{1} * config.n_layers * n_memory * config.n_kv_heads, -0.5f);

@@ -21,7 +21,8 @@ using ::testing::HasSubstr;
 
 class TokenGatesTest : public ::testing::Test {
  protected:
-  TokenGatesTest() : model_(*Model::Load(testing::WriteTinyModel(folder_.path()), {.n_threads = 2})) {}
+  TokenGatesTest()
+      : model_(*Model::Load(testing::WriteTinyModel(folder_.path()), {.n_threads = 2})) {}
 
   KeyMatch MatchOf(MatchPool pool) {
     KeyMatch match{.pool = pool};
@@ -50,8 +51,8 @@ class TokenGatesTest : public ::testing::Test {
   LayerGates Ones(float log_gate) const {
     const ModelConfig& config = model_->config();
     LayerGates gates{.n_tokens = case_.n_memory()};
-    gates.log_gates.assign(
-        size_t{1} * config.n_layers * case_.n_memory() * config.n_kv_heads, log_gate);
+    gates.log_gates.assign(size_t{1} * config.n_layers * case_.n_memory() * config.n_kv_heads,
+                           log_gate);
     return gates;
   }
   Logits Turn(const LayerGates* gates, double alpha, int length = 1000) {
@@ -220,16 +221,16 @@ TEST_F(TokenGatesTest, GatesAreOfTheirTokensLayersAndHeads) {
     }
   }
   KvBuffer context(model_->kv_shape(), 0);
-  const Logits want = RunChunk(
-      *model_, {.tokens = case_.turn,
-                .context = &context,
-                .context_offset = case_.memory_end(),
-                .segments = {{.kv = &case_.prefix_kv, .n_tokens = case_.n_prefix()},
-                             {.kv = &case_.memory_kv,
-                              .begin = kept,
-                              .n_tokens = 1,
-                              .offset = static_cast<double>(case_.n_prefix())}},
-                .logits = LogitsWanted::kAll});
+  const Logits want =
+      RunChunk(*model_, {.tokens = case_.turn,
+                         .context = &context,
+                         .context_offset = case_.memory_end(),
+                         .segments = {{.kv = &case_.prefix_kv, .n_tokens = case_.n_prefix()},
+                                      {.kv = &case_.memory_kv,
+                                       .begin = kept,
+                                       .n_tokens = 1,
+                                       .offset = static_cast<double>(case_.n_prefix())}},
+                         .logits = LogitsWanted::kAll});
   EXPECT_LT(Difference(Turn(&gates, 1.0), want), 1e-4);
 }
 
@@ -269,8 +270,8 @@ TEST_F(TokenGatesTest, RefinementIsTheIdentityAtFirstAndAConvolutionLater) {
   double squares = 0;
   for (int c = 0; c < head_dim; ++c) squares += double{back[c]} * back[c];
   const double sum = 3.0 * back[0] / std::sqrt(squares / head_dim + 1e-6);
-  EXPECT_NEAR(refined.values(0, 7)[0],
-              case_.memory_kv.values(0, 7)[0] + sum / (1 + std::exp(-sum)), 1e-5);
+  EXPECT_NEAR(refined.values(0, 7)[0], case_.memory_kv.values(0, 7)[0] + sum / (1 + std::exp(-sum)),
+              1e-5);
   EXPECT_EQ(refined.values(0, 7)[1], case_.memory_kv.values(0, 7)[1]);
   EXPECT_EQ(refined.values(0, 2)[0], case_.memory_kv.values(0, 2)[0]);  // nothing two back
   EXPECT_EQ(refined.keys(0, 7)[0], case_.memory_kv.keys(0, 7)[0]);
@@ -283,8 +284,7 @@ TEST(ValueRefinement, IsReadStrictly) {
   for (const char* text : {"[]", "{}", R"({"kernel":2,"norm":[1],"weights":[2],"bias":[0]})",
                            R"({"kernel":0,"norm":[1],"weights":[],"bias":[0]})",
                            R"({"norm":[1],"weights":[1,2,3,4],"bias":[0],"more":1})"}) {
-    EXPECT_THAT(ParseValueRefinement(text).status(),
-                StatusIs(absl::StatusCode::kInvalidArgument))
+    EXPECT_THAT(ParseValueRefinement(text).status(), StatusIs(absl::StatusCode::kInvalidArgument))
         << text;
   }
   KvBuffer kv({1, 1, 8}, 1);

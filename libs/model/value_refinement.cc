@@ -68,7 +68,8 @@ absl::StatusOr<ValueRefinement> ParseValueRefinement(std::string_view text) {
     if (name == "bias") return ReadFloats(&json, name, &r.bias);
     return InvalidArgument("refinement: '%s' is no field of it", name);
   }));
-  if (r.norm.empty() || r.bias.size() != r.norm.size() || r.weights.size() != r.norm.size() * r.kernel) {
+  if (r.norm.empty() || r.bias.size() != r.norm.size() ||
+      r.weights.size() != r.norm.size() * r.kernel) {
     return InvalidArgument("refinement: %d weights and %d biases do not fit %d channels",
                            r.weights.size(), r.bias.size(), r.norm.size());
   }

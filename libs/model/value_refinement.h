@@ -15,8 +15,8 @@
 namespace dki::model {
 
 struct ValueRefinement {
-  int kernel = 4;    // taps, 1 to 16; the last is the token itself
-  int dilation = 1;  // tokens between taps, 1 to 16
+  int kernel = 4;                   // taps, 1 to 16; the last is the token itself
+  int dilation = 1;                 // tokens between taps, 1 to 16
   std::vector<float> norm = {};     // [head_dim] weights of the RMSNorm, epsilon 1e-6
   std::vector<float> weights = {};  // [head_dim, kernel]
   std::vector<float> bias = {};     // [head_dim]
