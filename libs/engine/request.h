@@ -49,8 +49,8 @@ struct Prompt {
   injection::Composition composition;  // of an injected pack
   model::AttentionRule rule;           // how their weights act
   injection::GateRule gates;           // of their tokens
-  // Applied to the memories' values before they are attended to; null: nothing is. Not for capped
-  // sources or anybody's use but experiments'.
+  // Applied to the memories' values before they are attended to; null: nothing is. For
+  // experiments.
   std::shared_ptr<const model::ValueRefinement> refinement;
   // For comparison: the history has attended to the memories (at weight 1) while its K/V was
   // computed. That K/V is not kept for other requests.

@@ -145,20 +145,6 @@ bool Sequence::next_chunk_counts() const {
   return prefilled_ || context_.size() + 1 >= static_cast<int>(context_tokens_.size());
 }
 
-double Sequence::AddHistory(std::vector<model::Segment>* segments) const {
-  const auto [attended, behind] = input_.plan.attended;
-  if (attended < behind) {
-    segments->push_back({.kv = &history_, .n_tokens = attended});
-    segments->push_back({.kv = &history_,
-                         .begin = behind,
-                         .n_tokens = history_.size() - behind,
-                         .offset = static_cast<double>(attended - behind)});
-  } else if (history_.size() > 0) {
-    segments->push_back({.kv = &history_, .n_tokens = history_.size()});
-  }
-  return history_.size() - (behind - attended);
-}
-
 std::vector<model::Segment> Sequence::Segments(Weights weights) const {
   std::vector<model::Segment> segments;
   if (!has_pack_) return segments;
@@ -169,7 +155,7 @@ std::vector<model::Segment> Sequence::Segments(Weights weights) const {
   double largest = 0.0;  // the lead-in's weight
   for (const int memory : input_.plan.kept) largest = std::max(largest, alpha_of(memory));
 
-  AddHistory(&segments);
+  AddHistory(input_.plan, history_, &segments);
   for (size_t i = 0; i < input_.blocks.size(); ++i) {
     const injection::PlannedBlock& planned = input_.plan.pack->blocks[i];
     segments.push_back(
@@ -223,7 +209,7 @@ std::optional<model::Chunk> Sequence::NextChunk(int* prompt_budget) {
                        .segments = {},
                        .logits = model::LogitsWanted::kNone,
                        .match = gates_.match()};
-    chunk.context_offset = AddHistory(&chunk.segments);
+    chunk.context_offset = AddHistory(input_.plan, history_, &chunk.segments);
     return chunk;
   }
   if (context_.size() < absorbed_) {  // preempted: what it held before, with the same weights

@@ -122,8 +122,6 @@ class Sequence {
   enum class Weights { kRead, kAnswer };
   std::vector<model::Segment> Segments(Weights weights) const;
   std::span<const int32_t> context_tokens() const { return context_tokens_; }
-  // The history, in front of the pack; returns the position behind it.
-  double AddHistory(std::vector<model::Segment>* segments) const;
   model::Chunk ContextChunk(std::span<const int32_t> tokens, Weights weights);
   // All that the running context holds or has held: the turn (or everything), then the answer.
   int n_stream() const;
