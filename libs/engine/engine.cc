@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "libs/engine/validate.h"
+#include "libs/injection/null_notes.h"
 
 namespace dki::engine {
 namespace {
@@ -45,6 +46,19 @@ int64_t PageBytes(const model::KvShape& shape) {
   model::KvPage page(shape, model::kPageTokens, nullptr);
   if (shape.codec.codes_any()) page.MakeCodes();
   return static_cast<int64_t>(page.size_bytes());
+}
+
+// Lead-in blocks are no memories.
+absl::Status RefineBlocks(const Prompt& prompt, const PromptPlan& plan,
+                          std::vector<LoadedBlock>* blocks) {
+  if (prompt.refinement == nullptr) return absl::OkStatus();
+  for (size_t b = 0; b < blocks->size(); ++b) {
+    const injection::PlannedBlock& planned = plan.pack->blocks[b];
+    if (planned.memory < 0) continue;
+    model::KvBuffer& kv = (*blocks)[b].block.kv;
+    DKI_ASSIGN_OR_RETURN(kv, model::RefineValues(*prompt.refinement, kv, planned.begin));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -117,6 +131,7 @@ absl::StatusOr<ProbeResult> Engine::Probe(const RequestContext& context, const P
   input.prompt.answer_prefix.clear();
   input.prompt.rule = {};
   input.prompt.modulation.reset();
+  input.prompt.gates = {};
   for (Memory& memory : input.prompt.memories) memory.alpha_read = memory.alpha_answer = 1.0;
   input.options.max_tokens = 0;
   input.is_probe = true;
@@ -145,12 +160,15 @@ absl::StatusOr<Engine::TicketPtr> Engine::Prepare(const RequestContext& context,
       input.continuation ? static_cast<int>(input.continuation->size()) : input.options.max_tokens;
   DKI_ASSIGN_OR_RETURN(PromptPlan plan,
                        PlanPrompt(language_, context.tenant_id, prompt, answer_tokens));
-  if (plan.pack && MostBytes(plan, answer_tokens) > options_.kv_cache_bytes) {
+  if (AsksForGates(prompt, plan)) input.nulls.plan = PlanNulls(context, prompt, *plan.pack);
+  if (plan.pack && MostBytes(plan, input.nulls, answer_tokens) > options_.kv_cache_bytes) {
     prompt.place = MemoryPlace::kNone;
+    input.nulls = {};
     degraded.push_back("kv_cache_bytes");
     DKI_ASSIGN_OR_RETURN(plan, PlanPrompt(language_, context.tenant_id, prompt, answer_tokens));
   }
-  if (const int64_t bytes = MostBytes(plan, answer_tokens); bytes > options_.kv_cache_bytes) {
+  if (const int64_t bytes = MostBytes(plan, input.nulls, answer_tokens);
+      bytes > options_.kv_cache_bytes) {
     return OutOfRange(
         "prompt: %d tokens and an answer of %d take up to %d bytes of K/V, more than "
         "kv_cache_bytes "
@@ -158,46 +176,37 @@ absl::StatusOr<Engine::TicketPtr> Engine::Prepare(const RequestContext& context,
         plan.n_tokens(), answer_tokens, bytes, options_.kv_cache_bytes);
   }
 
-  std::vector<LoadedBlock> blocks;
   int64_t pack_us = 0;
   if (plan.pack) {
-    PackRequest request{.tenant_id = context.tenant_id,
-                        .request_id = context.request_id,
-                        .deadline = context.deadline,
-                        .context_system_prompt =
-                            SystemPromptOrDefault(*language_.format, prompt.context_system_prompt)};
-    for (const int i : plan.kept) {
-      const Memory& memory = prompt.memories[i];
-      request.memories.push_back({memory.memory_id, memory.text, memory.attributes});
-    }
-    request.composition = prompt.composition;
     const Ticket::Clock::time_point asked = Ticket::Clock::now();
-    absl::StatusOr<std::vector<LoadedBlock>> loaded =
-        packs_ != nullptr ? packs_->Load(request, *plan.pack)
-                          : Unavailable("this process has no source of packs");
-    if (loaded.ok()) {
-      blocks = *std::move(loaded);
-      if (prompt.modulation != nullptr && !prompt.modulation->is_identity()) {
-        Modulate(language_, *model_, prompt, plan, &blocks);
-        input.modulated = true;
+    const absl::Status loaded = LoadPack(context, plan, &input);
+    if (loaded.ok() && prompt.modulation != nullptr && !prompt.modulation->is_identity()) {
+      Modulate(language_, *model_, prompt, plan, &input.blocks);
+      input.modulated = true;
+    }
+    pack_us = MicrosecondsSince(asked);
+    if (!loaded.ok()) {
+      if (prompt.memory_required) {
+        return Unavailable("memory is required, but its K/V cannot be had: %s", ToString(loaded));
       }
-      pack_us = MicrosecondsSince(asked);
-    } else if (prompt.memory_required) {
-      return Unavailable("memory is required, but its K/V cannot be had: %s",
-                         ToString(loaded.status()));
-    } else {
       degraded.push_back("kv");
       prompt.place = MemoryPlace::kNone;
+      input.blocks.clear();
+      input.nulls = {};
       DKI_ASSIGN_OR_RETURN(plan, PlanPrompt(language_, context.tenant_id, prompt, answer_tokens));
     }
   }
+  if (!input.nulls.blocks.empty()) {
+    DKI_ASSIGN_OR_RETURN(const auto message, language_.format->RenderMessage(prompt.turn));
+    input.message_tokens = static_cast<int>(message.size());
+  }
+  DKI_RETURN_IF_ERROR(RefineBlocks(prompt, plan, &input.blocks));
 
   if (input.is_probe) {  // the message alone
     plan.turn.resize(plan.turn.size() - language_.format->RenderAnswerHeader().size());
   }
   input.tenant_id = context.tenant_id;
   input.plan = std::move(plan);
-  input.blocks = std::move(blocks);
   auto ticket = std::make_shared<Ticket>(
       context, Sequence(std::move(input), language_, model_->kv_shape(), meter_));
   ticket->degraded = std::move(degraded);
@@ -207,8 +216,37 @@ absl::StatusOr<Engine::TicketPtr> Engine::Prepare(const RequestContext& context,
   return ticket;
 }
 
-int64_t Engine::MostBytes(const PromptPlan& plan, int answer_tokens) const {
+absl::Status Engine::LoadPack(const RequestContext& context, const PromptPlan& plan,
+                              SequenceInput* input) {
+  if (packs_ == nullptr) return Unavailable("this process has no source of packs");
+  const Prompt& prompt = input->prompt;
+  PackRequest request{.tenant_id = context.tenant_id,
+                      .request_id = context.request_id,
+                      .deadline = context.deadline,
+                      .context_system_prompt =
+                          SystemPromptOrDefault(*language_.format, prompt.context_system_prompt)};
+  for (const int i : plan.kept) {
+    const Memory& memory = prompt.memories[i];
+    request.memories.push_back({memory.memory_id, memory.text, memory.attributes});
+  }
+  request.composition = prompt.composition;
+  DKI_ASSIGN_OR_RETURN(input->blocks, packs_->Load(request, *plan.pack));
+  if (input->nulls.plan.blocks.empty()) return absl::OkStatus();
+  request.memories = injection::NullNotes();
+  DKI_ASSIGN_OR_RETURN(input->nulls.blocks, packs_->Load(request, input->nulls.plan));
+  return absl::OkStatus();
+}
+
+injection::PackPlan Engine::PlanNulls(const RequestContext& context, const Prompt& prompt,
+                                      const injection::PackPlan& pack) const {
+  return injection::PlanPack(*language_.format, context.tenant_id, language_.config->kv_fingerprint,
+                             SystemPromptOrDefault(*language_.format, prompt.context_system_prompt),
+                             injection::NullNotes(), pack.format, prompt.composition);
+}
+
+int64_t Engine::MostBytes(const PromptPlan& plan, const NullPack& nulls, int answer_tokens) const {
   size_t n_memory = 0;
+  for (const injection::PlannedBlock& block : nulls.plan.blocks) n_memory += block.tokens.size();
   if (plan.pack) {
     for (const injection::PlannedBlock& block : plan.pack->blocks) n_memory += block.tokens.size();
   }

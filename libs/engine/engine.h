@@ -131,12 +131,19 @@ class Engine {
 
   // `input` has the prompt and what is wanted; the rest of it is filled in.
   absl::StatusOr<TicketPtr> Prepare(const RequestContext& context, SequenceInput input);
+  // The pack's K/V, and that of the null notes where gates need them, into `input`. An error: it
+  // cannot be had.
+  absl::Status LoadPack(const RequestContext& context, const PromptPlan& plan,
+                        SequenceInput* input);
   absl::Status Submit(const TicketPtr& ticket);
   // Whether a request of this tenant, whose memories hold so much, may wait.
   absl::Status CheckRoom(const RequestContext& context, int64_t memory_bytes)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Bytes that `plan` and its memories take at most.
-  int64_t MostBytes(const PromptPlan& plan, int answer_tokens) const;
+  // The null notes, as `pack` of the prompt is planned.
+  injection::PackPlan PlanNulls(const RequestContext& context, const Prompt& prompt,
+                                const injection::PackPlan& pack) const;
+  // Bytes that `plan`, its memories and the null notes take at most.
+  int64_t MostBytes(const PromptPlan& plan, const NullPack& nulls, int answer_tokens) const;
 
   // The engine's thread. engine_loop.cc:
   void Loop();

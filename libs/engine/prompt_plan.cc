@@ -216,6 +216,21 @@ absl::StatusOr<PromptPlan> PlanPrompt(const PromptLanguage& language, const std:
   return vanilla;
 }
 
+double AddHistory(const PromptPlan& plan, const model::KvBuffer& history,
+                  std::vector<model::Segment>* segments) {
+  const auto [attended, behind] = plan.attended;
+  if (attended < behind) {
+    segments->push_back({.kv = &history, .n_tokens = attended});
+    segments->push_back({.kv = &history,
+                         .begin = behind,
+                         .n_tokens = history.size() - behind,
+                         .offset = static_cast<double>(attended - behind)});
+  } else if (history.size() > 0) {
+    segments->push_back({.kv = &history, .n_tokens = history.size()});
+  }
+  return history.size() - (behind - attended);
+}
+
 int ReusableTokens(const PromptPlan& plan, int n_common) {
   constexpr int kLeastOfTurn = 64;
   // What an answer that was just written lacks of its message: the last token and the closing ones.

@@ -16,6 +16,8 @@
 #include "libs/injection/placement.h"
 #include "libs/model/chat_format.h"
 #include "libs/model/config.h"
+#include "libs/model/kv_buffer.h"
+#include "libs/model/model.h"
 #include "libs/model/tokenizer.h"
 
 namespace dki::engine {
@@ -62,6 +64,11 @@ struct PromptLanguage {
 // REQUIRES: ValidatePrompt(prompt) is OK.
 absl::StatusOr<PromptPlan> PlanPrompt(const PromptLanguage& language, const std::string& tenant_id,
                                       const Prompt& prompt, int answer_tokens);
+
+// Adds the history's K/V (of plan.history, frame 0) as attention takes it in front of the pack, and
+// returns the position behind it.
+double AddHistory(const PromptPlan& plan, const model::KvBuffer& history,
+                  std::vector<model::Segment>* segments);
 
 // How many of `n_common` leading tokens, whose K/V is cached, a request with this plan may take.
 // What happens to be equal by chance is not taken: of an answer in the history all (but its last

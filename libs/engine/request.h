@@ -17,9 +17,11 @@
 #include "libs/injection/composition.h"
 #include "libs/injection/memory_attributes.h"
 #include "libs/injection/modulation.h"
+#include "libs/injection/token_gates.h"
 #include "libs/model/chat_format.h"
 #include "libs/model/model.h"
 #include "libs/model/sampler.h"
+#include "libs/model/value_refinement.h"
 
 namespace dki::engine {
 
@@ -47,6 +49,10 @@ struct Prompt {
   std::string context_system_prompt;   // what an injected pack is computed behind; empty: default
   injection::Composition composition;  // of an injected pack
   model::AttentionRule rule;           // how their weights act
+  injection::GateRule gates;           // of their tokens
+  // Applied to the memories' values before they are attended to; null: nothing is. For
+  // experiments.
+  std::shared_ptr<const model::ValueRefinement> refinement;
   // For comparison: the history has attended to the memories (at weight 1) while its K/V was
   // computed. That K/V is not kept for other requests.
   bool history_attends = false;

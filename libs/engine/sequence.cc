@@ -68,12 +68,14 @@ void Sequence::Start(PrefixCache* cache) {
 }
 
 void Sequence::Preempt() {
+  if (gates_.pending()) gates_.Restart();
   history_ = model::KvBuffer(shape_, 0, meter_);
   context_ = model::KvBuffer(shape_, 0, meter_);
 }
 
 void Sequence::Release() {
   Preempt();
+  for (LoadedBlock& block : input_.nulls.blocks) block.block.kv = model::KvBuffer(shape_, 0);
   for (LoadedBlock& block : input_.blocks) block.block.kv = model::KvBuffer(shape_, 0);
 }
 
@@ -104,6 +106,9 @@ int Sequence::MostPages(const PromptPlan& plan, int answer_tokens) {
 
 int64_t Sequence::memory_bytes() const {
   int64_t bytes = 0;
+  for (const LoadedBlock& block : input_.nulls.blocks) {
+    bytes += static_cast<int64_t>(block.block.kv.size_bytes());
+  }
   for (const LoadedBlock& block : input_.blocks) {
     bytes += static_cast<int64_t>(block.block.kv.size_bytes());
   }
@@ -113,7 +118,8 @@ int64_t Sequence::memory_bytes() const {
 int Sequence::TokensToRead() const {
   const int n_history =
       has_pack_ ? static_cast<int>(input_.plan.history.size()) - history_.size() : 0;
-  return n_history + n_stream() - context_.size();
+  const int n_message = gates_.started() && !gates_.pending() ? 0 : input_.message_tokens;
+  return n_history + n_message + n_stream() - context_.size();
 }
 
 int Sequence::n_stream() const {
@@ -133,6 +139,7 @@ bool Sequence::writing() const {
 
 bool Sequence::next_chunk_counts() const {
   if (!has_pack_ || std::cmp_less(history_.size(), input_.plan.history.size())) return false;
+  if (input_.message_tokens > 0 && (!gates_.started() || gates_.pending())) return true;
   if (context_.size() < absorbed_) return false;
   if (input_.is_probe) return true;
   return prefilled_ || context_.size() + 1 >= static_cast<int>(context_tokens_.size());
@@ -148,16 +155,7 @@ std::vector<model::Segment> Sequence::Segments(Weights weights) const {
   double largest = 0.0;  // the lead-in's weight
   for (const int memory : input_.plan.kept) largest = std::max(largest, alpha_of(memory));
 
-  const auto [attended, behind] = input_.plan.attended;
-  if (attended < behind) {
-    segments.push_back({.kv = &history_, .n_tokens = attended});
-    segments.push_back({.kv = &history_,
-                        .begin = behind,
-                        .n_tokens = history_.size() - behind,
-                        .offset = static_cast<double>(attended - behind)});
-  } else if (history_.size() > 0) {
-    segments.push_back({.kv = &history_, .n_tokens = history_.size()});
-  }
+  AddHistory(input_.plan, history_, &segments);
   for (size_t i = 0; i < input_.blocks.size(); ++i) {
     const injection::PlannedBlock& planned = input_.plan.pack->blocks[i];
     segments.push_back(
@@ -165,7 +163,8 @@ std::vector<model::Segment> Sequence::Segments(Weights weights) const {
          .begin = planned.begin,
          .n_tokens = planned.n_used(),
          .offset = input_.plan.placement.pack_offset + planned.start,
-         .alpha = planned.memory >= 0 ? alpha_of(input_.plan.kept[planned.memory]) : largest});
+         .alpha = planned.memory >= 0 ? alpha_of(input_.plan.kept[planned.memory]) : largest,
+         .gates = gates_.of(i)});
   }
   return segments;
 }
@@ -199,6 +198,19 @@ std::optional<model::Chunk> Sequence::NextChunk(int* prompt_budget) {
                         .context = &history_,
                         .segments = {},
                         .logits = model::LogitsWanted::kNone};
+  }
+  if (!gates_.started()) {
+    gates_.Start(input_.prompt, input_.plan, input_.blocks, input_.nulls, *language_.config);
+  }
+  if (gates_.pending()) {
+    const auto message = std::span<const int32_t>(context_tokens_).first(input_.message_tokens);
+    model::Chunk chunk{.tokens = take(message.subspan(context_.size()), *prompt_budget),
+                       .context = &context_,
+                       .segments = {},
+                       .logits = model::LogitsWanted::kNone,
+                       .match = gates_.match()};
+    chunk.context_offset = AddHistory(input_.plan, history_, &chunk.segments);
+    return chunk;
   }
   if (context_.size() < absorbed_) {  // preempted: what it held before, with the same weights
     const int n_read = static_cast<int>(context_tokens_.size());
@@ -250,6 +262,13 @@ void Sequence::ReadLogits(const model::Chunk& chunk, std::span<const float> logi
 std::string Sequence::Absorb(const model::Chunk& chunk, PrefixCache* cache) {
   if (chunk.context == &history_) {
     if (history_.size() == static_cast<int>(input_.plan.history.size())) Keep(cache);
+    return "";
+  }
+  if (gates_.pending()) {
+    if (context_.size() < input_.message_tokens) return "";
+    gates_.Finish(input_.prompt, input_.plan, input_.blocks, *language_.config);
+    input_.nulls = {};
+    context_ = model::KvBuffer(shape_, 0, meter_);
     return "";
   }
   if (input_.is_probe && chunk.mass != nullptr) {

@@ -4,6 +4,9 @@
 //
 //     history (only with a pack) -> turn -> answer
 //
+//   Where tokens are gated by what was asked, the message is read once more in front of the turn
+//   (turn_gates.h), in the running context, which is then begun anew.
+//
 //   With a pack, the last token of the turn is a chunk of its own, because its row produces the
 //   first answer token and counts for attention shares. Everything up to that row reads with the
 //   memories' weight for reading, everything behind with the weight for answering.
@@ -26,6 +29,7 @@
 #include "libs/engine/prefix_cache.h"
 #include "libs/engine/prompt_plan.h"
 #include "libs/engine/request.h"
+#include "libs/engine/turn_gates.h"
 #include "libs/model/model.h"
 #include "libs/model/sampler.h"
 
@@ -38,6 +42,10 @@ struct SequenceInput {
   PromptPlan plan;
   std::vector<LoadedBlock> blocks;  // of plan.pack, in order
   bool modulated = false;           // those of memories are this request's own copies
+  // Where gates depend on what was asked (AsksForGates): the null notes, and how many of
+  // plan.turn's tokens are the user's message.
+  NullPack nulls;
+  int message_tokens = 0;
   AnswerOptions options;
   // Set for scoring: the tokens whose probabilities are wanted; nothing is sampled then.
   std::optional<std::vector<int32_t>> continuation;
@@ -135,6 +143,7 @@ class Sequence {
   // The running context: the turn (with a pack) or everything, then the answer.
   std::vector<int32_t> context_tokens_;
   model::KvBuffer context_;
+  TurnGates gates_;
   model::AttentionMass mass_;
   std::optional<int> first_cached_tokens_;
   bool prefilled_ = false;

@@ -109,7 +109,12 @@ absl::Status ValidatePrompt(const Prompt& prompt) {
     DKI_RETURN_IF_ERROR(
         ValidateMemory(absl::StrFormat("%s.memories[%d]", memory_field, i), prompt.memories[i]));
   }
-  if (prompt.place == MemoryPlace::kInjected) return ValidateRule(prompt);
+  if (prompt.place == MemoryPlace::kInjected) {
+    if (const absl::Status status = injection::Validate(prompt.gates); !status.ok()) {
+      return InvalidArgument("prompt.injection.%s", ToStd(status.message()));
+    }
+    return ValidateRule(prompt);
+  }
   return absl::OkStatus();
 }
 

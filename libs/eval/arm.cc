@@ -77,7 +77,9 @@ absl::Status SetNumber(Arm* arm, const std::string& key, const std::string& text
   }
   return InvalidArgument(
       "arm %s: '%s' is not one of alpha, keep, most, beta, floor, schedule, read, answer, gate, "
-      "threshold, calibration, composition, modulation, format, law, layers, history, without, top",
+      "threshold, calibration, composition, modulation, format, law, layers, gates, gate_pool, "
+      "gate_temperature, gate_bias, gate_floor, gate_layers, preference_layers, history_layers, "
+      "refine, history, without, top",
       arm->name, key);
 }
 
@@ -122,6 +124,17 @@ absl::Status ReadSetting(const std::string& setting, Arm* arm) {
     if (!rule.ok()) return Annotate(rule.status(), "arm " + arm->name);
     arm->rule = *rule;
     return absl::OkStatus();
+  }
+  if (key == "refine" && injected) {
+    DKI_ASSIGN_OR_RETURN(const std::string json, ReadFile(value));
+    auto refinement = model::ParseValueRefinement(json);
+    if (!refinement.ok()) return Annotate(refinement.status(), "arm " + arm->name);
+    arm->refinement = std::make_shared<const model::ValueRefinement>(*std::move(refinement));
+    return absl::OkStatus();
+  }
+  if (injected) {
+    const absl::Status status = injection::SetGateOption(key, value, &arm->gates);
+    if (!absl::IsNotFound(status)) return Annotate(status, "arm " + arm->name);
   }
   if (key == "history" && injected) {
     if (value != "sticky" && value != "fresh") {

@@ -23,6 +23,10 @@
 //     injected:law=blend,alpha=0.5 by another law than the bias: blend, as_original (values)
 //     injected:alpha=2,layers=7-22 weights hold in these layers; 1 in the others
 //     injected:history=sticky      with a history that attended the memories (else: memory-free)
+//     injected:gates=context_aware each token gated by how well it matches the question, layer by
+//                                  layer (injection::SetGateOption; also uniform, hybrid,
+//                                  gated_preference, and gate_temperature=0.5, gate_layers=classes,
+//                                  ...); refine=FILE: a value refinement (model/value_refinement.h)
 //     default:without=top          without the memory that got the greatest share of the attention;
 //                                  without=random: without a random other one. `changed` says
 //                                  whether the reply is another one than with it
@@ -39,7 +43,9 @@
 #include "libs/injection/alpha_policy.h"
 #include "libs/injection/calibration.h"
 #include "libs/injection/composition.h"
+#include "libs/injection/token_gates.h"
 #include "libs/model/model.h"
+#include "libs/model/value_refinement.h"
 
 namespace dki::eval {
 
@@ -51,6 +57,8 @@ struct Arm {
   Place place = Place::kNone;
   injection::Composition composition;  // of injected arms
   model::AttentionRule rule;
+  injection::GateRule gates;
+  std::shared_ptr<const model::ValueRefinement> refinement;
   bool sticky_history = false;
   Without without = Without::kNothing;
   int top = 0;  // only the best so many by cosine, order kept; 0: all

@@ -99,6 +99,24 @@ TEST(ArmTest, CompositionLawLayersHistoryAndWhatIsLeftOut) {
   }
 }
 
+TEST(ArmTest, GatesAreReadWithTheirOptions) {
+  ASSERT_OK_AND_ASSIGN(
+      const auto arms,
+      ParseArms("injected:gates=hybrid,gate_floor=0.25,alpha=2,default:gates=gated_preference,"
+                "history_layers=0.25-0.75,injected"));
+  ASSERT_EQ(arms.size(), 3u);
+  EXPECT_EQ(arms[0].gates.mode, injection::GateMode::kHybrid);
+  EXPECT_EQ(arms[0].gates.floor, 0.25);
+  EXPECT_EQ(arms[0].alpha, 2.0);
+  EXPECT_TRUE(arms[1].gates.class_layers && arms[1].is_default);
+  EXPECT_EQ(arms[1].gates.history_layers, (std::vector<injection::DepthRange>{{0.25, 0.75}}));
+  EXPECT_FALSE(arms[2].gates.is_active());
+  for (const char* text : {"injected:gates=on", "injected:gate_pool=x", "injected:gate_floor=2",
+                           "prompt_late:gates=uniform", "injected:gate_layers=0-3"}) {
+    EXPECT_EQ(ParseArm(text).status().code(), absl::StatusCode::kInvalidArgument) << text;
+  }
+}
+
 ItemEvidence Cosines(std::vector<double> cosines) {
   const size_t n = cosines.size();
   return {.question = "What is it?",

@@ -263,6 +263,8 @@ class EngineSource : public LocalSource {
     prompt.composition = arm.composition;
     prompt.rule = arm.rule;
     if (arm.place == Place::kInjected) prompt.modulation = modulations_.at(ModulationOf(arm));
+    prompt.gates = arm.gates;
+    prompt.refinement = arm.refinement;
     prompt.history_attends = arm.sticky_history;
     if (!prompt.memories.empty()) prompt.place = PlaceOf(arm.place);
     return prompt;

@@ -70,6 +70,7 @@ void ForwardPass::RunLayers(int begin, int end) {
     StoreKv(layer);
     RoundKv(layer);
     EncodeFullPages(layer);
+    MatchKeys(layer);
     Attend(layer);
     const Product output{&w.attention_output, w.attention_output_bias, y_.data()};
     Multiply({&output, 1}, attended_.data(), n_rows_);
@@ -90,6 +91,7 @@ std::vector<float> ForwardPass::Finish() {
     piece.chunk->context->Resize(piece.first_index + piece.n_rows);
     if (piece.chunk->rounded.kv != nullptr) piece.chunk->rounded.kv->Resize(piece.n_rows);
     if (piece.chunk->mass != nullptr) piece.chunk->mass->rows += piece.n_rows;
+    if (piece.chunk->match != nullptr) piece.chunk->match->rows += piece.n_rows;
   }
   return logits;
 }
@@ -149,7 +151,10 @@ void ForwardPass::Prepare(std::span<Chunk> chunks) {
     }
   }
   PrepareKeyRotations();
-  for (Piece& piece : pieces_) PrepareAttention(&piece);
+  for (Piece& piece : pieces_) {
+    PrepareAttention(&piece);
+    PrepareMatch(&piece);
+  }
 
   const size_t rows = n_rows_;
   const auto grow = [](std::vector<float>* v, size_t n) {

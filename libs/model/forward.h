@@ -59,6 +59,7 @@ class ForwardPass {
     std::vector<const KvPage*> pages;  // of `segments`
     std::vector<KvCodes*> codes;       // of `segments`, null where the floats are read
     std::vector<int> columns;  // of `segments`: the chunk's segment that the page belongs to
+    std::vector<int> firsts;   // of `segments`: the index in its buffer of the page's first token
     // [segments.size(), n] where the layers are windowed: the first token of a page that a row sees
     std::vector<int> first_visible;
     std::vector<double> mass;  // [n, n_heads, segments.size(), 2]
@@ -78,6 +79,8 @@ class ForwardPass {
     int first_index = 0;  // of its first token in the context
     // Of full and of windowed layers: [n_segments + 1, n_rows, n_rot]; the context's come last.
     std::vector<float> rotations[2];
+    // Of each run of chunk->match, its keys' rotations back: [n_tokens, n_rot].
+    std::vector<std::vector<float>> key_rotations[2];
     std::vector<Rows> rows;
   };
   // One product of a group that shares its input.
@@ -108,6 +111,10 @@ class ForwardPass {
   void SetWeights(int layer);
   void ApplyLaws(int layer);
   void ApplyLaw(const Piece& piece, Rows* rows, int layer);
+  // forward_match.cc:
+  void PrepareMatch(Piece* piece);
+  void MatchKeys(int layer);
+  void MatchTokens(const Piece& piece, int layer, int run_index, int first, int kv_head);
   void StoreKv(int layer);
   void RoundKv(int layer);
   void FeedForward(const LayerWeights& w);
@@ -146,6 +153,7 @@ class ForwardPass {
   std::vector<float> q_, k_, v_;  // [n_rows, heads * head_dim]
   std::vector<float> attended_;   // [n_rows, n_heads * head_dim]
   std::vector<float> gate_, up_;  // [n_rows, ffn_dim]
+  std::vector<float> match_q_;    // [rows of a piece, n_heads, head_dim] normalised
   kernels::QuantizedActivations quantized_;
   // Of as many pages as were needed so far.
   std::shared_ptr<const std::vector<float>> key_rotations_;

@@ -117,6 +117,7 @@ void ForwardPass::PrepareView(const Piece& piece, const Rows& rows, int kind, Vi
       view->pages.push_back(page);
       view->codes.push_back(codes);
       view->columns.push_back(column);
+      view->firsts.push_back(first);
       if (window > 0) Window(position - first, window, rows.n, view);
       begin += segment.n_tokens;
     }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // How weights act where a chunk's rule is not the default: in some layers only, or by another law
-// than the bias. The other laws are made of two attentions, with the weighed segments at weight 1
-// and without them (design, section 3; S1.1 of the seeds):
+// than the bias; and the gates of tokens. The other laws are made of two attentions, with the
+// weighed segments at weight 1 and without them (design, section 3; S1.1 of the seeds):
 //   blend:   alpha * A(all) + (1 - alpha) * A(others)
 //   values:  alpha * A(all) + (1 - alpha) * (1 - s) * A(others), s the weighed segments' mass,
 //            which is (1 - s) * A(others) + alpha * s * A(weighed)
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <utility>
 
 #include "libs/model/forward.h"
 
@@ -26,7 +28,9 @@ bool IsWeighed(const Chunk& chunk, int column) {
 void ForwardPass::SetWeights(int layer) {
   for (Piece& piece : pieces_) {
     const Chunk& chunk = *piece.chunk;
-    if (chunk.rule == AttentionRule()) continue;
+    const bool gated = std::ranges::any_of(
+        chunk.segments, [](const Segment& segment) { return segment.gates != nullptr; });
+    if (chunk.rule == AttentionRule() && !gated) continue;
     const bool biased = Holds(chunk.rule, layer) && chunk.rule.law == AttentionLaw::kBias;
     for (Rows& rows : piece.rows) {
       View& view = rows.views[kind_of(layer)];
@@ -34,6 +38,16 @@ void ForwardPass::SetWeights(int layer) {
         const double alpha =
             biased && IsWeighed(chunk, view.columns[s]) ? chunk.segments[view.columns[s]].alpha : 1;
         view.segments[s].log_alpha = static_cast<float>(std::log(alpha));
+        const bool own = std::cmp_equal(view.columns[s], chunk.segments.size());
+        const LayerGates* gates = own ? nullptr : chunk.segments[view.columns[s]].gates;
+        if (gates == nullptr) continue;
+        if (!gates->is_attended(layer))
+          view.segments[s].log_alpha = -std::numeric_limits<float>::infinity();
+        const float* log_gates = gates->of_layer(layer, config_.n_kv_heads);
+        view.segments[s].log_gates =
+            log_gates == nullptr
+                ? nullptr
+                : log_gates + static_cast<size_t>(view.firsts[s]) * config_.n_kv_heads;
       }
     }
   }

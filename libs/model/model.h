@@ -17,7 +17,9 @@
 
 #include "libs/base/status.h"
 #include "libs/model/config.h"
+#include "libs/model/key_match.h"
 #include "libs/model/kv_buffer.h"
+#include "libs/model/layer_gates.h"
 #include "libs/model/plane_codec.h"
 
 namespace dki::model {
@@ -33,6 +35,8 @@ struct Segment {
   // Weight alpha of the segment: its logits get the bias ln(alpha). 1 is neutral; 0 skips the
   // segment altogether.
   double alpha = 1.0;
+  // What the tokens weigh beside that, layer by layer; null: 1. Must outlive the call.
+  const LayerGates* gates = nullptr;
 };
 
 // How much attention each segment of a chunk received from each query head. Sums over rows of the
@@ -92,6 +96,7 @@ struct Chunk {
   AttentionRule rule = {};        // with another law than kBias, one weight beside 0 and 1 at most
   LogitsWanted logits = LogitsWanted::kLast;
   AttentionMass* mass = nullptr;  // added to when set
+  KeyMatch* match = nullptr;      // the same
   // When set, the chunk's K/V goes into rounded.kv as PlaneCodec::Round leaves it, layer by layer,
   // and chunks later in the call may attend to that in place of `context`: they see what will be
   // kept, as if it had been read from there. The chunk itself attends to what it computed. Both
@@ -152,7 +157,8 @@ class Model {
   // context only (P11): not on how its sequence was cut into chunks, what else is in the batch, or
   // the number of threads. INVALID_ARGUMENT: a token id outside the vocabulary, an empty chunk, a
   // context beyond the window or of two chunks, a segment beyond the tokens that its buffer holds,
-  // an alpha that is negative or not finite, a rounded chunk that has a beginning.
+  // an alpha that is negative or not finite, gates of another
+  // shape, a rounded chunk that has a beginning.
   // FAILED_PRECONDITION: a placement that the model does not support
   // (ModelConfig::supports_placement). The chunks' contexts are unchanged on error.
   virtual absl::StatusOr<std::vector<float>> Forward(std::span<Chunk> chunks) = 0;

@@ -57,6 +57,33 @@ absl::Status ValidateRounded(const Chunk& chunk, int index, const KvShape& shape
   return absl::OkStatus();
 }
 
+absl::Status ValidateGates(const Segment& segment, const std::string& where,
+                           const ModelConfig& config) {
+  if (segment.gates == nullptr) return absl::OkStatus();
+  const LayerGates& gates = *segment.gates;
+  const size_t n_layers = config.n_layers;
+  const bool fits = gates.n_tokens >= segment.begin + segment.n_tokens &&
+                    (gates.attended.empty() || gates.attended.size() == n_layers) &&
+                    (gates.log_gates.empty() ||
+                     gates.log_gates.size() == n_layers * gates.n_tokens * config.n_kv_heads);
+  if (fits) return absl::OkStatus();
+  return InvalidArgument("%s.gates are not of this segment and model", where);
+}
+
+absl::Status ValidateMatch(const Chunk& chunk, int index, const ModelConfig& config) {
+  if (chunk.match == nullptr) return absl::OkStatus();
+  const KvShape shape{config.n_layers, config.n_kv_heads, config.head_dim};
+  for (const KeyRun& run : chunk.match->runs) {
+    const size_t n_scores = size_t{1} * config.n_layers * run.n_tokens * config.n_kv_heads;
+    if (run.kv == nullptr || !run.kv->shape().SameModel(shape) || run.kv == chunk.context ||
+        run.begin < 0 || run.n_tokens < 0 || run.begin > run.kv->size() - run.n_tokens ||
+        (chunk.match->rows > 0 && run.scores.size() != n_scores))
+      return InvalidArgument("chunks[%d].match: a run is not of another buffer of this model",
+                             index);
+  }
+  return absl::OkStatus();
+}
+
 // Laws other than the bias know one weight.
 absl::Status ValidateRule(const Chunk& chunk, int index) {
   if (chunk.rule.law == AttentionLaw::kBias) return absl::OkStatus();
@@ -114,7 +141,9 @@ absl::Status ValidateChunks(std::span<const Chunk> chunks, const ModelConfig& co
       if (!(std::isfinite(segment.alpha) && segment.alpha >= 0))
         return InvalidArgument("%s.alpha is %g, it must be finite and not negative", where(),
                                segment.alpha);
+      DKI_RETURN_IF_ERROR(ValidateGates(segment, where(), config));
     }
+    DKI_RETURN_IF_ERROR(ValidateMatch(chunk, index, config));
     DKI_RETURN_IF_ERROR(ValidateRule(chunk, index));
     if (!config.supports_placement()) DKI_RETURN_IF_ERROR(ValidateTruePrefix(chunk, index));
     if (chunk.mass != nullptr && chunk.mass->n_columns != 0) {

@@ -19,6 +19,9 @@ absl::Status SetPlace(const eval::Arm& arm, api::MemoryOptions* options) {
   if (arm.modulation && *arm.modulation != "own" && *arm.modulation != "none") {
     return InvalidArgument("arm %s: a modulation's file needs --local", arm.name);
   }
+  if (arm.gates.is_active() || arm.refinement != nullptr) {
+    return InvalidArgument("arm %s: gates and refinements need --local", arm.name);
+  }
   options->set_gate(arm.gate);
   switch (arm.place) {
     case eval::Place::kNone:
