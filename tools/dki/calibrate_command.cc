@@ -119,7 +119,7 @@ absl::Status RunCalibrate(Context& context, const CalibrateOptions& options) {
       const auto source,
       eval::MakeLocalSource({.models = models, .model = options.model, .kl = false}, {}));
   injection::Calibration calibration;
-  DKI_ASSIGN_OR_RETURN(calibration.probe, injection::ParseComposition(options.probe));
+  DKI_ASSIGN_OR_RETURN(calibration.probe, injection::ParseServedComposition(options.probe));
   const std::vector<injection::AttentionHead> heads = source->AllHeads();
   DKI_ASSIGN_OR_RETURN(const auto labelled,
                        Label(suites, {calibration.probe, heads}, source.get(), output));

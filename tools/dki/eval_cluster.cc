@@ -15,7 +15,9 @@ namespace api = orchestrator::v1;
 constexpr std::chrono::seconds kTimeout{300};
 
 absl::Status SetPlace(const eval::Arm& arm, api::MemoryOptions* options) {
-  if (arm.top > 0) return InvalidArgument("arm %s: top needs --local", arm.name);
+  if (arm.top > 0 || arm.order != eval::PackOrder::kGiven || arm.budget > 0) {
+    return InvalidArgument("arm %s: top, order and budget need --local", arm.name);
+  }
   options->set_gate(arm.gate);
   switch (arm.place) {
     case eval::Place::kNone:
