@@ -118,8 +118,8 @@ TEST(ArmTest, MemoriesStandInTheOrderAskedFor) {
   EXPECT_EQ(first.ranks, (std::vector<int>{0, 1, 2, 3}));
   EXPECT_EQ(kept("injected:order=relevance_last").kept, (std::vector<int>{1, 0, 3, 2}));
   // Weights go with their memories.
-  EXPECT_DOUBLE_EQ(kept("injected:order=relevance_last,beta=5").alphas[0].read,
-                   std::exp(5 * (0.2 - 0.9)));
+  EXPECT_DOUBLE_EQ(kept("injected:order=relevance_last,beta=1").alphas[0].read,
+                   std::exp(0.2 - 0.9));
   using enum injection::SourceClass;
   EXPECT_EQ(kept("injected:order=relevance", {kUser, kUser, kDocument, kUser}).kept,
             (std::vector<int>{0, 3, 1, 2}));
