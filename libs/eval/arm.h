@@ -53,7 +53,7 @@ struct Arm {
   model::AttentionRule rule;
   bool sticky_history = false;
   Without without = Without::kNothing;
-  int top = 0;  // only the best so many by cosine, order kept; 0: all
+  int top = 0;                          // only the best so many by cosine, order kept; 0: all
   PackOrder order = PackOrder::kGiven;  // of injected arms
   int budget = 0;                       // tokens of an injected pack; 0: all that fit
 

@@ -258,9 +258,8 @@ class EngineSource : public LocalSource {
       if (answer.memories[i].dropped) continue;
       texts.push_back({memory.memory_id, memory.text, memory.attributes});
     }
-    return injection::TokensInCompany(
-        injection::PlanPack(*loaded_.format, "", "", "", texts, model::kDefaultBlockFormat,
-                            prompt.composition));
+    return injection::TokensInCompany(injection::PlanPack(
+        *loaded_.format, "", "", "", texts, model::kDefaultBlockFormat, prompt.composition));
   }
 
   // Takes a memory out of the prompt that `answer` came from. False where there is none to take.

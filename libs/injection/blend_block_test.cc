@@ -27,10 +27,10 @@ std::vector<int> Different(const model::KvBuffer& a, const model::KvBuffer& b) {
   for (int token = 0; token < a.size(); ++token) {
     bool same = true;
     for (int layer = 0; layer < a.shape().n_layers; ++layer) {
-      same = same && std::equal(a.keys(layer, token), a.keys(layer, token) + row,
-                                b.keys(layer, token)) &&
-             std::equal(a.values(layer, token), a.values(layer, token) + row,
-                        b.values(layer, token));
+      same =
+          same &&
+          std::equal(a.keys(layer, token), a.keys(layer, token) + row, b.keys(layer, token)) &&
+          std::equal(a.values(layer, token), a.values(layer, token) + row, b.values(layer, token));
     }
     if (!same) different.push_back(token);
   }
@@ -57,8 +57,7 @@ TEST(KvDeviationsTest, InUnitsOfTheMeanNorm) {
   std::ranges::copy(std::vector<float>{3, 4, 1, 2}, in_context.keys(1, 0));
   std::ranges::copy(std::vector<float>{2, 3, 1, 0}, in_context.values(1, 0));
   EXPECT_THAT(KvDeviations(in_context, alone, 1, 2),
-              ElementsAre(::testing::DoubleEq(9.0 / 2),
-                          ::testing::DoubleEq(4.0 / 13 + 1.0 / 2)));
+              ElementsAre(::testing::DoubleEq(9.0 / 2), ::testing::DoubleEq(4.0 / 13 + 1.0 / 2)));
   EXPECT_THAT(KvDeviations(in_context, alone, 0, 2), ElementsAre(0.0, 0.0));
 }
 
@@ -71,8 +70,8 @@ class BlendBlockTest : public ComputePackTest {
 
   PackPlan Plan(const char* composition, const std::vector<PackMemoryText>& memories = kMemories,
                 kernels::KvFormat format = kernels::KvFormat::kF32) {
-    return PlanPack(*format_, "tenant", model_->config().kv_fingerprint, "You are brief.",
-                    memories, format, *ParseComposition(composition));
+    return PlanPack(*format_, "tenant", model_->config().kv_fingerprint, "You are brief.", memories,
+                    format, *ParseComposition(composition));
   }
 
   const testing::TempDir folder_;

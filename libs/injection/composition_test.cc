@@ -9,8 +9,8 @@ namespace dki::injection {
 namespace {
 
 TEST(CompositionTest, NamesAreReadAndWritten) {
-  for (const char* name : {"pack", "independent", "auto", "repair(1)", "repair(1024)", "blend(0.15)",
-                           "blend(1)"}) {
+  for (const char* name :
+       {"pack", "independent", "auto", "repair(1)", "repair(1024)", "blend(0.15)", "blend(1)"}) {
     ASSERT_OK_AND_ASSIGN(const Composition composition, ParseComposition(name));
     EXPECT_EQ(ToString(composition), name);
   }
