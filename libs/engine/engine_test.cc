@@ -73,7 +73,7 @@ TEST_F(EngineTest, CompositionsAttendToTheSameTokens) {
   Prompt prompt = WithMemories(WithHistory(Ask(kQuestion)), MemoryPlace::kInjected, 1.0);
   ASSERT_OK_AND_ASSIGN(const Answer pack, engine->Generate(For("t"), prompt, Tokens(4), nullptr));
   const std::vector<double> joint = Scores(*engine, prompt);
-  for (const char* name : {"independent", "repair(3)", "repair(1000)"}) {
+  for (const char* name : {"independent", "repair(3)", "blend(0.3)", "repair(1000)"}) {
     prompt.composition = *injection::ParseComposition(name);
     ASSERT_OK_AND_ASSIGN(const Answer a, engine->Generate(For("t"), prompt, Tokens(4), nullptr));
     EXPECT_EQ(a.usage.injected_tokens, pack.usage.injected_tokens);

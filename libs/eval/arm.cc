@@ -17,6 +17,8 @@
 namespace dki::eval {
 namespace {
 
+constexpr int kMaxBudget = 1 << 20;
+
 struct NamedPlace {
   const char* name;
   Place place;
@@ -27,6 +29,14 @@ constexpr NamedPlace kPlaces[] = {{"vanilla", Place::kNone},
                                   {"prompt_user", Place::kPromptUser},
                                   {"injected", Place::kInjected},
                                   {"default", Place::kInjected}};
+
+struct NamedOrder {
+  std::string_view name;
+  PackOrder order;
+};
+constexpr NamedOrder kOrders[] = {{"given", PackOrder::kGiven},
+                                  {"relevance", PackOrder::kRelevance},
+                                  {"relevance_last", PackOrder::kRelevanceLast}};
 
 std::vector<std::string> Split(const std::string& text, char separator) {
   std::vector<std::string> parts;
@@ -65,6 +75,13 @@ absl::Status SetNumber(Arm* arm, const std::string& key, const std::string& text
     arm->most = static_cast<int>(value);
     return absl::OkStatus();
   }
+  if (key == "budget") {
+    if (!(value >= 1 && value <= kMaxBudget)) {
+      return InvalidArgument("arm %s: budget is %g, must be 1 to %d", arm->name, value, kMaxBudget);
+    }
+    arm->budget = static_cast<int>(value);
+    return absl::OkStatus();
+  }
   const std::pair<const char*, std::optional<double>*> fields[] = {
       {"alpha", &arm->alpha},        {"keep", &arm->keep}, {"beta", &arm->beta},
       {"floor", &arm->floor},        {"read", &arm->read}, {"answer", &arm->answer},
@@ -79,7 +96,7 @@ absl::Status SetNumber(Arm* arm, const std::string& key, const std::string& text
       "arm %s: '%s' is not one of alpha, keep, most, beta, floor, schedule, read, answer, gate, "
       "threshold, calibration, composition, modulation, format, law, layers, gates, gate_pool, "
       "gate_temperature, gate_bias, gate_floor, gate_layers, preference_layers, history_layers, "
-      "refine, history, without, top",
+      "refine, history, without, order, budget, top",
       arm->name, key);
 }
 
@@ -148,6 +165,15 @@ absl::Status ReadSetting(const std::string& setting, Arm* arm) {
       return InvalidArgument("arm %s: without=%s must be top or random", arm->name, value);
     }
     arm->without = value == "top" ? Without::kTop : Without::kRandom;
+    return absl::OkStatus();
+  }
+  if (key == "order" && injected) {
+    const auto* order = std::ranges::find(kOrders, value, &NamedOrder::name);
+    if (order == std::end(kOrders)) {
+      return InvalidArgument("arm %s: order=%s must be given, relevance or relevance_last",
+                             arm->name, value);
+    }
+    arm->order = order->order;
     return absl::OkStatus();
   }
   if (key == "gate" && injected) {
@@ -236,13 +262,19 @@ std::vector<double> SharesFor(const injection::Calibration& calibration, const P
   return shares;
 }
 
-// As the orchestrator orders a pack.
-void CappedLast(std::span<const injection::SourceClass> source_classes, std::vector<int>* kept,
-                std::vector<double>* scores) {
+// Memories of capped classes come last, as the orchestrator orders a pack; else by `by`.
+void Order(PackOrder by, std::span<const injection::SourceClass> source_classes,
+           std::vector<int>* kept, std::vector<double>* scores) {
   std::vector<size_t> order(kept->size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::ranges::stable_partition(
-      order, [&](size_t i) { return !injection::IsCapped(source_classes[(*kept)[i]]); });
+  if (by != PackOrder::kGiven) {
+    const double sign = by == PackOrder::kRelevance ? 1.0 : -1.0;
+    std::ranges::stable_sort(
+        order, [&](size_t a, size_t b) { return sign * (*scores)[a] > sign * (*scores)[b]; });
+  }
+  std::ranges::stable_partition(order, [&](size_t i) {
+    return source_classes.empty() || !injection::IsCapped(source_classes[(*kept)[i]]);
+  });
   std::vector<int> sorted_kept;
   std::vector<double> sorted_scores;
   for (const size_t i : order) {
@@ -411,9 +443,7 @@ WeighedItem Weigh(const Arm& arm, const ItemEvidence& evidence,
     }
   }
 
-  if (!evidence.source_classes.empty()) {
-    CappedLast(evidence.source_classes, &weighed.kept, &scores);
-  }
+  Order(arm.order, evidence.source_classes, &weighed.kept, &scores);
   std::vector<injection::MemoryRelevance> relevance;
   weighed.ranks.resize(weighed.kept.size());
   for (size_t i = 0; i < weighed.kept.size(); ++i) {

@@ -18,6 +18,9 @@
 //                                  own: the product's for this model). injected: not unless it is
 //                                  said; default: the product's own unless default:modulation=none
 //     prompt_late:top=1            only the best memory by cosine
+//     injected:order=relevance     the best memory first; relevance_last: last; given: as they come
+//                                  (the older first). Capped ones stand behind all others
+//     injected:budget=128          a pack of so many tokens: the least relevant are left out
 //     injected:composition=auto    behind what its memories are computed (injection::Composition);
 //                                  an injected arm's own is pack, default's the product's, auto
 //     injected:law=blend,alpha=0.5 by another law than the bias: blend, as_original (values)
@@ -50,6 +53,7 @@
 namespace dki::eval {
 
 enum class Without { kNothing, kTop, kRandom };
+enum class PackOrder { kGiven, kRelevance, kRelevanceLast };
 enum class Place { kNone, kInjected, kPromptLate, kPromptSystem, kPromptUser };
 
 struct Arm {
@@ -61,7 +65,9 @@ struct Arm {
   std::shared_ptr<const model::ValueRefinement> refinement;
   bool sticky_history = false;
   Without without = Without::kNothing;
-  int top = 0;  // only the best so many by cosine, order kept; 0: all
+  int top = 0;                          // only the best so many by cosine, order kept; 0: all
+  PackOrder order = PackOrder::kGiven;  // of injected arms
+  int budget = 0;                       // tokens of an injected pack; 0: all that fit
 
   // Of injected arms. The base is the product's policy, or the constant weight 1.
   bool is_default = false;

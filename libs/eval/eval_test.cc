@@ -117,6 +117,22 @@ TEST(ArmTest, GatesAreReadWithTheirOptions) {
   }
 }
 
+TEST(ArmTest, OrderAndBudget) {
+  ASSERT_OK_AND_ASSIGN(const auto arms,
+                       ParseArms("injected:order=relevance,budget=128,default:order=relevance_last,"
+                                 "injected:order=given,injected:composition=blend(0.15)"));
+  ASSERT_EQ(arms.size(), 4u);
+  EXPECT_EQ(arms[0].order, PackOrder::kRelevance);
+  EXPECT_EQ(arms[0].budget, 128);
+  EXPECT_EQ(arms[1].order, PackOrder::kRelevanceLast);
+  EXPECT_EQ(arms[2].order, PackOrder::kGiven);
+  EXPECT_EQ(arms[3].composition.blend_share, 0.15);
+  for (const char* text : {"injected:order=x", "prompt_late:order=given", "injected:budget=0",
+                           "injected:budget=x", "prompt_late:budget=64"}) {
+    EXPECT_EQ(ParseArm(text).status().code(), absl::StatusCode::kInvalidArgument) << text;
+  }
+}
+
 ItemEvidence Cosines(std::vector<double> cosines) {
   const size_t n = cosines.size();
   return {.question = "What is it?",
@@ -130,6 +146,25 @@ ItemEvidence Cosines(std::vector<double> cosines) {
 
 std::vector<injection::MemoryAlpha> AlphasOf(const char* arm) {
   return Weigh(*ParseArm(arm), Cosines({0.7, 0.5}), nullptr).alphas;
+}
+
+TEST(ArmTest, MemoriesStandInTheOrderAskedFor) {
+  const auto kept = [](const char* arm, std::vector<injection::SourceClass> classes = {}) {
+    ItemEvidence evidence = Cosines({0.5, 0.2, 0.9, 0.5});
+    evidence.source_classes = std::move(classes);
+    return Weigh(*ParseArm(arm), evidence, nullptr);
+  };
+  EXPECT_EQ(kept("injected").kept, (std::vector<int>{0, 1, 2, 3}));
+  const WeighedItem first = kept("injected:order=relevance");
+  EXPECT_EQ(first.kept, (std::vector<int>{2, 0, 3, 1}));
+  EXPECT_EQ(first.ranks, (std::vector<int>{0, 1, 2, 3}));
+  EXPECT_EQ(kept("injected:order=relevance_last").kept, (std::vector<int>{1, 0, 3, 2}));
+  // Weights go with their memories.
+  EXPECT_DOUBLE_EQ(kept("injected:order=relevance_last,beta=1").alphas[0].read,
+                   std::exp(0.2 - 0.9));
+  using enum injection::SourceClass;
+  EXPECT_EQ(kept("injected:order=relevance", {kUser, kUser, kDocument, kUser}).kept,
+            (std::vector<int>{0, 3, 1, 2}));
 }
 
 TEST(ArmTest, EachSettingChangesOneThing) {

@@ -190,6 +190,9 @@ class EngineSource : public LocalSource {
     result.prompt_tokens = answer.usage.prompt_tokens;
     result.cached_prompt_tokens = answer.usage.cached_prompt_tokens;
     result.injected_tokens = answer.usage.injected_tokens;
+    if (prompt.place == engine::MemoryPlace::kInjected) {
+      result.company_tokens = CompanyTokens(prompt, answer);
+    }
     result.first_token_ms = static_cast<double>(answer.timings.first_token_us) / 1000.0;
     if (arm.place == Place::kInjected) Attribute(item, arm, prepared->evidence, &result);
     if (kl_) DKI_RETURN_IF_ERROR(MeasureKl(context, prompt, *prepared, &result));
@@ -266,8 +269,21 @@ class EngineSource : public LocalSource {
     prompt.gates = arm.gates;
     prompt.refinement = arm.refinement;
     prompt.history_attends = arm.sticky_history;
+    prompt.max_pack_tokens = arm.budget;
     if (!prompt.memories.empty()) prompt.place = PlaceOf(arm.place);
     return prompt;
+  }
+
+  // Of the pack that was answered with.
+  int CompanyTokens(const engine::Prompt& prompt, const engine::Answer& answer) const {
+    std::vector<injection::PackMemoryText> texts;
+    for (size_t i = 0; i < prompt.memories.size(); ++i) {
+      const engine::Memory& memory = prompt.memories[i];
+      if (answer.memories[i].dropped) continue;
+      texts.push_back({memory.memory_id, memory.text, memory.attributes});
+    }
+    return injection::TokensInCompany(injection::PlanPack(
+        *loaded_.format, "", "", "", texts, model::kDefaultBlockFormat, prompt.composition));
   }
 
   // Takes a memory out of the prompt that `answer` came from. False where there is none to take.

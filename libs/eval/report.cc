@@ -51,6 +51,7 @@ Json ArmJson(const ArmResult& arm, int n) {
   json["first_token_ms"] = Rounded(arm.first_token_ms / n);
   json["prompt_tokens"] = Rounded(arm.prompt_tokens / n);
   json["injected_tokens"] = Rounded(arm.injected_tokens / n);
+  json["company_tokens"] = Rounded(arm.company_tokens / n);
   return json;
 }
 

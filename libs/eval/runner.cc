@@ -54,6 +54,7 @@ SuiteResult AddUp(const Suite& suite, const std::vector<std::vector<ItemResult>>
       arm.right_items.push_back(result.right);
       arm.prompt_tokens += result.prompt_tokens;
       arm.injected_tokens += result.injected_tokens;
+      arm.company_tokens += result.company_tokens;
       if (!result.nll || !result.exact) continue;
       ++arm.n_scored;
       arm.exact += *result.exact ? 1 : 0;
@@ -116,6 +117,7 @@ std::string RawLine(const std::string& suite, const Item& item, const std::strin
   json["prompt_tokens"] = result.prompt_tokens;
   json["cached_prompt_tokens"] = result.cached_prompt_tokens;
   json["injected_tokens"] = result.injected_tokens;
+  json["company_tokens"] = result.company_tokens;
   json["first_token_ms"] = result.first_token_ms;
   json["gated_out"] = result.gated_out;
   json["n_memories"] = item.memories.size();
@@ -152,6 +154,7 @@ absl::StatusOr<KnownResult> ParseRawLine(const std::string& line) {
     result.prompt_tokens = json.at("prompt_tokens").get<int>();
     result.cached_prompt_tokens = json.at("cached_prompt_tokens").get<int>();
     result.injected_tokens = json.at("injected_tokens").get<int>();
+    result.company_tokens = json.value("company_tokens", 0);
     result.first_token_ms = json.at("first_token_ms").get<double>();
     result.gated_out = json.at("gated_out").get<bool>();
     Get(json, "exact", &result.exact);

@@ -35,6 +35,8 @@ struct ItemResult {
   int prompt_tokens = 0;
   int cached_prompt_tokens = 0;
   int injected_tokens = 0;
+  // Of the injected ones, those that were computed behind other memories; with --local.
+  int company_tokens = 0;
   double first_token_ms = 0.0;
   // Of injected arms: whether the gate let memory in, and how likely it held the answer.
   bool gated_out = false;
@@ -77,6 +79,7 @@ struct ArmResult {
   double nll_square_sum = 0;
   double prompt_tokens = 0;  // sum
   double injected_tokens = 0;
+  double company_tokens = 0;
   std::vector<bool> right_items;
 };
 

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <string>
 
+#include "libs/injection/blend_block.h"
 #include "libs/injection/compute_pack.h"
 
 namespace dki::injection {
@@ -125,14 +126,50 @@ absl::StatusOr<std::vector<MadeBlock>> BlockMaker::Make(
   return made;
 }
 
+absl::StatusOr<MadeBlock> BlockMaker::MakeBlended(const PackPlan& plan,
+                                                  const model::KvBuffer& context,
+                                                  std::span<const model::KvBuffer* const> at_hand,
+                                                  int index) {
+  const PlannedBlock& planned = plan.blocks[index];
+  // The header and the memory: what kIndependent has of it.
+  PackPlan alone_plan;
+  alone_plan.context_tokens = plan.context_tokens;
+  alone_plan.blocks = {plan.blocks[0], plan.alone[planned.memory]};
+  alone_plan.format = plan.format;
+  const model::KvBuffer* const header[] = {at_hand[0], nullptr};
+  constexpr int kAlone[] = {1};
+  DKI_ASSIGN_OR_RETURN(const std::vector<MadeBlock> alone,
+                       Make(alone_plan, context, header, kAlone));
+  DKI_ASSIGN_OR_RETURN(BlendedKv blended,
+                       BlendBlock(model_, plan, context, at_hand, index, alone[0].kept));
+  MadeBlock made{.block = {.identity = planned.identity,
+                           .chain_memory_ids = planned.chain_memory_ids,
+                           .tokens = planned.tokens,
+                           .kv = std::move(blended.kv),
+                           .format = KvFormat::kF32},
+                 .kept = model::KvBuffer(codec_.shape(), 0),
+                 .refused = {}};
+  made.kept = made.block.kv.Share(made.block.kv.size());
+  return made;
+}
+
 absl::StatusOr<std::vector<MadeBlock>> BlockMaker::MakePack(const PackPlan& plan) {
   DKI_ASSIGN_OR_RETURN(const model::KvBuffer context, ComputeContext(model_, plan.context_tokens));
   std::vector<MadeBlock> pack;
   while (pack.size() < plan.blocks.size()) {
     std::vector<const model::KvBuffer*> at_hand(plan.blocks.size(), nullptr);
     for (size_t i = 0; i < pack.size(); ++i) at_hand[i] = &pack[i].kept;
-    std::vector<int> wanted(plan.blocks.size() - pack.size());
-    std::iota(wanted.begin(), wanted.end(), static_cast<int>(pack.size()));
+    const int next = static_cast<int>(pack.size());
+    if (plan.blocks[next].is_blended()) {
+      DKI_ASSIGN_OR_RETURN(MadeBlock blended, MakeBlended(plan, context, at_hand, next));
+      pack.push_back(std::move(blended));
+      continue;
+    }
+    std::vector<int> wanted;  // up to the next blended one
+    for (int i = next; i < static_cast<int>(plan.blocks.size()); ++i) {
+      if (plan.blocks[i].is_blended()) break;
+      wanted.push_back(i);
+    }
     DKI_ASSIGN_OR_RETURN(std::vector<MadeBlock> made, Make(plan, context, at_hand, wanted));
     for (MadeBlock& block : made) pack.push_back(std::move(block));
   }

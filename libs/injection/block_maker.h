@@ -45,16 +45,19 @@ class BlockMaker {
 
   const model::PlaneCodec& codec() const { return codec_; }
 
-  // plan.blocks[i] for the first i of `wanted` (ascending), at least for one: not beyond a block
-  // that took another format than planned, since those behind it are computed behind that. Other
-  // arguments as those of ComputeBlocks.
+  // plan.blocks[i], none of them blended, for the first i of `wanted` (ascending), at least for
+  // one: not beyond a block that took another format than planned, since those behind it are
+  // computed behind that. Other arguments as those of ComputeBlocks.
   absl::StatusOr<std::vector<MadeBlock>> Make(const PackPlan& plan, const model::KvBuffer& context,
                                               std::span<const model::KvBuffer* const> at_hand,
                                               std::span<const int> wanted);
-  // All of a pack.
+  // All of a pack. Blended blocks are made of what is kept of their memories alone, and kept as
+  // they are: in f32, which is better than any format, and never quantised.
   absl::StatusOr<std::vector<MadeBlock>> MakePack(const PackPlan& plan);
 
  private:
+  absl::StatusOr<MadeBlock> MakeBlended(const PackPlan& plan, const model::KvBuffer& context,
+                                        std::span<const model::KvBuffer* const> at_hand, int index);
   // Whether a block is measured in `format` before it is kept.
   bool IsMeasured(const kvcache::BlockIdentity& identity, kernels::KvFormat format) const;
   // Of plan.blocks[index], computed as `exact`, when it is `kept`. `in_front`: what is attended to

@@ -126,7 +126,7 @@ absl::StatusOr<Calibration> ParseCalibration(std::string_view text) {
     if (name == "heads") return ReadHeads(&json, &c.heads);
     if (name == "probe") {
       DKI_ASSIGN_OR_RETURN(const std::string text, json.ReadString());
-      auto composition = ParseComposition(text);
+      auto composition = ParseServedComposition(text);
       if (!composition.ok()) return Annotate(composition.status(), "probe");
       c.probe = *composition;
       return absl::OkStatus();

@@ -49,6 +49,7 @@ absl::StatusOr<std::vector<ComputedBlock>> ComputeBlocks(
   std::vector<model::Chunk> chunks;
   for (const int i : wanted) {
     const PlannedBlock& planned = plan.blocks[i];
+    DKI_CHECK(!planned.is_blended());
     const int n_tokens = static_cast<int>(planned.tokens.size());
     blocks.push_back({{.identity = planned.identity,
                        .chain_memory_ids = planned.chain_memory_ids,

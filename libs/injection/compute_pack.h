@@ -41,13 +41,14 @@ struct ComputedBlock {
 
 // plan.blocks[i] for each i of `wanted` (ascending), in one forward pass. `at_hand[i]`: the K/V
 // that is kept of plan.blocks[i], or null; one for each block of the plan. `codec`: the model's.
-// REQUIRES: every block that a wanted one is behind is at hand or wanted itself.
+// REQUIRES: every block that a wanted one is behind is at hand or wanted itself, and no wanted one
+// is blended (blend_block.h).
 absl::StatusOr<std::vector<ComputedBlock>> ComputeBlocks(
     model::Model* model, const model::PlaneCodec& codec, const PackPlan& plan,
     const model::KvBuffer& context, std::span<const model::KvBuffer* const> at_hand,
     std::span<const int> wanted);
 
-// All of it, with nothing at hand.
+// All of it, with nothing at hand. REQUIRES: no block is blended.
 absl::StatusOr<std::vector<ComputedBlock>> ComputePack(model::Model* model,
                                                        const model::PlaneCodec& codec,
                                                        const PackPlan& plan);

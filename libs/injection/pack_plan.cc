@@ -2,6 +2,7 @@
 #include "libs/injection/pack_plan.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "libs/base/sha256.h"
@@ -17,12 +18,16 @@ void TakeOver(const std::string& user_id, absl::Time expire_time,
 }
 
 // What a block is computed behind: the context, then blocks. Hashed as bytes: the context's tokens,
-// then each block's memory id, tokens and first token used, every field with its length in front.
+// then each block's memory id, tokens and first token used, every field with its length in front;
+// then the composition where the K/V depends on it. (No length is as large as that reads as one.)
 class Chain {
  public:
-  explicit Chain(const std::vector<int32_t>& context_tokens) { AddTokens(context_tokens); }
+  Chain(const std::vector<int32_t>& context_tokens, std::string composition)
+      : composition_(std::move(composition)) {
+    AddTokens(context_tokens);
+  }
 
-  std::string Hash() const { return Sha256Hex(bytes_); }
+  std::string Hash() const { return Sha256Hex(bytes_ + composition_); }
   // Memories whose content is in the chain, each once.
   const std::vector<std::string>& memory_ids() const { return memory_ids_; }
   const std::vector<int>& blocks() const { return blocks_; }
@@ -51,6 +56,7 @@ class Chain {
     bytes_ += kvcache::TokenBytes(tokens);
   }
 
+  const std::string composition_;
   std::string bytes_;
   std::vector<std::string> memory_ids_;
   std::vector<int> blocks_;
@@ -60,20 +66,22 @@ class Chain {
 class Planner {
  public:
   Planner(const model::ChatFormat& format, std::string tenant_id, std::string model_fingerprint,
-          const std::string& context_system_prompt, kernels::KvFormat block_format)
+          const std::string& context_system_prompt, kernels::KvFormat block_format,
+          const Composition& composition)
       : tenant_id_(std::move(tenant_id)),
         model_fingerprint_(std::move(model_fingerprint)),
-        joint_(format.RenderPrefix(context_system_prompt)),
-        lead_in_(joint_),
+        composition_(composition),
+        lead_in_(format.RenderPrefix(context_system_prompt), ""),
+        joint_(format.RenderPrefix(context_system_prompt),
+               composition.kind == CompositionKind::kBlend ? ToString(composition) : ""),
         all_(joint_) {
     plan_.format = block_format;
     plan_.context_tokens = format.RenderPrefix(context_system_prompt);
-    Add({.kind = BlockKind::kHeader, .tokens = format.PackHeader()}, joint_);
+    Add({.kind = BlockKind::kHeader, .tokens = format.PackHeader()}, lead_in_);
     for (Chain* chain : {&joint_, &lead_in_, &all_}) chain->Add(0, plan_.blocks[0]);
   }
 
-  void AddMemory(const Composition& composition, int index, const PackMemoryText& memory,
-                 std::vector<int32_t> tokens) {
+  void AddMemory(int index, const PackMemoryText& memory, std::vector<int32_t> tokens) {
     const bool joins = !IsCapped(memory.attributes.source_class);
     const auto n_tokens = static_cast<int>(tokens.size());
     PlannedBlock block{.tokens = std::move(tokens), .memory = index};
@@ -82,7 +90,7 @@ class Planner {
                         .pinned = memory.attributes.pinned,
                         .priority = memory.attributes.priority,
                         .expire_time = memory.attributes.expire_time};
-    switch (composition.kind) {
+    switch (composition_.kind) {
       case CompositionKind::kPack:
         return AddMemoryBlock(std::move(block), joint_, joins);
       case CompositionKind::kIndependent:
@@ -92,10 +100,12 @@ class Planner {
         AddMemoryBlock(std::move(block), lead_in_, false);
         if (joins) all_.Add(static_cast<int>(plan_.blocks.size()) - 1, plan_.blocks.back());
         return;
+      case CompositionKind::kBlend:
+        return AddBlended(std::move(block), joins);
       case CompositionKind::kRepair:
         break;
     }
-    const int n_head = std::min(composition.repair_tokens, n_tokens);
+    const int n_head = std::min(composition_.repair_tokens, n_tokens);
     PlannedBlock head = block;
     head.tokens.resize(n_head);
     AddMemoryBlock(std::move(head), joint_, joins);
@@ -110,6 +120,17 @@ class Planner {
   }
 
  private:
+  // Behind nothing but the lead-in a memory is what it is alone.
+  void AddBlended(PlannedBlock block, bool joins) {
+    plan_.alone.push_back(Identified(block, lead_in_));
+    if (joint_.blocks() == lead_in_.blocks()) {
+      return AddMemoryBlock(std::move(block), lead_in_, joins);
+    }
+    const auto n_tokens = static_cast<double>(block.tokens.size());
+    block.n_recomputed = static_cast<int>(std::ceil(composition_.blend_share * n_tokens));
+    AddMemoryBlock(std::move(block), joint_, joins);
+  }
+
   void AddMemoryBlock(PlannedBlock block, const Chain& chain, bool joins) {
     Add(std::move(block), chain);
     if (!joins) return;
@@ -119,6 +140,14 @@ class Planner {
   }
 
   void Add(PlannedBlock block, const Chain& chain) {
+    block = Identified(std::move(block), chain);
+    block.start = plan_.n_tokens - block.begin;
+    plan_.n_tokens += block.n_used();
+    plan_.blocks.push_back(std::move(block));
+  }
+
+  // As it is behind `chain`.
+  PlannedBlock Identified(PlannedBlock block, const Chain& chain) const {
     block.identity.tenant_id = tenant_id_;
     block.identity.content_hash = kvcache::ContentHash(block.tokens);
     block.identity.model_fingerprint = model_fingerprint_;
@@ -134,16 +163,15 @@ class Planner {
       block.chain_memory_ids.push_back(own);
     }
     block.behind = chain.blocks();
-    block.start = plan_.n_tokens - block.begin;
-    plan_.n_tokens += block.n_used();
-    plan_.blocks.push_back(std::move(block));
+    return block;
   }
 
   const std::string tenant_id_;
   const std::string model_fingerprint_;
+  const Composition composition_;
   PackPlan plan_;
-  Chain joint_;    // what the next block of a joint prefill is behind
-  Chain lead_in_;  // what an independent one is behind
+  Chain lead_in_;  // what an independent block is behind
+  Chain joint_;    // what the next one of a joint prefill is behind
   Chain all_;      // what the footer is behind: with kAuto the long ones, too
 };
 
@@ -153,12 +181,23 @@ PackPlan PlanPack(const model::ChatFormat& format, const std::string& tenant_id,
                   const std::string& model_fingerprint, const std::string& context_system_prompt,
                   const std::vector<PackMemoryText>& memories, kernels::KvFormat block_format,
                   const Composition& composition) {
-  Planner planner(format, tenant_id, model_fingerprint, context_system_prompt, block_format);
+  Planner planner(format, tenant_id, model_fingerprint, context_system_prompt, block_format,
+                  composition);
   for (size_t i = 0; i < memories.size(); ++i) {
-    planner.AddMemory(composition, static_cast<int>(i), memories[i],
-                      format.PackLine(memories[i].text));
+    planner.AddMemory(static_cast<int>(i), memories[i], format.PackLine(memories[i].text));
   }
   return planner.Finish(format.PackFooter());
+}
+
+int TokensInCompany(const PackPlan& plan) {
+  int n_tokens = 0;
+  for (const PlannedBlock& block : plan.blocks) {
+    const bool in_company = std::ranges::any_of(
+        block.behind, [&](int before) { return plan.blocks[before].memory >= 0; });
+    if (block.memory < 0 || !in_company) continue;
+    n_tokens += block.is_blended() ? block.n_recomputed : static_cast<int>(block.tokens.size());
+  }
+  return n_tokens;
 }
 
 }  // namespace dki::injection

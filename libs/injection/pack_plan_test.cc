@@ -119,7 +119,7 @@ TEST(PlanPackTest, FieldsOfAChainDoNotRunIntoEachOther) {
 TEST(PlanPackTest, ACappedMemoryIsInNoOtherChain) {
   for (const SourceClass capped :
        {SourceClass::kDocument, SourceClass::kAssistant, SourceClass::kTool}) {
-    for (const char* composition : {"pack", "independent", "auto", "repair(4)"}) {
+    for (const char* composition : {"pack", "independent", "auto", "repair(4)", "blend(0.3)"}) {
       const std::vector<PackMemoryText> without = {{"m1", "tea"},
                                                    From(SourceClass::kOperator, "m2", "no sugar")};
       const auto keys = Keys(Compose(composition, without));
@@ -189,6 +189,43 @@ TEST(PlanPackTest, AutoPutsShortMemoriesTogetherAndLongOnesApart) {
   PackMemoryText capped{.memory_id = "doc", .text = long_text};
   capped.attributes.source_class = SourceClass::kDocument;
   EXPECT_THAT(Compose("auto", {{"m1", "tea"}, capped}).blocks[3].behind, ElementsAre(0, 1));
+}
+
+TEST(PlanPackTest, BlendTakesAShareOfEachMemoryBehindAnother) {
+  const std::vector<PackMemoryText> memories = {{"m1", "coffee"}, {"m2", "no"}, {"m3", "sugar"}};
+  const PackPlan plan = Compose("blend(0.3)", memories);
+  const PackPlan independent = Compose("independent", memories);
+  ASSERT_EQ(plan.blocks.size(), 5u);
+  EXPECT_EQ(plan.n_tokens, Plan(memories).n_tokens);
+  // What the blocks are made of is found as the independent ones, in any company.
+  ASSERT_EQ(plan.alone.size(), 3u);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(plan.alone[i].identity, independent.blocks[i + 1].identity);
+    EXPECT_EQ(plan.alone[i].behind, independent.blocks[i + 1].behind);
+  }
+  // The first memory is that block.
+  EXPECT_EQ(plan.blocks[1].identity, plan.alone[0].identity);
+  EXPECT_FALSE(plan.blocks[1].is_blended());
+  EXPECT_THAT(plan.blocks[3].behind, ElementsAre(0, 1, 2));
+  EXPECT_THAT(plan.blocks[3].chain_memory_ids, ElementsAre("m1", "m2", "m3"));
+  EXPECT_EQ(plan.blocks[2].n_recomputed, 2) << "of 4 tokens, rounded up";
+  EXPECT_EQ(plan.blocks[3].n_recomputed, 3) << "of 7";
+  EXPECT_EQ(TokensInCompany(plan), 5);
+  EXPECT_EQ(TokensInCompany(independent), 0);
+  EXPECT_EQ(TokensInCompany(Plan(memories)), 11);
+  EXPECT_EQ(TokensInCompany(Compose("repair(5)", memories)), 4 + 5);
+  EXPECT_THAT(Plan(memories).alone, IsEmpty());
+}
+
+TEST(PlanPackTest, ABlendsKeysSayTheShare) {
+  const std::vector<PackMemoryText> memories = {{"m1", "coffee"}, {"m2", "no"}};
+  const auto keys = Keys(Compose("blend(0.3)", memories));
+  EXPECT_EQ(Keys(Compose("blend(0.30)", memories)), keys);
+  for (const char* other : {"blend(0.31)", "blend(1)", "pack"}) {
+    EXPECT_EQ(Keys(Compose(other, memories))[1], keys[1]) << "behind nobody";
+    EXPECT_NE(Keys(Compose(other, memories))[2], keys[2]) << other;
+    EXPECT_NE(Keys(Compose(other, memories))[3], keys[3]) << other;
+  }
 }
 
 TEST(PlanPackTest, AnEmptyPackIsHeaderAndFooter) {

@@ -119,8 +119,9 @@ struct ModelOptions {
 // prompts are read beside answers that must not wait for them. The results are those of Forward, to
 // the bit. Abandoned by destroying it; then the chunks' contexts are as they were (but not what
 // `mass` points to). Until it is finished or destroyed, the chunks, their contexts and segments
-// must live, and nobody else may write to those contexts. Thread-safety: as of the model that made
-// it, which must outlive it.
+// must live, and nobody else may write to those contexts; the K/V of the layers that have been run
+// stands there behind the tokens that they hold, and may be read. Thread-safety: as of the model
+// that made it, which must outlive it.
 class LayeredForward {
  public:
   virtual ~LayeredForward() = default;

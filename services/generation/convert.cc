@@ -127,7 +127,7 @@ absl::StatusOr<engine::Prompt> ToPrompt(
     prompt.context_system_prompt = proto.injection().context_system_prompt();
     prompt.memories = ToMemories(proto.injection().memories());
     if (const std::string& text = proto.injection().composition(); !text.empty()) {
-      const auto composition = injection::ParseComposition(text);
+      const auto composition = injection::ParseServedComposition(text);
       if (!composition.ok()) return Annotate(composition.status(), "prompt.injection.composition");
       prompt.composition = *composition;
     }

@@ -38,7 +38,7 @@ absl::StatusOr<PackRequest> ReadPackSpec(const std::string& tenant_id, const v1:
                       .context_system_prompt = spec.context_system_prompt(),
                       .memories = {}};
   if (!spec.composition().empty()) {
-    const auto composition = injection::ParseComposition(spec.composition());
+    const auto composition = injection::ParseServedComposition(spec.composition());
     if (!composition.ok()) return Annotate(composition.status(), "pack.composition");
     request.composition = *composition;
   }

@@ -110,7 +110,7 @@ absl::StatusOr<MemoryRules> MakeMemoryRules(const PipelineConfig& config,
   }
   rules.composition = config.composition;
   if (!options.composition().empty()) {
-    const auto composition = injection::ParseComposition(options.composition());
+    const auto composition = injection::ParseServedComposition(options.composition());
     if (!composition.ok()) return Annotate(composition.status(), "memory.composition");
     rules.composition = *composition;
   }

@@ -85,7 +85,7 @@ absl::StatusOr<PipelineConfig> ParsePipelineConfig(const config::v1::Orchestrato
   DKI_RETURN_IF_ERROR(
       CheckRange("assemble.default_max_tokens", parsed.default_max_tokens, 1, kMaxAnswerTokens));
 
-  const auto composition = injection::ParseComposition(config.assemble().composition());
+  const auto composition = injection::ParseServedComposition(config.assemble().composition());
   if (!composition.ok()) return Annotate(composition.status(), "assemble.composition");
   parsed.composition = *composition;
 

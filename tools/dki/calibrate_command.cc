@@ -159,7 +159,7 @@ absl::Status RunCalibrate(Context& context, const CalibrateOptions& options) {
       const auto source,
       eval::MakeLocalSource({.models = models, .model = options.model, .kl = false}, {}));
   injection::Calibration calibration;
-  DKI_ASSIGN_OR_RETURN(calibration.probe, injection::ParseComposition(options.probe));
+  DKI_ASSIGN_OR_RETURN(calibration.probe, injection::ParseServedComposition(options.probe));
   const std::vector<injection::AttentionHead> heads = source->AllHeads();
   DKI_ASSIGN_OR_RETURN(const auto labelled, Label(suites, {calibration.probe, heads},
                                                   options.n_test > 0, source.get(), output));

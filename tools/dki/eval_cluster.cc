@@ -15,7 +15,9 @@ namespace api = orchestrator::v1;
 constexpr std::chrono::seconds kTimeout{300};
 
 absl::Status SetPlace(const eval::Arm& arm, api::MemoryOptions* options) {
-  if (arm.top > 0) return InvalidArgument("arm %s: top needs --local", arm.name);
+  if (arm.top > 0 || arm.order != eval::PackOrder::kGiven || arm.budget > 0) {
+    return InvalidArgument("arm %s: top, order and budget need --local", arm.name);
+  }
   if (arm.modulation && *arm.modulation != "own" && *arm.modulation != "none") {
     return InvalidArgument("arm %s: a modulation's file needs --local", arm.name);
   }
