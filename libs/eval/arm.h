@@ -88,6 +88,8 @@ struct Arm {
   std::shared_ptr<const injection::Calibration> calibration;  // null: the model's own
 };
 
+// How an arm weighs, on top of `strength`, which may be null: the cosine policy.
+injection::AlphaPolicy PolicyOf(const Arm& arm, const injection::Strength* strength);
 // What to load for an arm (injection::LoadModulation): the product's rule where it does not say.
 std::string ModulationOf(const Arm& arm);
 
