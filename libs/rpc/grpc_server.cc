@@ -28,6 +28,9 @@ constexpr int kMaxIdleMs = 15'000;
 constexpr int kMaxMessageBytes = 64 << 20;
 // A running call and an open stream hold a thread each.
 constexpr int kMinThreads = 512;
+// Threads that stay to wait for calls: as many as usually come at once, else they end and begin
+// anew with each.
+constexpr int kMaxPollers = 24;
 constexpr int kMaxConcurrentCalls = 16'384;
 constexpr std::string_view kUnix = "unix:";
 
@@ -148,7 +151,7 @@ absl::Status GrpcServer::Listen() {
   builder.SetResourceQuota(quota);
   builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
-  builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 4);
+  builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, kMaxPollers);
   std::vector<std::string> names;
   builder.SetOption(std::make_unique<NamesOption>(&names));
   builder.RegisterService(&health_);

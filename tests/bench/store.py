@@ -83,20 +83,17 @@ def chat_beside_the_models(report, cluster, count):
     """A chat's time to the end of its stream, memories injected with given weights and warm, minus the prefill that gives its one token
     (the probe, which decides where no weights are given, is the model's work, too), and minus the question's embedding, which has its
     own goal (retrieval.py: 8 ms). The time with the embedding is reported beside it."""
-    from dki.common.v1 import common_pb2
     progress("chats: what is not the models")
     for fact in ["Ann's favorite color is red.", "Bob's favorite color is blue.", "Carla's favorite color is green."]:
         cluster.client.add(fact, user="chat")
-    times = []
-    for i in range(count + 5):
-        if i == 5:  # the first ones warm the tiers
-            before = embed_seconds(cluster)
-            times = []
-        start = time.perf_counter()
-        answer = cluster.client.chat("What is Ann's favorite color?", user="chat", k=3, gate=False, alpha=1.0,
-                                     sampling=common_pb2.SamplingOptions(max_tokens=1))
-        elapsed = (time.perf_counter() - start) * 1000
-        times.append(elapsed - answer.outcome.timings.prefill_us / 1000)
+
+    def chats(n):
+        command = [BENCH.with_name("chat_bench"), cluster.address, cluster.key, "chat", "What is Ann's favorite color?", str(n)]
+        return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    chats(5)  # the first ones warm the tiers
+    before = embed_seconds(cluster)
+    times = chats(count)
     total, n = (after - b for after, b in zip(embed_seconds(cluster), before))
     embedding = 1000 * total / n
     times.sort()
