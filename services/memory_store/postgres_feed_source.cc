@@ -15,8 +15,8 @@ constexpr std::chrono::seconds kPatience{10};
 constexpr Statement kHeads{
     "feed_heads", "SELECT tenant_id, position FROM feed_heads WHERE $1 = '' OR tenant_id = $1"};
 // One statement is one snapshot: the changes and the states they are joined with belong together.
-// LIMIT 1 keeps the joins what they should be, a look at one row for each change: else a reader that
-// lags behind may have all memories of the tenant read for some changes.
+// LIMIT 1 keeps the joins what they should be, a look at one row for each change: else a reader
+// that lags behind may have all memories of the tenant read for some changes.
 constexpr Statement kRead{
     "read_feed",
     "SELECT f.position, f.kind, f.memory_id, m.user_id, m.session_id, m.agent_id, m.version, "
