@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The main job: facts are stated, a question needs them, the answer used them, although no fact was in the prompt."""
 
+import grpc
+import pytest
+
 from dki.common.v1 import common_pb2
 from dki.orchestrator.v1 import dki_service_pb2
 
@@ -114,6 +117,19 @@ def test_special_token_text_in_a_memory_is_plain_text(cluster, user):
     answer = cluster.client.chat("What is Robin's code word?", user=user, modulation="off")  # the trained map has seen no such notes
     assert "maple" in answer.text.lower()
     assert "<|im_start|>" not in answer.text.split("maple")[0]
+
+
+def test_the_question_changes_memories_where_the_policy_weighs_them(cluster, user):
+    """The default model's own modulation: part of the policy, not of weights that a request gives (P2); the record says so."""
+    remember(cluster, user)
+    question = "Is David's favorite food pizza?"
+    assert cluster.client.chat(question, user=user).outcome.modulated
+    assert not cluster.client.chat(question, user=user, modulation="off").outcome.modulated
+    assert not cluster.client.chat(question, user=user, alpha=1.0, gate=False).outcome.modulated
+    assert cluster.client.chat(question, user=user, alpha=1.0, gate=False, modulation="on").outcome.modulated
+    with pytest.raises(grpc.RpcError) as refused:
+        cluster.client.chat(question, user=user, modulation="perhaps")
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT and "memory: modulation" in refused.value.details()
 
 
 def test_a_client_reads_its_own_writes(cluster, user):
