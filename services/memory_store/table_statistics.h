@@ -11,8 +11,8 @@
 
 namespace dki::memory_store {
 
-// Analyses each table of the schema that has changed by more rows than it had when it was last
-// analysed, and by some hundreds. Returns how many that were.
+// Analyses each table of the schema that holds some hundred rows and has changed by as many as it
+// had when it was last analysed. Returns how many that were.
 absl::StatusOr<int> RefreshStatistics(Database* database, Database::Deadline deadline);
 
 }  // namespace dki::memory_store
