@@ -36,8 +36,8 @@ TEST_F(OrchestratorTest, DecidesThenAnswersThenExplains) {
   EXPECT_DOUBLE_EQ(decision.chosen(1).alpha_answer(), 2.0);
   EXPECT_LT(decision.chosen(0).alpha_read(), 1.0);
 
-  EXPECT_THAT(audit_.Log(), ElementsAre("decision " + decision.decision_id(),
-                                        "outcome " + decision.decision_id() + " ok"));
+  EXPECT_THAT(audit_.WaitForLog(2), ElementsAre("decision " + decision.decision_id(),
+                                                "outcome " + decision.decision_id() + " ok"));
   const auto prompt = generation_.requests()[0].prompt();
   EXPECT_EQ(prompt.injection().context_system_prompt(), "Model's default.");
   EXPECT_EQ(prompt.turn().content(), "Where does Ann live?");
@@ -156,7 +156,7 @@ TEST_F(OrchestratorTest, NamedMemoriesComeInTheirOrderWhateverTheirCosine) {
   // Another user's memory does not exist for this one.
   request.mutable_scope()->set_user_id("bob");
   EXPECT_THAT(Chat(request).status, StatusIs(absl::StatusCode::kNotFound, HasSubstr(ids_[1])));
-  EXPECT_EQ(audit_.Log().size(), 2u);
+  EXPECT_EQ(audit_.WaitForLog(2).size(), 2u);
 }
 
 TEST_F(OrchestratorTest, ChangedMemoriesAreLeftOut) {
