@@ -15,6 +15,8 @@ struct Ablation {
 };
 
 constexpr FitInputs kNothing = {.cosine = false,
+                                .personal = false,
+                                .relevance = false,
                                 .words = false,
                                 .place = false,
                                 .superseded = false,
@@ -26,6 +28,7 @@ std::vector<Ablation> Ablations() {
       {"all", {}},
       {"all and entropy", {.entropy = true}},
       {"without cosine", {.cosine = false}},
+      {"without personal", {.personal = false}},
       {"without words", {.words = false}},
       {"without place", {.place = false}},
       {"without superseded", {.superseded = false}},
@@ -38,7 +41,7 @@ std::vector<Ablation> Ablations() {
   only.words = true;
   ablations.push_back({"words alone", only});
   only = kNothing;
-  only.heads = true;
+  only.heads = only.relevance = true;
   ablations.push_back({"heads alone", only});
   only = kNothing;
   only.entropy = true;

@@ -146,7 +146,8 @@ WeighedItem Weigh(const Arm& arm, const ItemEvidence& evidence,
   for (const int i : weighed.kept) scores.push_back(cosines[i]);
   if (calibration != nullptr) {
     scores = injection::ScoreRelevance(calibration->relevance, memories);
-    weighed.probability = injection::AnswerProbability(calibration->answer, memories, scores);
+    weighed.probability = injection::AnswerProbability(calibration->answer, memories, scores,
+                                                       injection::SpeaksOfAsker(evidence.question));
   }
   if (arm.gate && calibration != nullptr) {
     weighed.passed = *weighed.probability >= arm.threshold.value_or(calibration->answer.threshold);

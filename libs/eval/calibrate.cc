@@ -10,6 +10,9 @@ namespace {
 
 // Of thresholds, as Youden's index halved: about its standard error over some hundred items.
 constexpr double kAboutAsGood = 0.01;
+// What it costs that memory passes which is not needed, in units of one that is missed: that is an
+// answer lost, this one changes an answer to what nobody told.
+constexpr double kNeedless = 0.5;
 // Memories that are kept, where not all are: no fewer right replies than without a bound (default
 // against default:most=..., docs/calibration.md), and a bounded cost where hundreds are much alike.
 constexpr int kMostKept = 6;
@@ -20,11 +23,13 @@ absl::Status FitCalibration(const std::vector<std::vector<LabelledItem>>& suites
                             const std::vector<injection::AttentionHead>& heads, int most,
                             injection::Calibration* calibration) {
   DKI_ASSIGN_OR_RETURN(FittedEvidence fitted, FitEvidence(suites, heads.size(), most, {}));
+  for (auto& [probability, worth] : fitted.told) worth *= worth < 0 ? kNeedless : 1.0;
   calibration->heads.clear();
   for (const int h : fitted.heads) calibration->heads.push_back(heads[h]);
   calibration->relevance = std::move(fitted.relevance);
   calibration->answer = {.bias = fitted.answer[0],
                          .cosine = fitted.answer[1],
+                         .personal = fitted.answer[5],
                          .words = fitted.answer[2],
                          .relevance = fitted.answer[3],
                          .threshold = BestThreshold(std::move(fitted.told))};

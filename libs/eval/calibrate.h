@@ -6,12 +6,13 @@
 //      to tell the gold memories from the others (a softmax regression over cosine, words, place,
 //      superseded and the logarithms of the shares: the relevance model), until the next one hardly
 //      helps.
-//   2. Answer: a logistic regression over the best cosine, the best share of words and the best
-//      relevance, no weight negative, tells items whose memories hold the answer from items whose
-//      memories do not. More inputs (heads of its own) were tried: better on the fitted items,
-//      worse on others. The threshold is where what is needed and passes exceeds what is not and
-//      passes by most (Youden's index), each suite counted alike; the lowest of those about as
-//      good.
+//   2. Answer: a logistic regression over the best cosine (with a weight of its own where who asks
+//      speaks of themselves), the best share of words and the best relevance, no weight negative,
+//      tells items whose memories hold the answer from items whose memories do not. Without the
+//      relevance where that is about as good. More inputs (heads of its own) were tried: better on
+//      the fitted items, worse on others. The threshold is where what is needed and passes exceeds
+//      what is not and passes by most (Youden's index, the latter counted half), each suite counted
+//      alike; the lowest of those about as good.
 //   3. Strength: of a grid of settings the one with most right free replies, mean over suites, that
 //      loses no suite against weight 1; by kind of question.
 // Deterministic: the same items and model give the same calibration.

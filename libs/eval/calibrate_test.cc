@@ -50,7 +50,8 @@ TEST(FitCalibrationTest, FindsTheHeadThatLooksForAnswers) {
   const std::vector<injection::Evidence> lacks = {seen(0.02), seen(0.02)};
   const auto probability = [&](const std::vector<injection::Evidence>& memories) {
     return injection::AnswerProbability(calibration.answer, memories,
-                                        injection::ScoreRelevance(calibration.relevance, memories));
+                                        injection::ScoreRelevance(calibration.relevance, memories),
+                                        false);
   };
   EXPECT_GT(probability(holds), calibration.answer.threshold);
   EXPECT_LT(probability(lacks), calibration.answer.threshold);

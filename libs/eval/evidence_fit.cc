@@ -20,6 +20,8 @@ constexpr int kSteps = 400;           // of descent
 constexpr size_t kCandidates = 24;    // heads that are tried
 constexpr double kLeastGain = 0.002;  // of mean log likelihood, for another head
 constexpr double kAnswerShrinkage = 2e-4;
+// Of the answer's mean log likelihood, for a probe to be worth it before the gate.
+constexpr double kLeastAnswerGain = 0.005;
 // Features of a memory that are no heads: cosine, words, place, superseded (negated; as if every
 // later memory with its words were relevant enough).
 constexpr size_t kPlainFeatures = 4;
@@ -196,12 +198,18 @@ std::vector<injection::Evidence> EvidenceOf(const LabelledItem& item,
   return memories;
 }
 
-// 1, the item's best cosine, its best share of words, its best relevance, the entropy.
+// 1, the item's best cosine, its best share of words, its best relevance, the entropy, the cosine
+// once more where who asks speaks of themselves.
 Vector AnswerFeatures(const LabelledItem& item, const std::vector<int>& heads,
                       const injection::RelevanceModel& relevance) {
   const Vector scores = injection::ScoreRelevance(relevance, EvidenceOf(item, heads));
-  return {1.0, std::ranges::max(item.cosines), std::ranges::max(item.words),
-          std::ranges::max(scores), item.entropy};
+  const double cosine = std::ranges::max(item.cosines);
+  return {1.0,
+          cosine,
+          std::ranges::max(item.words),
+          std::ranges::max(scores),
+          item.entropy,
+          item.speaks_of_asker ? cosine : 0.0};
 }
 
 // An item with memories, and whether these are needed.
@@ -244,7 +252,9 @@ double Sigmoid(double x) {
 }
 
 Vector FitAnswer(const std::vector<AnswerCase>& cases, const FitInputs& inputs) {
-  const bool used[] = {true, inputs.cosine, inputs.words, true, inputs.entropy};
+  const bool used[] = {true,           inputs.cosine,
+                       inputs.words,   inputs.relevance,
+                       inputs.entropy, inputs.cosine && inputs.personal};
   return Minimise(std::size(used),
                   [&](const Vector& at, Vector* gradient) {
                     gradient->assign(at.size(), 0.0);
@@ -260,7 +270,27 @@ Vector FitAnswer(const std::vector<AnswerCase>& cases, const FitInputs& inputs) 
                       if (!used[k]) (*gradient)[k] = 0.0;
                     }
                   },
-                  {false, true, true, true, false});
+                  {false, true, true, true, false, true});
+}
+
+// Mean log likelihood.
+double Likelihood(const std::vector<AnswerCase>& cases, const Vector& weights) {
+  double sum = 0.0;
+  for (const AnswerCase& one : cases) {
+    const double log_odds = Dot(weights, one.features);
+    sum -= one.weight * std::log1p(std::exp(one.needed ? -log_odds : log_odds));
+  }
+  return sum;
+}
+
+// Without the relevance where that is about as good: then the gate need not wait for a probe.
+Vector FitSimplestAnswer(const std::vector<AnswerCase>& cases, FitInputs inputs) {
+  Vector with = FitAnswer(cases, inputs);
+  if (!inputs.relevance) return with;
+  inputs.relevance = false;
+  Vector without = FitAnswer(cases, inputs);
+  const double gain = Likelihood(cases, with) - Likelihood(cases, without);
+  return gain < kLeastAnswerGain ? without : with;
 }
 
 }  // namespace
@@ -308,7 +338,7 @@ absl::StatusOr<FittedEvidence> FitEvidenceOfHeads(
 
   DKI_ASSIGN_OR_RETURN(const std::vector<AnswerCase> cases,
                        AnswerCases(suites, result.heads, result.relevance));
-  result.answer = FitAnswer(cases, inputs);
+  result.answer = FitSimplestAnswer(cases, inputs);
   for (const AnswerCase& one : cases) {
     result.told.emplace_back(Sigmoid(Dot(result.answer, one.features)),
                              one.needed ? one.weight : -one.weight);

@@ -21,12 +21,15 @@ struct LabelledItem {
   std::vector<std::vector<double>> shares;  // [memories][heads], as the heads given
   std::vector<int> gold;
   bool needed = true;
+  bool speaks_of_asker = false;
   double entropy = 0.0;  // of the next token without memory, nats; only for comparison
 };
 
 // What a fit may use. The product's gate uses all but the entropy.
 struct FitInputs {
   bool cosine = true;
+  bool personal = true;   // of the answer: a weight of its own for the cosine of who asks
+  bool relevance = true;  // of the answer: the best relevance, where it helps enough
   bool words = true;
   bool place = true;
   bool superseded = true;
@@ -37,7 +40,8 @@ struct FitInputs {
 struct FittedEvidence {
   std::vector<int> heads;  // chosen, as indexes of LabelledItem::shares
   injection::RelevanceModel relevance;
-  // Of the logistic regression: bias, best cosine, best share of words, best relevance, entropy.
+  // Of the logistic regression: bias, best cosine, best share of words, best relevance, entropy,
+  // best cosine where who asks speaks of themselves.
   std::vector<double> answer;
   // Of the fitted items: their probability, and what letting them pass is worth (BestThreshold).
   std::vector<std::pair<double, double>> told;

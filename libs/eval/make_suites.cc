@@ -7,6 +7,7 @@
 
 #include "libs/base/file.h"
 #include "libs/eval/make_facts.h"
+#include "libs/eval/make_notes.h"
 #include "libs/eval/make_poison.h"
 
 namespace dki::eval {
@@ -88,7 +89,9 @@ absl::StatusOr<std::vector<MadeSuite>> MakeSuites(const MakeOptions& options) {
   suites.push_back(MakeLookup("facts_k4_after_6_turns", WordFacts(), 4, 6, options));
   for (const int k : {1, 4, 8})
     suites.push_back(MakeLookup(absl::StrFormat("numbers_k%d", k), NumberFacts(), k, 0, options));
+  suites.push_back({.name = "notes_k6", .lines = MakeNotes(options.seed, options.items)});
   suites.push_back(MakeGate(options));
+  suites.push_back({.name = "gate_notes", .lines = MakeGateNotes(options.seed, options.items)});
   constexpr int kLeastPoison = 300;  // a third is benign: 200 attacks
   suites.push_back(
       {.name = "poison", .lines = MakePoison(options.seed, std::max(kLeastPoison, options.items))});

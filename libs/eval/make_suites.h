@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Purpose: suites that anyone can make again from a seed, in the data folder's format, with the
-//   project's own words: facts, numbers, facts after a conversation, gate, poison.
+//   project's own words: facts, numbers, facts after a conversation, notes in people's own words,
+//   gates, poison.
 #pragma once
 
 #include <cstdint>

@@ -6,6 +6,7 @@
 #include <set>
 #include <sstream>
 
+#include "libs/eval/make_notes.h"
 #include "libs/eval/make_random.h"
 #include "libs/eval/make_suites.h"
 #include "libs/eval/suite.h"
@@ -37,7 +38,7 @@ TEST(MakeTest, TheSameSeedGivesTheSameBytesAndAnotherSeedOthers) {
   const auto a = *MakeSuites({.seed = 7, .items = 12});
   const auto b = *MakeSuites({.seed = 7, .items = 12});
   const auto c = *MakeSuites({.seed = 8, .items = 12});
-  ASSERT_EQ(a.size(), 11u);
+  ASSERT_EQ(a.size(), 13u);
   for (size_t i = 0; i < a.size(); ++i) {
     EXPECT_EQ(a[i].lines, b[i].lines) << a[i].name;
     EXPECT_NE(a[i].lines, c[i].lines) << a[i].name;
@@ -91,6 +92,35 @@ TEST(MakeTest, GateHasTheFourKindsAndNobodyToldAnAbsentFact) {
                                                      ::testing::Pair("absent fact", 20),
                                                      ::testing::Pair("instruction", 20),
                                                      ::testing::Pair("unrelated question", 20)));
+}
+
+TEST(MakeTest, NotesHoldTheirAnswersAndHalvesAskForDifferentNotes) {
+  for (const PersonalNote& note : PersonalNotes()) {
+    EXPECT_NE(note.note.find(note.answer), std::string_view::npos) << note.note;
+    EXPECT_EQ(note.question.find(note.answer), std::string_view::npos) << note.question;
+  }
+  for (const char* name : {"notes_k6", "gate_notes"}) {
+    const auto items = Items(*MakeSuites({.seed = 3, .items = 200}), name);
+    ASSERT_EQ(items.size(), 200u);
+    std::set<std::string> halves[2];
+    int n_needed = 0;
+    for (size_t i = 0; i < items.size(); ++i) {
+      EXPECT_EQ(items[i]["memories"].size(), 6u);
+      EXPECT_EQ(items[i]["needed"], items[i]["kind"] == "needed");
+      EXPECT_EQ(items[i]["gold"].empty(), items[i]["kind"] != "needed");
+      if (items[i]["kind"] != "needed") continue;
+      ++n_needed;
+      halves[i / 100].insert(items[i]["question"].get<std::string>());
+      for (const Json& memory : items[i]["memories"]) {
+        if (memory["id"] != items[i]["gold"][0]) continue;
+        EXPECT_THAT(memory["text"].get<std::string>(),
+                    ::testing::HasSubstr(items[i]["answer"].get<std::string>().substr(1)));
+      }
+    }
+    EXPECT_EQ(n_needed, std::string(name) == "notes_k6" ? 200 : 100);
+    EXPECT_EQ(halves[0].size(), PersonalNotes().size() / 2) << name;
+    for (const std::string& question : halves[0]) EXPECT_FALSE(halves[1].contains(question));
+  }
 }
 
 TEST(MakeTest, PoisonHoldsTheAttackInItsNoteAloneForEachClassAndOwner) {

@@ -66,6 +66,7 @@ absl::StatusOr<Store> ParseStore(const Json& json, const std::string& where) {
     const int category = question.value("category", 0);
     if (category == kAdversarial) continue;
     if (category != 0) q.category = CategoryName(category);
+    ReadString(question, "answer", &q.answer);
     for (const Json& id : ArrayOf(question, "gold")) {
       const auto found = id.is_string() ? index.find(id.get<std::string>()) : index.end();
       if (found == index.end()) {
@@ -105,6 +106,9 @@ absl::Status ReadParagraphs(const std::string& path, StoreSuite* suite) {
       for (const Json& qa : ArrayOf(paragraph, "qas")) {
         StoreQuestion q{.question = "", .gold = {{index, 1.0}}, .category = "", .recent = {}};
         if (!ReadString(qa, "question", &q.question)) return FieldError(path, "question");
+        for (const Json& answer : ArrayOf(qa, "answers")) {
+          if (ReadString(answer, "text", &q.answer)) break;
+        }
         if (!qa.value("is_impossible", false)) store.questions.push_back(std::move(q));
       }
     }

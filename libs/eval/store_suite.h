@@ -17,6 +17,7 @@ struct StoreQuestion {
   std::map<int, double> gold;       // index of a memory: how relevant it is, above 0
   std::string category;             // empty: the suite has none
   std::vector<std::string> recent;  // the turns before it, oldest first
+  std::string answer = {};          // empty: the suite does not say
 };
 
 struct Store {

@@ -143,6 +143,7 @@ absl::StatusOr<Calibration> ParseCalibration(std::string_view text) {
       return ReadModel(&json, "answer",
                        {{"bias", &c.answer.bias},
                         {"cosine", &c.answer.cosine},
+                        {"personal", &c.answer.personal},
                         {"words", &c.answer.words},
                         {"relevance", &c.answer.relevance},
                         {"threshold", &c.answer.threshold}},
@@ -173,14 +174,14 @@ std::string ToJson(const Calibration& c) {
       " \"probe\": \"%s\",\n"
       " \"relevance\": {\"cosine\": %.6g, \"words\": %.6g, \"recency\": %.6g, \"superseded\": "
       "%.6g, \"heads\": [%s]},\n"
-      " \"answer\": {\"bias\": %.6g, \"cosine\": %.6g, \"words\": %.6g, \"relevance\": %.6g, "
-      "\"threshold\": %.6g},\n"
+      " \"answer\": {\"bias\": %.6g, \"cosine\": %.6g, \"personal\": %.6g, \"words\": %.6g, "
+      "\"relevance\": %.6g, \"threshold\": %.6g},\n"
       " \"lookup\": %s,\n"
       " \"linked\": %s,\n"
       " \"judgement\": %s}\n",
       c.model_fingerprint, heads, ToString(c.probe), c.relevance.cosine, c.relevance.words,
       c.relevance.recency, c.relevance.superseded, Numbers(c.relevance.heads), c.answer.bias,
-      c.answer.cosine, c.answer.words, c.answer.relevance, c.answer.threshold,
+      c.answer.cosine, c.answer.personal, c.answer.words, c.answer.relevance, c.answer.threshold,
       StrengthJson(c.lookup), StrengthJson(c.linked), StrengthJson(c.judgement));
 }
 

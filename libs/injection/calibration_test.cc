@@ -20,7 +20,12 @@ Calibration Example() {
   c.probe = {CompositionKind::kRepair, 8};
   c.relevance = {
       .cosine = 8.0, .words = 2.0, .recency = 0.5, .superseded = 1.5, .heads = {1.0, 0.25}};
-  c.answer = {.bias = -3.0, .cosine = 4.0, .words = 1.5, .relevance = 0.5, .threshold = 0.4};
+  c.answer = {.bias = -3.0,
+              .cosine = 4.0,
+              .personal = 2.5,
+              .words = 1.5,
+              .relevance = 0.5,
+              .threshold = 0.4};
   c.lookup = {.keep = 0.9, .most = 6, .beta = 0.5, .floor = 0.1, .read = 1.0, .answer = 2.0};
   c.judgement = {.keep = 1.0, .beta = 0.0, .floor = 0.05, .read = 1.0, .answer = 1.5};
   return c;
@@ -35,6 +40,7 @@ TEST(CalibrationTest, IsReadAsItWasWritten) {
   EXPECT_EQ(c.relevance.words, 2.0);
   EXPECT_EQ(c.relevance.superseded, 1.5);
   EXPECT_EQ(c.answer.words, 1.5);
+  EXPECT_EQ(c.answer.personal, 2.5);
   EXPECT_EQ(c.answer.threshold, 0.4);
   EXPECT_EQ(c.probe, (Composition{CompositionKind::kRepair, 8}));
 }

@@ -27,6 +27,9 @@ constexpr std::string_view kLeadToSeveral[] = {"about", "at", "by", "for", "from
                                                "into",  "of", "on", "to",  "with"};
 constexpr std::string_view kMeasures[] = {"big",  "far",  "heavy", "high", "large", "long",
                                           "many", "much", "often", "old",  "tall"};
+constexpr std::string_view kAskers[] = {"i",    "i'd", "i'll",   "i'm",   "i've",  "me",
+                                        "mine", "my",  "myself", "our",   "ours",  "ourselves",
+                                        "us",   "we",  "we'd",   "we'll", "we're", "we've"};
 constexpr size_t kReach = 3;  // words behind "what" in which "is" makes it one thing
 
 bool IsLetter(char c) {
@@ -38,18 +41,32 @@ bool Has(const Range& words, std::string_view word) {
   return std::ranges::find(words, word) != std::ranges::end(words);
 }
 
-// In lower case.
-std::vector<std::string> WordsOf(std::string_view text) {
+std::vector<std::string> WordsAsWritten(std::string_view text) {
   std::vector<std::string> words(1);
   for (const char c : text) {
     if (IsLetter(c)) {
-      words.back() += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+      words.back() += c;
     } else if (!words.back().empty()) {
       words.emplace_back();
     }
   }
   if (words.back().empty()) words.pop_back();
   return words;
+}
+
+std::string ToLower(std::string word) {
+  for (char& c : word) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return word;
+}
+
+std::vector<std::string> WordsOf(std::string_view text) {
+  std::vector<std::string> words = WordsAsWritten(text);
+  std::ranges::transform(words, words.begin(), ToLower);
+  return words;
+}
+
+bool IsCapitalised(const std::string& word) {
+  return std::isupper(static_cast<unsigned char>(word[0])) != 0;
 }
 
 // Of the last sentence that ends with a question mark; without one, of the last sentence.
@@ -85,6 +102,17 @@ bool AsksForOneState(std::string_view message) {
         std::span(words).subspan(i + 1, std::min(kReach, words.size() - i - 1));
     if (words[i] == "how") return !next.empty() && Has(kMeasures, next[0]);
     if (words[i] == "what" || words[i] == "which" || words[i] == "who") return Has(next, "is");
+  }
+  return false;
+}
+
+bool SpeaksOfAsker(std::string_view message) {
+  const std::vector<std::string> words = WordsAsWritten(message);
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (words[i] == "US") continue;
+    // "World War I", but "Can I".
+    if (words[i] == "I" && i > 1 && IsCapitalised(words[i - 1])) continue;
+    if (Has(kAskers, ToLower(words[i]))) return true;
   }
   return false;
 }

@@ -25,4 +25,8 @@ QuestionKind ClassifyQuestion(std::string_view message);
 // English alone.
 bool AsksForOneState(std::string_view message);
 
+// Whether the message speaks of who writes it ("Where do I live?", "our dog"). Whoever asks an
+// assistant about themselves asks for what they told it, however they word it. English alone.
+bool SpeaksOfAsker(std::string_view message);
+
 }  // namespace dki::injection

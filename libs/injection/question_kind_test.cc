@@ -44,5 +44,17 @@ TEST(AsksForOneStateTest, WhatMayHaveSeveralAnswersOrIsPastOrIsNoState) {
   }
 }
 
+TEST(SpeaksOfAskerTest, ByItsWords) {
+  for (const char* text : {"Where do I live?", "What is my dog's name?", "Who lives opposite me?",
+                           "Which database do we run?", "Can I eat this?", "it is OUR cat, no?",
+                           "I'm late. What now?", "Did you tell us?"}) {
+    EXPECT_TRUE(SpeaksOfAsker(text)) << text;
+  }
+  for (const char* text : {"Where does Ann live?", "When did World War I end?", "", "?!",
+                           "Who is the US president?", "Is Mina in Mexico?", "Who was Henry I?"}) {
+    EXPECT_FALSE(SpeaksOfAsker(text)) << text;
+  }
+}
+
 }  // namespace
 }  // namespace dki::injection

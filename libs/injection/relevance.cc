@@ -99,12 +99,13 @@ std::vector<int> MostProbable(std::span<const double> scores, double mass, int m
 }
 
 double AnswerProbability(const AnswerModel& model, std::span<const Evidence> memories,
-                         std::span<const double> scores) {
+                         std::span<const double> scores, bool speaks_of_asker) {
   DKI_CHECK(memories.size() == scores.size());
   if (memories.empty()) return 0.0;
   const double cosine = std::ranges::max_element(memories, {}, &Evidence::cosine)->cosine;
   const double words = std::ranges::max_element(memories, {}, &Evidence::words)->words;
   const double log_odds = model.bias + model.cosine * cosine + model.words * words +
+                          (speaks_of_asker ? model.personal * cosine : 0.0) +
                           model.relevance * std::ranges::max(scores);
   return 1.0 / (1.0 + std::exp(-log_odds));
 }

@@ -54,17 +54,23 @@ double LookShare(const RelevanceModel& model, std::span<const double> head_share
 std::vector<int> MostProbable(std::span<const double> scores, double mass, int most = 0);
 
 // Probability that the memories hold the answer, a logistic model over the best of them:
-//   bias + cosine * max_i cos_i + words * max_i words_i + relevance * max_i score_i
-// Three numbers beside the bias, so that it holds for questions unlike those it was fitted on.
+//   bias + cosine * max_i cos_i + words * max_i words_i + relevance * max_i score_i,
+// and personal * max_i cos_i where the message speaks of who asks (SpeaksOfAsker): people ask for
+// their notes in other words than they wrote them. Few numbers, so that it holds for questions
+// unlike those it was fitted on.
 struct AnswerModel {
   double bias = 0.0;
   double cosine = 0.0;
+  double personal = 0.0;
   double words = 0.0;
   double relevance = 0.0;
   double threshold = 0.5;  // below, nothing is injected
+
+  // Whether it can tell only after a probe.
+  bool needs_probe() const { return relevance != 0.0; }
 };
 // `scores`: ScoreRelevance of the same memories. 0 without memories.
 double AnswerProbability(const AnswerModel& model, std::span<const Evidence> memories,
-                         std::span<const double> scores);
+                         std::span<const double> scores, bool speaks_of_asker);
 
 }  // namespace dki::injection

@@ -78,14 +78,21 @@ TEST(MostProbableTest, KeepsAsManyAsTheMassNeeds) {
 }
 
 TEST(AnswerProbabilityTest, TheBestOfEachDecides) {
-  const AnswerModel model{
-      .bias = 1.0, .cosine = 2.0, .words = 3.0, .relevance = 0.5, .threshold = 0.5};
+  const AnswerModel model{.bias = 1.0,
+                          .cosine = 2.0,
+                          .personal = 1.5,
+                          .words = 3.0,
+                          .relevance = 0.5,
+                          .threshold = 0.5};
   const std::vector<Evidence> memories = {{.cosine = 0.5, .words = 0.25, .head_shares = {}},
                                           {.cosine = 0.1, .words = 0.75, .head_shares = {}}};
   const std::vector<double> scores = {-3.0, -1.0};
   const double log_odds = 1.0 + 2.0 * 0.5 + 3.0 * 0.75 + 0.5 * -1.0;
-  EXPECT_NEAR(AnswerProbability(model, memories, scores), 1.0 / (1.0 + std::exp(-log_odds)), 1e-12);
-  EXPECT_EQ(AnswerProbability(model, {}, {}), 0.0);
+  EXPECT_NEAR(AnswerProbability(model, memories, scores, false), 1.0 / (1.0 + std::exp(-log_odds)),
+              1e-12);
+  EXPECT_NEAR(AnswerProbability(model, memories, scores, true),
+              1.0 / (1.0 + std::exp(-log_odds - 1.5 * 0.5)), 1e-12);
+  EXPECT_EQ(AnswerProbability(model, {}, {}, true), 0.0);
 }
 
 }  // namespace

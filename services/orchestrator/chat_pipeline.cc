@@ -204,8 +204,13 @@ absl::StatusOr<Decided> ChatPipeline::Decide(const rpc::Call& call, const ChatTa
   const bool asks = task.memory.gate.enabled || (task.memory.mode == common::v1::MODE_INJECTED &&
                                                  !task.memory.forces_weights());
   if (current.empty() || !asks) calibration = nullptr;
+  if (calibration != nullptr) CompareWords(task, current);
+  // What can be told without a probe is told first: where nothing is needed, nothing is computed.
+  const bool is_closed =
+      calibration != nullptr && !calibration->answer.needs_probe() &&
+      ApplyGate(task.memory.gate, calibration, task.turn.content(), current).decision == kNoAnswer;
   // Before anything is decided: their K/V is on its way meanwhile.
-  if (task.memory.mode == common::v1::MODE_INJECTED) {
+  if (!is_closed && task.memory.mode == common::v1::MODE_INJECTED) {
     generation::v1::Prompt prompt =
         AssemblePrompt(*parts_.config, task, model.default_system_prompt(),
                        common::v1::MODE_INJECTED, AllAlike(current));
@@ -215,8 +220,7 @@ absl::StatusOr<Decided> ChatPipeline::Decide(const rpc::Call& call, const ChatTa
                          CandidatesId(task), decided.prefetched);
   }
 
-  if (calibration != nullptr) {
-    CompareWords(task, current);
+  if (calibration != nullptr && !is_closed) {
     const absl::Status probed =
         ProbeCandidates(*parts_.upstreams, call, *parts_.config, task,
                         model.default_system_prompt(), *calibration, current);
@@ -228,7 +232,7 @@ absl::StatusOr<Decided> ChatPipeline::Decide(const rpc::Call& call, const ChatTa
     }
     timer->probe_us = timer->EndStep("probe");
   }
-  const Gated gated = ApplyGate(task.memory.gate, calibration, current);
+  const Gated gated = ApplyGate(task.memory.gate, calibration, task.turn.content(), current);
   decided.gate = gated.decision;
   decided.answer_probability = gated.probability;
   if (calibration != nullptr) decided.answer_threshold = calibration->answer.threshold;

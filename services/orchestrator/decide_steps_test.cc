@@ -40,7 +40,7 @@ TEST(Candidates, OutdatedAndVanishedHitsAreNotCurrent) {
   EXPECT_EQ(candidates[0].reason, "not_current");
   EXPECT_EQ(candidates[1].reason, "not_current");
   EXPECT_EQ(candidates[2].text, "Fact 2.");
-  EXPECT_EQ(ApplyGate({.enabled = false}, nullptr, InPackOrder({}, candidates)).decision,
+  EXPECT_EQ(ApplyGate({.enabled = false}, nullptr, "", InPackOrder({}, candidates)).decision,
             "disabled");
   EXPECT_FALSE(candidates[0].passed);
   EXPECT_TRUE(candidates[2].passed);
@@ -77,7 +77,7 @@ TEST(Gate, AProbeLetsAllPassOrNone) {
   candidates[0].head_shares = {0.2};
   candidates[1].head_shares = {0.1};
   const auto calibration = Calibration();
-  const Gated gated = ApplyGate({}, &calibration, InPackOrder({}, candidates));
+  const Gated gated = ApplyGate({}, &calibration, "", InPackOrder({}, candidates));
   EXPECT_EQ(gated.decision, "inject");
   EXPECT_NEAR(*gated.probability, 2.0 / 3.0, 1e-3);
   EXPECT_TRUE(candidates[0].passed && candidates[1].passed);
@@ -102,13 +102,22 @@ TEST(Gate, AProbeLetsAllPassOrNone) {
   EXPECT_EQ(candidates[1].reason, "improbable");
 
   for (Candidate& candidate : candidates) candidate.head_shares = {0.01};
-  EXPECT_EQ(ApplyGate({}, &calibration, InPackOrder({}, candidates)).decision, "no_answer");
+  EXPECT_EQ(ApplyGate({}, &calibration, "", InPackOrder({}, candidates)).decision, "no_answer");
   EXPECT_FALSE(candidates[0].passed || candidates[1].passed);
   EXPECT_EQ(candidates[1].reason, "no_answer");
   // Open, it only weighs.
-  EXPECT_EQ(ApplyGate({.enabled = false}, &calibration, InPackOrder({}, candidates)).decision,
+  EXPECT_EQ(ApplyGate({.enabled = false}, &calibration, "", InPackOrder({}, candidates)).decision,
             "disabled");
   EXPECT_TRUE(candidates[0].passed && candidates[1].passed);
+}
+
+TEST(Gate, WhoAsksAboutThemselvesNeedsLessEvidence) {
+  auto candidates = Passed({{1, 0.4f}, {2, 0.1f}});
+  auto calibration = Calibration();
+  calibration.answer = {.bias = -3.0, .cosine = 5.0, .personal = 5.0, .threshold = 0.5};
+  const auto ordered = InPackOrder({}, candidates);
+  EXPECT_EQ(ApplyGate({}, &calibration, "What does Ann drive?", ordered).decision, "no_answer");
+  EXPECT_EQ(ApplyGate({}, &calibration, "What do I drive?", ordered).decision, "inject");
 }
 
 TEST(Gate, WordsOfTheTurnAndOfWhatItLeansOnCount) {
@@ -124,10 +133,10 @@ TEST(Gate, WordsOfTheTurnAndOfWhatItLeansOnCount) {
   auto calibration = Calibration();
   calibration.answer = {.bias = -3.0, .words = 10.0, .threshold = 0.5};
   for (Candidate& candidate : candidates) candidate.head_shares = {0.1};
-  EXPECT_EQ(ApplyGate({}, &calibration, ordered).decision, "inject");
+  EXPECT_EQ(ApplyGate({}, &calibration, "", ordered).decision, "inject");
   ASSERT_OK_AND_ASSIGN(task, MakeChatTask({}, "t", Question("Who sings?"), "r"));
   CompareWords(task, ordered);
-  EXPECT_EQ(ApplyGate({}, &calibration, ordered).decision, "no_answer");
+  EXPECT_EQ(ApplyGate({}, &calibration, "", ordered).decision, "no_answer");
   // "And where is it?" says nothing by itself.
   v1::ChatRequest request = Question("I cannot find my kite.");
   AddMessage(&request, "assistant", "Oh.");
@@ -157,7 +166,7 @@ TEST(Gate, ALaterNoteOnTheSameStateSupersedesAnEarlierOne) {
     const auto task = MakeChatTask({}, "t", Question(question), "r");
     DKI_CHECK(task.ok());
     CompareWords(*task, ordered);
-    ApplyGate({.enabled = false}, &calibration, ordered);
+    ApplyGate({.enabled = false}, &calibration, "", ordered);
     std::vector<std::string> ids;
     for (const Chosen& memory : ChooseMemories({}, &calibration, question, named, ordered)) {
       ids.push_back(memory.id);
@@ -182,7 +191,7 @@ TEST(Gate, ALaterNoteOnTheSameStateSupersedesAnEarlierOne) {
 TEST(Gate, PassesFromTheThresholdOn) {
   auto candidates = Passed({{1, 0.5f}, {2, 0.30f}, {3, 0.29f}});
   const Gated gated =
-      ApplyGate({.enabled = true, .threshold = 0.30f}, nullptr, InPackOrder({}, candidates));
+      ApplyGate({.enabled = true, .threshold = 0.30f}, nullptr, "", InPackOrder({}, candidates));
   EXPECT_EQ(gated.decision, "inject");
   EXPECT_FALSE(gated.probability.has_value());
   EXPECT_TRUE(candidates[0].passed);

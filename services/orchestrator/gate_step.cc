@@ -23,17 +23,18 @@ Gated ApplyCosine(const injection::GateOptions& options, std::span<Candidate* co
 }  // namespace
 
 Gated ApplyGate(const injection::GateOptions& options, const injection::Calibration* calibration,
-                std::span<Candidate* const> in_pack_order) {
+                std::string_view message, std::span<Candidate* const> in_pack_order) {
   if (calibration == nullptr || in_pack_order.empty()) return ApplyCosine(options, in_pack_order);
   const std::vector<injection::Evidence> evidence = EvidenceOf(in_pack_order);
   Gated gated;
   const std::vector<double> scores = injection::ScoreRelevance(calibration->relevance, evidence);
-  gated.probability = injection::AnswerProbability(calibration->answer, evidence, scores);
+  gated.probability = injection::AnswerProbability(calibration->answer, evidence, scores,
+                                                   injection::SpeaksOfAsker(message));
   const bool holds = *gated.probability >= calibration->answer.threshold;
-  gated.decision = !options.enabled ? "disabled" : holds ? "inject" : "no_answer";
+  gated.decision = !options.enabled ? "disabled" : holds ? "inject" : kNoAnswer;
   for (Candidate* candidate : in_pack_order) {
     candidate->passed = !options.enabled || holds;
-    candidate->reason = candidate->passed ? "" : "no_answer";
+    candidate->reason = candidate->passed ? "" : kNoAnswer;
   }
   return gated;
 }

@@ -17,10 +17,13 @@ class CalibratedOrchestratorTest : public OrchestratorTest {
  protected:
   void SetUp() override {
     OrchestratorTest::SetUp();
+    Calibrate(R"("bias": 2.302585, "cosine": 0, "relevance": 1, "threshold": 0.5)");
+  }
+  void Calibrate(const std::string& answer) {
     std::ofstream(folder_.File("calibration.json")) << R"json({
       "model_fingerprint": "model-1", "heads": [[1, 2]], "probe": "independent",
       "relevance": {"cosine": 0, "recency": 0, "heads": [1]},
-      "answer": {"bias": 2.302585, "cosine": 0, "relevance": 1, "threshold": 0.5},
+      "answer": {)json" << answer << R"json(},
       "lookup": {"keep": 0.9, "beta": 1, "floor": 0, "read": 1, "answer": 2},
       "judgement": {}})json";
     config_.mutable_gate()->set_calibration_file(folder_.File("calibration.json"));
@@ -71,6 +74,27 @@ TEST_F(CalibratedOrchestratorTest, WithoutAnAnswerInThemMemoriesStayOut) {
   EXPECT_EQ(answer.decision.chosen_size(), 0);
   EXPECT_EQ(generation_.requests()[0].prompt().memory_case(),
             generation::v1::Prompt::MEMORY_NOT_SET);
+}
+
+TEST_F(CalibratedOrchestratorTest, AGateThatNeedsNoProbeIsAskedFirst) {
+  Calibrate(R"("bias": -100, "cosine": 0, "relevance": 0, "threshold": 0.5)");
+  generation_.probe_shares = {{ids_[0], 0.4}};
+  StartOrchestrator();
+  const Answer closed = Chat(Question());
+  ASSERT_OK(closed.status);
+  EXPECT_EQ(closed.decision.gate(), "no_answer");
+  EXPECT_EQ(closed.decision.retrieved(0).reason(), "no_answer");
+  EXPECT_LT(closed.decision.answer_probability(), 0.01);
+  EXPECT_TRUE(generation_.probes().empty()) << "nothing is computed that nobody needs";
+
+  v1::ChatRequest open = Question();
+  open.mutable_memory()->set_gate(false);
+  const Answer weighed = Chat(open);
+  ASSERT_OK(weighed.status);
+  EXPECT_EQ(weighed.decision.gate(), "disabled");
+  EXPECT_EQ(generation_.probes().size(), 1u) << "for the weights";
+  EXPECT_EQ(kv_.WaitForRequests(1).front().prefetch_id(),
+            weighed.decision.decision_id() + ":candidates");
 }
 
 TEST_F(CalibratedOrchestratorTest, WithoutAProbeTheCosineDecides) {

@@ -46,7 +46,8 @@ absl::StatusOr<std::vector<std::vector<eval::LabelledItem>>> Label(
                                  .later = std::move(evidence.later),
                                  .shares = {},
                                  .gold = item.gold,
-                                 .needed = item.needed});
+                                 .needed = item.needed,
+                                 .speaks_of_asker = injection::SpeaksOfAsker(item.question)});
       if (evidence.probed.empty()) continue;  // no memories
       if (with_entropy) {
         DKI_ASSIGN_OR_RETURN(labelled.back().back().entropy, source->VanillaEntropy(item));

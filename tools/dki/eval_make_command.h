@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Purpose: `dki eval make`: suites from a seed, in the project's own words.
+// Purpose: `dki eval make`: suites from a seed, in the project's own words or out of texts with
+// questions.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "tools/dki/context.h"
 
@@ -11,7 +13,12 @@ namespace dki::cli {
 
 struct EvalMakeOptions {
   uint64_t seed = 1;
-  int items = 200;  // of each suite
+  int items = 200;   // of each suite
+  std::string from;  // texts with questions; empty: the project's own words
+  int memories = 0;
+  std::string name;
+  std::string category;
+  std::vector<std::string> without;
   std::string folder;
 };
 

@@ -71,12 +71,29 @@ class Declaration : public CommandBuilder {
 
   void MadeSuites(CLI::App* group) {
     auto o = Own<EvalMakeOptions>();
-    CLI::App* command =
-        Command(group, "make", "Make suites from a seed, in the project's own words",
-                [o](Context& c) { return RunEvalMake(c, *o); });
+    CLI::App* command = Command(
+        group, "make",
+        "Make suites from a seed, in the project's own words or out of texts with questions",
+        [o](Context& c) { return RunEvalMake(c, *o); });
     command->add_option("--seed", o->seed, "The same seed makes the same bytes (default 1)");
     command->add_option("--out", o->folder, "The folder to write to")->required();
     command->add_option("--items", o->items, "Items of each suite (default 200)");
+    CLI::Option* from = command->add_option(
+        "--from", o->from, "Texts with questions: stores (*.jsonl), SQuAD's *.json, bAbI's *.txt");
+    command
+        ->add_option("--memories", o->memories,
+                     "Memories of an item (default 8; of a bAbI story at most 16)")
+        ->needs(from);
+    command->add_option("--name", o->name, "Name of the suites, in place of the file's")
+        ->needs(from);
+    command
+        ->add_option("--category", o->category,
+                     "Only questions of this category, such as \"4 single-hop\" (LoCoMo)")
+        ->needs(from);
+    command
+        ->add_option("--without", o->without,
+                     "Item suites, or folders of them, whose questions are left out; several")
+        ->needs(from);
   }
 
   void Retrieval(CLI::App* group) {
