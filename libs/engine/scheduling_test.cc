@@ -320,5 +320,34 @@ TEST_F(SchedulingTest, AnswersGoOnWhileAPromptIsRead) {
   EXPECT_GT(steps_with_both, 3);
 }
 
+TEST_F(SchedulingTest, AFullQueueRefuses) {
+  const auto engine =
+      model_.MakeEngine({.max_running = 1, .max_waiting = 1, .stats_listener = nullptr});
+  // The engine asks before its first step; until the answer it does nothing else.
+  std::latch asked(1), release(1);
+  std::atomic<bool> first = true;
+  RequestContext blocking = For("t");
+  blocking.cancelled = [&] {
+    if (first.exchange(false)) {
+      asked.count_down();
+      release.wait();
+    }
+    return false;
+  };
+  std::thread running(
+      [&] { EXPECT_OK(engine->Generate(blocking, Ask("What?"), Tokens(2), nullptr)); });
+  asked.wait();
+  std::thread waiting(
+      [&] { EXPECT_OK(engine->Generate(For("t"), Ask("What?"), Tokens(2), nullptr)); });
+  while (engine->stats().waiting == 0) std::this_thread::yield();
+  EXPECT_THAT(engine->Generate(For("t"), Ask("What?"), Tokens(2), nullptr),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("max_waiting")));
+  EXPECT_GE(engine->RetryAfter().count(), 100);
+  release.count_down();
+  running.join();
+  waiting.join();
+  EXPECT_EQ(engine->stats().rejected, 1);
+}
+
 }  // namespace
 }  // namespace dki::engine

@@ -85,6 +85,23 @@ bool IsDamage(const rocksdb::Status& status) {
 
 }  // namespace
 
+rocksdb::WriteOptions Disposable() {
+  rocksdb::WriteOptions options;
+  options.disableWAL = true;
+  options.no_slowdown = true;  // fails (Incomplete) where it would have to wait
+  return options;
+}
+rocksdb::WriteOptions Durable() {
+  rocksdb::WriteOptions options;
+  options.sync = true;
+  return options;
+}
+rocksdb::ReadOptions Unchecked() {
+  rocksdb::ReadOptions options;
+  options.verify_checksums = false;
+  return options;
+}
+
 std::string MovedAside(const std::string& path) {
   return path + ".damaged";
 }

@@ -32,6 +32,12 @@ struct OpenedDatabase {
 absl::StatusOr<OpenedDatabase> OpenDiskDatabase(const DiskDatabaseOptions& options);
 std::string MovedAside(const std::string& path);
 
+// How a row is written that can be computed again (an error, Incomplete, where it would have to
+// wait), and one that must not be lost; how a block is read, which has a checksum of its own.
+rocksdb::WriteOptions Disposable();
+rocksdb::WriteOptions Durable();
+rocksdb::ReadOptions Unchecked();
+
 // Whether a file can be written there now.
 bool TakesWrites(const DiskDatabaseOptions& options);
 

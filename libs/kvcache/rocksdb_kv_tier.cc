@@ -32,24 +32,6 @@ DiskDatabaseOptions DatabaseOptions(const RocksDbKvTier::Options& options) {
           .write_buffer_bytes = options.write_buffer_bytes};
 }
 
-rocksdb::WriteOptions Disposable() {
-  rocksdb::WriteOptions options;
-  options.disableWAL = true;
-  options.no_slowdown = true;  // fails (Incomplete) where it would have to wait
-  return options;
-}
-rocksdb::WriteOptions Durable() {
-  rocksdb::WriteOptions options;
-  options.sync = true;
-  return options;
-}
-// Of blocks, which have a checksum of their own.
-rocksdb::ReadOptions Unchecked() {
-  rocksdb::ReadOptions options;
-  options.verify_checksums = false;
-  return options;
-}
-
 absl::Status ToStatus(const rocksdb::Status& status) {
   if (status.ok()) return absl::OkStatus();
   return Unavailable("disk tier: %s", status.ToString());
