@@ -21,7 +21,7 @@ constexpr size_t kCandidates = 24;    // heads that are tried
 constexpr double kLeastGain = 0.002;  // of mean log likelihood, for another head
 constexpr double kAnswerShrinkage = 2e-4;
 // Of the answer's mean log likelihood, for a probe to be worth it before the gate.
-constexpr double kLeastAnswerGain = 0.005;
+constexpr double kLeastAnswerGain = 0.02;
 // Features of a memory that are no heads: cosine, words, place, superseded (negated; as if every
 // later memory with its words were relevant enough).
 constexpr size_t kPlainFeatures = 4;
@@ -318,7 +318,12 @@ absl::StatusOr<FittedEvidence> FitEvidence(const std::vector<std::vector<Labelle
     chosen.push_back(*best_head);
     fitted = std::move(best);
   }
-  return FitEvidenceOfHeads(suites, chosen, inputs);
+  // What a later choice has made needless is not probed.
+  std::vector<int> needed;
+  for (size_t h = 0; h < chosen.size(); ++h) {
+    if (fitted.weights[kPlainFeatures + h] > 0.0) needed.push_back(chosen[h]);
+  }
+  return FitEvidenceOfHeads(suites, needed.empty() ? chosen : needed, inputs);
 }
 
 absl::StatusOr<FittedEvidence> FitEvidenceOfHeads(

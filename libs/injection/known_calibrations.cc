@@ -12,10 +12,10 @@ namespace {
 constexpr std::string_view kKnown[] = {
     // SmolLM2-135M-Instruct, Q4_1
     R"json({"model_fingerprint": "2bacb05b3899f00f83861127609239488a128f9ec9929fa58c5192b3d8303db9",
- "heads": [[18, 7], [17, 4]],
+ "heads": [[18, 7], [15, 6], [17, 4]],
  "probe": "independent",
- "relevance": {"cosine": 2.04426, "words": 2.5868, "recency": -0.0656624, "superseded": 1.84239, "heads": [1.1654, 1.05539]},
- "answer": {"bias": -0.986661, "cosine": 3.58951, "words": 5.22289, "relevance": 0.42637, "threshold": 0.280804},
+ "relevance": {"cosine": 3.02541, "words": 2.21316, "recency": 0.207075, "superseded": 2.36112, "heads": [0.909456, 0.591951, 0.78053]},
+ "answer": {"bias": -5.31, "cosine": 6.518, "personal": 4.949, "words": 5.616, "relevance": 0, "threshold": 0.202},
  "lookup": {"keep": 0.85, "most": 6, "beta": 0.15, "floor": 0.05, "read": 1.5, "answer": 3},
  "linked": {"keep": 0.85, "most": 6, "beta": 0.15, "floor": 0.05, "read": 1.5, "answer": 2.5},
  "judgement": {"keep": 1, "most": 0, "beta": 0, "floor": 0.05, "read": 1, "answer": 1}})json",
