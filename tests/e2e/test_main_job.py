@@ -67,7 +67,7 @@ def test_modes_share_retrieval_texts_and_order(cluster, user):
 
 
 def test_what_needs_no_memory_gets_the_vanilla_answer(cluster, user):
-    """The probe finds no answer in the memories: nothing is injected, and the answer is the vanilla model's, token for token."""
+    """The gate finds no answer in the memories: nothing is injected, and the answer is the vanilla model's, token for token."""
     remember(cluster, user)
     for question in ["Write a line about rivers.", "What is Nina's shoe size?"]:
         vanilla = cluster.client.chat(question, user=user, mode=common_pb2.MODE_VANILLA)
@@ -76,6 +76,20 @@ def test_what_needs_no_memory_gets_the_vanilla_answer(cluster, user):
         assert {m.reason for m in injected.decision.retrieved} == {"no_answer"}
         assert injected.decision.answer_probability < injected.decision.answer_threshold
         assert injected.finished.token_ids == vanilla.finished.token_ids
+
+
+def test_notes_are_found_in_other_words(cluster, user):
+    """People ask for what they told in other words: the gate opens. What anybody may ask leaves it shut, and costs no probe."""
+    remember(cluster, user, ["My car is a green Skoda.", "We adopted a beagle named Waffles.", "I take the number 12 bus to work.",
+                             "My blood type is O negative.", "The plumber is coming on Tuesday at nine."])
+    for question, answer in [("Which car do I drive?", "skoda"), ("What is my dog's name?", "waffles"), ("Which blood group do I have?", "o negative")]:
+        injected = cluster.client.chat(question, user=user)
+        assert injected.decision.gate == "inject", question
+        assert answer in injected.text.lower()
+    for question in ["How do I boil an egg?", "What is the capital of Peru?", "Can you help me write a thank-you letter?"]:
+        shut = cluster.client.chat(question, user=user)
+        assert shut.decision.gate == "no_answer", question
+        assert shut.outcome.timings.probe_us == 0
 
 
 def test_alpha_zero_is_vanilla(cluster, user):
