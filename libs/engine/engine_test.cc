@@ -17,7 +17,6 @@ namespace dki::engine {
 namespace {
 
 using dki::testing::StatusIs;
-using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;

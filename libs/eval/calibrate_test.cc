@@ -9,7 +9,6 @@ namespace dki::eval {
 namespace {
 
 using dki::testing::StatusIs;
-using ::testing::Contains;
 
 // Four memories; head 1 sees the gold one, head 0 whatever is last, the cosine hardly anything.
 std::vector<LabelledItem> Suite(bool with_absent) {
