@@ -27,8 +27,8 @@ struct Candidate {
   common::v1::SourceClass source_class = common::v1::SOURCE_CLASS_USER;
   common::v1::MemoryAttributes attributes;
   int64_t create_position = 0;
-  std::optional<double> words;        // where it is probed: search::WordShares
-  std::vector<std::string> later;     // ids, where it is probed: injection::Evidence
+  std::optional<double> words;        // by a calibration: search::WordShares
+  std::vector<std::string> later;     // ids, by a calibration: injection::Evidence
   std::vector<double> head_shares;    // where it was probed: of the calibration's heads
   std::optional<double> probe_share;  // of them: injection::LookShare
   std::optional<double> relevance;    // where it was probed and passed: injection::ScoreRelevance
