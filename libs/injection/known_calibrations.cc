@@ -15,7 +15,7 @@ constexpr std::string_view kKnown[] = {
  "heads": [[18, 7], [15, 6], [17, 4]],
  "probe": "independent",
  "relevance": {"cosine": 3.02541, "words": 2.21316, "recency": 0.207075, "superseded": 2.36112, "heads": [0.909456, 0.591951, 0.78053]},
- "answer": {"bias": -5.31, "cosine": 6.518, "personal": 4.949, "words": 5.616, "relevance": 0, "threshold": 0.202},
+ "answer": {"bias": -5.31002, "cosine": 6.51928, "personal": 4.95014, "words": 5.61564, "relevance": 0, "threshold": 0.202251},
  "lookup": {"keep": 0.85, "most": 6, "beta": 0.15, "floor": 0.05, "read": 1.5, "answer": 3},
  "linked": {"keep": 0.85, "most": 6, "beta": 0.15, "floor": 0.05, "read": 1.5, "answer": 2.5},
  "judgement": {"keep": 1, "most": 0, "beta": 0, "floor": 0.05, "read": 1, "answer": 1}})json",
