@@ -128,6 +128,7 @@ constexpr PersonalNote kNotes[] = {
 };
 static_assert(std::size(kNotes) % 2 == 0);
 
+// Questions about oneself that no note answers.
 constexpr std::string_view kUntold[] = {
     "What is the name of my lawyer?",
     "How much did my bicycle cost?",
@@ -200,10 +201,6 @@ std::span<const PersonalNote> PersonalNotes() {
   return kNotes;
 }
 
-std::span<const std::string_view> UntoldQuestions() {
-  return kUntold;
-}
-
 std::string MakeNotes(uint64_t seed, int items) {
   Random random(seed, "notes_k6");
   std::string lines;
@@ -230,7 +227,8 @@ std::string MakeGateNotes(uint64_t seed, int items) {
       item["needed"] = false;
       item["kind"] = kind;
     }
-    if (kind == "untold question") item["question"] = random.Pick(UntoldQuestions());
+    if (kind == "untold question")
+      item["question"] = random.Pick(std::span<const std::string_view>(kUntold));
     if (kind == "instruction")
       item["question"] = Fill(random.Pick(Instructions()), "", random.Pick(Topics()));
     if (kind == "unrelated question") item["question"] = random.Pick(UnrelatedQuestions());

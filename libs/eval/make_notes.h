@@ -19,8 +19,6 @@ struct PersonalNote {
 
 // No note answers another one's question.
 std::span<const PersonalNote> PersonalNotes();
-// Questions about oneself that no note answers.
-std::span<const std::string_view> UntoldQuestions();
 
 // JSON Lines of `items` items with six notes each. Items of the first half ask for the first half
 // of PersonalNotes() alone, so that what is fitted on one half can be told on the other.
