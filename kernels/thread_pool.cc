@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "kernels/cores.h"
+
 namespace dki::kernels {
 namespace {
 
@@ -30,7 +32,7 @@ void AwaitChange(const std::atomic<uint32_t>& value, uint32_t old) {
 }  // namespace
 
 ThreadPool::ThreadPool(int n_threads) {
-  if (n_threads <= 0) n_threads = std::max(1u, std::thread::hardware_concurrency());
+  if (n_threads <= 0) n_threads = UsableCores();
   shares_ = std::vector<Share>(n_threads);
   for (int i = 1; i < n_threads; ++i) workers_.emplace_back([this, i] { Work(i); });
 }

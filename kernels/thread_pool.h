@@ -19,7 +19,7 @@ namespace dki::kernels {
 
 class ThreadPool {
  public:
-  // The calling thread is one of the team. 0: one per core.
+  // The calling thread is one of the team. 0: one per core that the process may use (cores.h).
   explicit ThreadPool(int n_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

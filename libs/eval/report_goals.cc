@@ -79,6 +79,18 @@ Goal WorstSuite(const ReportData& data, Goal goal, const std::string& first,
   return goal;
 }
 
+Goal Points(const ReportData& data, Goal goal, const Chosen& chosen, const std::string& first,
+            const std::string& second, const Metric& metric) {
+  goal.unit = "points";
+  goal.peer = second;
+  const std::vector<PairedSuite> pairs = Paired(data, chosen, first, second, metric);
+  if (pairs.empty()) return goal;
+  Count(pairs, &goal);
+  const Estimate d = PairedBootstrap(pairs).difference;
+  goal.value = Estimate{100 * d.value, 100 * d.low, 100 * d.high};
+  return goal;
+}
+
 // Mean over suites of a share, in percent.
 Goal Percent(const ReportData& data, Goal goal, const Chosen& chosen, const std::string& arm,
              const Metric& metric) {
@@ -178,6 +190,31 @@ Goal GreatestKl(const ReportData& data, Goal goal, const std::string& arm) {
   return goal;
 }
 
+// The suites whose mean KL does not fall from one weight to the next, least first, in percent.
+Goal KlRises(const ReportData& data, Goal goal, const std::vector<std::string>& arms) {
+  goal.unit = "%";
+  const Metric kl = [](const ReportLine& line) { return line.kl; };
+  int rises = 0;
+  for (const ReportSuite& suite : data.suites) {
+    std::vector<double> means;
+    int n_items = 0;
+    for (const std::string& arm : arms) {
+      const auto mean = MeanOf(suite, arm, kl);
+      if (!mean) break;
+      means.push_back(mean->mean);
+      n_items = mean->n;
+    }
+    if (means.size() != arms.size()) continue;
+    ++goal.n_suites;
+    goal.n_items += n_items;
+    rises += std::is_sorted(means.begin(), means.end()) ? 1 : 0;
+  }
+  if (goal.n_suites == 0) return goal;
+  const double share = 100.0 * rises / goal.n_suites;
+  goal.value = Estimate{share, share, share};
+  return goal;
+}
+
 Goal Of(std::string name, double must, double aim, bool at_least = true) {
   Goal goal;
   goal.name = std::move(name);
@@ -257,6 +294,21 @@ std::vector<Goal> Goals(const ReportData& data) {
   goals.push_back(NotNeededExactlyVanilla(data, Of("not needed: exactly vanilla", 0, 95)));
   goals.push_back(GreatestKl(data, Of("P1: KL at alpha 0.0001, worst suite", 0.001, 0.001, false),
                              "injected:alpha=0.0001"));
+  goals.push_back(KlRises(data,
+                          Of("P1: suites whose KL rises with alpha from 0.0001 to 0.1", 100, 100),
+                          {"injected:alpha=0.0001", "injected:alpha=0.001", "injected:alpha=0.01",
+                           "injected:alpha=0.1"}));
+  goals.push_back(Ratio(
+      data, Of("long memories apart from each other, NLL", 1.02, 0.95, false),
+      [](const std::string& suite) { return suite == "squad_k3" || suite == "squad_k8"; },
+      "injected:composition=independent", kInjected, NllMetric()));
+  goals.push_back(Ratio(data, Of("memory-free history, reply", 0.97, 1.0),
+                        only("facts_k4_after_6_turns"), kInjected, "injected:history=sticky",
+                        reply));
+  goals.push_back(Points(data, Of("int8 blocks, exact, item suites", -0.3, 0), IsItemSuite,
+                         kInjected, "injected:format=f32", ExactMetric()));
+  goals.push_back(Points(data, Of("int4 blocks, exact, item suites", -1.5, 0), IsItemSuite,
+                         "injected:format=int4", "injected:format=f32", ExactMetric()));
   return goals;
 }
 

@@ -34,10 +34,13 @@ ReportLine ParseLine(const Json& json) {
   line.probability = Number(json, "probability");
   line.gold_share = Number(json, "gold_share");
   line.gold_is_top = Number(json, "gold_is_top");
+  line.attacked = Number(json, "attacked");
+  line.changed = Number(json, "changed");
   line.gold_position = Number(json, "gold_position");
   line.prompt_tokens = number("prompt_tokens");
   line.cached_prompt_tokens = number("cached_prompt_tokens");
   line.injected_tokens = number("injected_tokens");
+  line.company_tokens = number("company_tokens");
   line.first_token_ms = number("first_token_ms");
   line.n_memories = static_cast<int>(number("n_memories"));
   line.history_turns = static_cast<int>(number("history_turns"));

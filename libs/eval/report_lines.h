@@ -25,10 +25,13 @@ struct ReportLine {
   std::optional<double> probability;
   std::optional<double> gold_share;
   std::optional<double> gold_is_top;
+  std::optional<double> attacked;       // of items with a poisoned memory
+  std::optional<double> changed;        // of arms that leave a memory out
   std::optional<double> gold_position;  // 0: first in the pack, 1: last
   double prompt_tokens = 0;
   double cached_prompt_tokens = 0;
   double injected_tokens = 0;
+  double company_tokens = 0;
   double first_token_ms = 0;
   int n_memories = 0;
   int history_turns = 0;

@@ -33,9 +33,12 @@ std::vector<NamedMetric> Metrics() {
           {"gold_is_top", 100, false, where_known(&ReportLine::gold_is_top)},
           {"gold_share", 1, false, where_known(&ReportLine::gold_share)},
           {"gated_out", 100, false, always(&ReportLine::gated_out)},
+          {"attacked", 100, false, where_known(&ReportLine::attacked)},
+          {"changed", 100, false, where_known(&ReportLine::changed)},
           {"prompt_tokens", 1, false, always(&ReportLine::prompt_tokens)},
           {"cached_prompt_tokens", 1, false, always(&ReportLine::cached_prompt_tokens)},
           {"injected_tokens", 1, false, always(&ReportLine::injected_tokens)},
+          {"company_tokens", 1, false, always(&ReportLine::company_tokens)},
           {"first_token_ms", 1, false, always(&ReportLine::first_token_ms)}};
 }
 
@@ -111,18 +114,25 @@ Section GoalsSection(const std::vector<Goal>& goals) {
   return section;
 }
 
-Section ComparisonSection(const std::vector<ArmComparison>& comparisons) {
-  Section section{.title = "Arms against each other",
-                  .note =
-                      "Right replies, mean over suites; percent points and ratio with their "
-                      "95 % intervals.",
-                  .rows = {{"arm", "against", "suites", "%", "%", "difference", "ratio"}}};
+// Means over suites, or where `by_suite` the comparisons of single suites.
+Section ComparisonSection(const std::vector<ArmComparison>& comparisons, bool by_suite) {
+  Section section{
+      .title = by_suite ? "Arms against each other, suite by suite" : "Arms against each other",
+      .note =
+          "Right replies and their difference, exact answers' difference in "
+          "percent points, NLL of the gold answer as a ratio; 95 % intervals.",
+      .rows = {{"arm", "against", by_suite ? "suite" : "suites", "items", "%", "%", "difference",
+                "ratio", "exact, difference", "NLL, ratio"}}};
+  if (!by_suite) section.note += " Means over suites.";
   for (const ArmComparison& c : comparisons) {
-    section.rows.push_back({c.first, c.second, std::to_string(c.n_suites),
-                            absl::StrFormat("%.1f", 100 * c.result.first),
-                            absl::StrFormat("%.1f", 100 * c.result.second),
-                            Show(Scaled(c.result.difference, 100), 1),
-                            c.result.ratio ? Show(*c.result.ratio, 2) : "–"});
+    if (c.suite.empty() == by_suite) continue;
+    section.rows.push_back({c.first, c.second, by_suite ? c.suite : std::to_string(c.n_suites),
+                            std::to_string(c.n_items), absl::StrFormat("%.1f", 100 * c.reply.first),
+                            absl::StrFormat("%.1f", 100 * c.reply.second),
+                            Show(Scaled(c.reply.difference, 100), 1),
+                            c.reply.ratio ? Show(*c.reply.ratio, 2) : "–",
+                            c.exact ? Show(Scaled(*c.exact, 100), 1) : "–",
+                            c.nll_ratio ? Show(*c.nll_ratio, 3) : "–"});
   }
   return section;
 }
@@ -184,24 +194,46 @@ Section CostSection(const ReportData& data) {
   return section;
 }
 
+std::optional<ArmComparison> Compare(const ReportData& data,
+                                     const std::function<bool(const std::string&)>& chosen,
+                                     const std::string& first, const std::string& second) {
+  const auto pairs = Paired(data, chosen, first, second, ReplyMetric());
+  if (pairs.empty()) return std::nullopt;
+  ArmComparison comparison;
+  comparison.first = first;
+  comparison.second = second;
+  comparison.n_suites = static_cast<int>(pairs.size());
+  comparison.reply = PairedBootstrap(pairs);
+  for (const PairedSuite& pair : pairs) comparison.n_items += static_cast<int>(pair.first.size());
+  const auto exact = Paired(data, chosen, first, second, ExactMetric());
+  if (!exact.empty()) comparison.exact = PairedBootstrap(exact).difference;
+  const auto nll = Paired(data, chosen, first, second, NllMetric());
+  if (!nll.empty()) comparison.nll_ratio = PairedBootstrap(nll).ratio;
+  return comparison;
+}
+
 }  // namespace
 
 std::vector<ArmComparison> CompareArms(const ReportData& data,
-                                       const std::vector<std::string>& against) {
+                                       const std::vector<std::string>& against, bool by_suite) {
   const bool has_item_suites = HasItemSuites(data);
-  const auto chosen = [&](const std::string& suite) {
+  const auto of_all = [&](const std::string& suite) {
     return !has_item_suites || IsItemSuite(suite);
   };
   std::vector<ArmComparison> comparisons;
   for (const std::string& second : against) {
     for (const std::string& first : data.arms) {
       if (first == second) continue;
-      const auto pairs = Paired(data, chosen, first, second, ReplyMetric());
-      if (pairs.empty()) continue;
-      comparisons.push_back({.first = first,
-                             .second = second,
-                             .n_suites = static_cast<int>(pairs.size()),
-                             .result = PairedBootstrap(pairs)});
+      if (auto comparison = Compare(data, of_all, first, second))
+        comparisons.push_back(*std::move(comparison));
+      for (size_t i = 0; by_suite && i < data.suites.size(); ++i) {
+        const std::string& name = data.suites[i].name;
+        auto comparison = Compare(
+            data, [&](const std::string& suite) { return suite == name; }, first, second);
+        if (!comparison) continue;
+        comparison->suite = name;
+        comparisons.push_back(*std::move(comparison));
+      }
     }
   }
   return comparisons;
@@ -216,7 +248,8 @@ std::vector<Section> ReportSections(const ReportData& data, const std::vector<Go
               "Percent of items whose freely generated reply holds the answer, ± standard error.",
               ReplyMetric(), 100, 1),
       WinsAndLosses(data),
-      ComparisonSection(comparisons),
+      ComparisonSection(comparisons, /*by_suite=*/false),
+      ComparisonSection(comparisons, /*by_suite=*/true),
       BySuite(data, "Exact answers", "Percent, behind the given beginning of the reply.",
               ExactMetric(), 100, 1),
       BySuite(data, "NLL of the gold answer", "Nats per token.", NllMetric(), 1, 3),

@@ -2,6 +2,7 @@
 // Purpose: what a report says, as tables that Markdown and HTML both show, and as JSON.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,17 +17,23 @@ struct Section {
   std::vector<std::vector<std::string>> rows;  // header first
 };
 
-// One arm against another on the same items of the item suites (of all suites where there are no
-// item suites), by reply.
+// One arm against another on the same items: replies, and where both have them exact answers and
+// NLL of the gold answer.
 struct ArmComparison {
   std::string first;
   std::string second;
+  std::string suite;  // empty: means over suites
   int n_suites = 0;
-  PairedResult result;
+  int n_items = 0;
+  PairedResult reply;
+  std::optional<Estimate> exact;      // difference
+  std::optional<Estimate> nll_ratio;  // first / second
 };
-// Each arm against each of `against`.
+// Each arm against each of `against`, over the item suites (all suites where there are no item
+// suites); with `by_suite` also on each suite by itself.
 std::vector<ArmComparison> CompareArms(const ReportData& data,
-                                       const std::vector<std::string>& against);
+                                       const std::vector<std::string>& against,
+                                       bool by_suite = false);
 
 std::vector<Section> ReportSections(const ReportData& data, const std::vector<Goal>& goals,
                                     const std::vector<ArmComparison>& comparisons);

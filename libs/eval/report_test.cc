@@ -198,8 +198,57 @@ TEST_F(ReportLinesTest, AnyTwoArmsAreCompared) {
   const auto comparisons = CompareArms(Data(), {"injected"});
   ASSERT_EQ(comparisons.size(), 6u);  // the other arms
   EXPECT_EQ(comparisons[0].first, "default");
-  EXPECT_DOUBLE_EQ(comparisons[0].result.difference.value, 0.25);
+  EXPECT_DOUBLE_EQ(comparisons[0].reply.difference.value, 0.25);
   EXPECT_EQ(comparisons[0].n_suites, 4);  // gate is no item suite
+  EXPECT_EQ(comparisons[0].n_items, 160);
+  ASSERT_TRUE(comparisons[0].exact);
+  EXPECT_DOUBLE_EQ(comparisons[0].exact->value, 0.25);
+  ASSERT_TRUE(comparisons[0].nll_ratio);
+}
+
+TEST_F(ReportLinesTest, ArmsAreComparedSuiteBySuite) {
+  const auto comparisons = CompareArms(Data(), {"injected"}, /*by_suite=*/true);
+  EXPECT_EQ(comparisons[0].suite, "");
+  EXPECT_EQ(comparisons[1].suite, "facts_k4");
+  EXPECT_EQ(comparisons[1].n_suites, 1);
+  EXPECT_EQ(comparisons[1].n_items, 40);
+}
+
+// Losses of a format, long memories apart, history and P1's curve, each from lines of its own.
+TEST_F(ReportLinesTest, GoalsOfBlocksAndSmallWeights) {
+  std::vector<Json> lines;
+  const auto add = [&](const std::string& suite, const std::string& arm, bool right, double nll,
+                       double kl) {
+    for (int id = 1; id <= 10; ++id) {
+      Json line = Line(suite, id, arm, right);
+      line["exact"] = right && id > 1;
+      line["nll"] = nll;
+      line["kl"] = kl;
+      lines.push_back(line);
+    }
+  };
+  add("squad_k3", "injected", true, 2.0, 1);
+  add("squad_k3", "injected:composition=independent", true, 2.2, 1);
+  add("squad_k3", "injected:format=f32", true, 2.0, 1);
+  add("squad_k3", "injected:format=int4", false, 2.0, 1);
+  add("facts_k4_after_6_turns", "injected", true, 1.0, 1);
+  add("facts_k4_after_6_turns", "injected:history=sticky", true, 1.0, 1);
+  for (const auto& [alpha, kl] :
+       {std::pair("0.0001", 0.1), {"0.001", 0.2}, {"0.01", 0.2}, {"0.1", 0.3}}) {
+    add("facts_k1", std::string("injected:alpha=") + alpha, false, 1, kl);
+    add("facts_k2", std::string("injected:alpha=") + alpha, false, 1, 1 - kl);
+  }
+  const auto data = ReadReportLines({Write(lines)});
+  ASSERT_OK(data.status());
+  const std::vector<Goal> goals = Goals(*data);
+  EXPECT_DOUBLE_EQ(Find(goals, "long memories apart from each other, NLL").value->value, 1.1);
+  EXPECT_FALSE(Find(goals, "long memories apart from each other, NLL").Holds());
+  EXPECT_DOUBLE_EQ(Find(goals, "memory-free history, reply").value->value, 1);
+  EXPECT_DOUBLE_EQ(Find(goals, "int8 blocks, exact, item suites").value->value, 0);
+  EXPECT_DOUBLE_EQ(Find(goals, "int4 blocks, exact, item suites").value->value, -90);
+  const Goal& rises = Find(goals, "P1: suites whose KL rises with alpha from 0.0001 to 0.1");
+  EXPECT_DOUBLE_EQ(rises.value->value, 50);
+  EXPECT_EQ(rises.n_suites, 2);
 }
 
 // Every element that opens closes, in order; no bare & and no stray <.

@@ -50,10 +50,7 @@ absl::StatusOr<std::unique_ptr<rpc::ServiceInstance>> BuildRetrievalServer(
                      .recency_half_life = absl::Seconds(config.recency_half_life().seconds()) +
                                           absl::Nanoseconds(config.recency_half_life().nanos())};
   DKI_RETURN_IF_ERROR(search::Validate(options.ranking));
-  const int n_threads = config.threads() > 0
-                            ? config.threads()
-                            : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  auto embedder = model::Embedder::Load(config.embedding_model(), n_threads);
+  auto embedder = model::Embedder::Load(config.embedding_model(), config.threads());
   if (!embedder.ok()) return Annotate(embedder.status(), "embedding_model");
   return std::make_unique<Instance>(
       *std::move(embedder), config.memory_store().address(), RealClock(), runtime, options,

@@ -19,7 +19,7 @@ absl::Status RunEvalReport(Context& context, const EvalReportOptions& options) {
 
   const std::vector<eval::Goal> goals = eval::Goals(data);
   const std::vector<eval::Section> sections =
-      eval::ReportSections(data, goals, eval::CompareArms(data, against));
+      eval::ReportSections(data, goals, eval::CompareArms(data, against, options.by_suite));
   DKI_RETURN_IF_ERROR(WriteFileAtomically(options.prefix + ".json", eval::LinesJson(data)));
   DKI_RETURN_IF_ERROR(WriteFileAtomically(options.prefix + ".goals.json", eval::GoalsJson(goals)));
   DKI_RETURN_IF_ERROR(

@@ -14,6 +14,7 @@ struct EvalReportOptions {
   std::string prefix;              // PREFIX.md, .json, .goals.json, .html
   std::string title = "Evaluation";
   std::vector<std::string> against;  // arms; empty: prompt_late and default
+  bool by_suite = false;             // also on each suite by itself
 };
 
 absl::Status RunEvalReport(Context& context, const EvalReportOptions& options);

@@ -56,10 +56,8 @@ absl::Status RunEvalRetrieve(Context& context, const EvalRetrieveOptions& option
   }
   const std::string models =
       options.models.empty() ? cluster::DefaultModelFolder() : options.models;
-  DKI_ASSIGN_OR_RETURN(
-      const auto embedder,
-      model::Embedder::Load(models + "/" + kEmbeddingModel,
-                            std::max(1, static_cast<int>(std::thread::hardware_concurrency()))));
+  DKI_ASSIGN_OR_RETURN(const auto embedder,
+                       model::Embedder::Load(models + "/" + kEmbeddingModel, /*n_threads=*/0));
 
   const Output& output = context.output();
   std::vector<eval::StoreReport> reports;

@@ -67,6 +67,7 @@ class Declaration : public CommandBuilder {
     command->add_option("--title", o->title, "The report's title");
     command->add_option("--against", o->against,
                         "Arms that all others are compared with (default: prompt_late, default)");
+    command->add_flag("--by-suite", o->by_suite, "Compare them on each suite by itself, too");
   }
 
   void MadeSuites(CLI::App* group) {
