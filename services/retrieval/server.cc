@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/retrieval/server.h"
 
-#include <algorithm>
-#include <thread>
 #include <utility>
 
 #include "services/retrieval/instance.h"

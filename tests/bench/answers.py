@@ -64,7 +64,6 @@ REPORTS = {
     "notes": (["notes"], ["prompt_late"]),
     "poison": (["poison"], ["default"]),
 }
-
 # Fits of the gate with and without each input, told by other items.
 GATE_INPUTS = ["gate", "gate_squad", "gate_locomo", "gate_notes", "babi_qa1", "babi_qa2", "facts_k8", "locomo_k8"]
 
@@ -113,73 +112,94 @@ def make_suites(dki, data, folder, items):
     (folder / ".complete").touch()
 
 
+@dataclass
+class Run:
+    """One arm over one suite: `n` items (0: all) behind the first `skip`."""
+
+    part: str
+    half: str
+    arm: str
+    suite: pathlib.Path
+    skip: int
+    n: int
+    kl: bool
+
+    @property
+    def name(self):
+        return f"{self.suite.stem}.{self.half}.{self.arm.replace(':', '_').replace('/', '_')}"
+
+    def result(self, out):
+        return out / "raw" / self.part / f"{self.name}.json"
+
+    def is_done(self, out):
+        """A finished run of fewer items goes on where more are asked for."""
+        if not self.result(out).exists():
+            return False
+        there = len(self.suite.read_text().splitlines()) - self.skip
+        return json.loads(self.result(out).read_text())[self.suite.stem]["n"] >= min(self.n or there, there)
+
+    def command(self, args):
+        return [args.dki, "eval", "run", "--local", "--resume", "--json", self.result(args.out), "--suite", self.suite, "--skip", str(self.skip),
+                "--n", str(self.n), "--arms", self.arm, *(["--kl"] if self.kl else []), *(["--model", args.model] if args.model else [])]
+
+
 def runs_of(args, data):
-    """(part, half, suite, arm) with the arguments of each run, the slow ones first."""
+    """The slow ones first."""
     runs = []
     for name in args.parts:
         if name not in PARTS:
             continue
         part = PARTS[name]
         n = max(1, round(part.share * args.items))
-        where = {"old": (data / "suites", 100, n), "seen": (data / "suites", 0, n), "new": (args.out / "suites/new", 0, n), "made": (args.out / "suites/made", 100, n),
-                 "gates": (args.out / "suites/gates", 0, 0), "poison": (args.out / "suites/poison", 0, 0)}
+        made = args.out / "suites"
+        where = {"old": (data / "suites", 100, n), "seen": (data / "suites", 0, n), "new": (made / "new", 0, n), "made": (made / "made", 100, n),
+                 "gates": (made / "gates", 0, 0), "poison": (made / "poison", 0, 0)}
         for half in args.halves or part.halves:
             folder, skip, count = where[half]
             for suite in part.suites:
                 if args.suites and suite not in args.suites:
                     continue
-                if not (folder / f"{suite}.jsonl").exists():
-                    print(f"{name}: no {folder / suite}.jsonl", file=sys.stderr)
-                    continue
                 for arm in args.arms or part.arms:
-                    if any(word in arm for word in args.without):
-                        continue
-                    options = ["--suite", folder / f"{suite}.jsonl", "--skip", str(skip), "--n", str(count), "--arms", arm] + ["--kl"] * part.kl
-                    runs.append(((name, half, suite, arm), options))
+                    if not any(word in arm for word in args.without):
+                        runs.append(Run(name, half, arm, folder / f"{suite}.jsonl", skip, count, part.kl))
     order = {suite: i for i, suite in enumerate(SLOW)}
-    return sorted(runs, key=lambda run: order.get(run[0][2], len(SLOW)))
-
-
-def file_of(args, key):
-    name, half, suite, arm = key
-    return args.out / "raw" / name / f"{suite}.{half}.{arm.replace(':', '_').replace('/', '_')}.json"
+    return sorted(runs, key=lambda run: order.get(run.suite.stem, len(SLOW)))
 
 
 def run_all(args, runs):
-    """So many runs at once as `--jobs`; each has cores of its own, so that none waits for another's threads."""
+    """So many at once as `--jobs`, each with cores of its own, so that none waits for another's threads. Returns those that failed."""
     cores = sorted(os.sched_getaffinity(0))
     per_job = max(1, len(cores) // args.jobs)
     free = queue.Queue()
     for job in range(args.jobs):
         free.put(cores[job * per_job : (job + 1) * per_job] or cores)
-    start, lock, done = time.monotonic(), threading.Lock(), [0]
-    waiting = [run for run in runs if not file_of(args, run[0]).exists()]
+    start, lock = time.monotonic(), threading.Lock()
+    waiting = [run for run in runs if not run.is_done(args.out)]
+    done, failed = [], []
 
     def one(run):
-        key, options = run
-        if args.minutes and time.monotonic() - start > 60 * args.minutes:
-            return
-        path = file_of(args, key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        mine = free.get()
         left = 60 * args.minutes - (time.monotonic() - start) if args.minutes else None
+        if left is not None and left <= 0:
+            return
+        run.result(args.out).parent.mkdir(parents=True, exist_ok=True)
+        mine = free.get()
         try:
-            command = [args.dki, "eval", "run", "--local", "--resume", "--json", path, *options] + (["--model", args.model] if args.model else [])
-            result = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=left,
+            result = subprocess.run(run.command(args), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=left,
                                     preexec_fn=lambda: os.sched_setaffinity(0, mine))
-            if result.returncode != 0:
-                print(f"{' '.join(key)}: {result.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
         except subprocess.TimeoutExpired:
-            pass
+            return
         finally:
             free.put(mine)
         with lock:
-            done[0] += 1
-            print(f"\r{done[0]} of {len(waiting)} runs, {time.monotonic() - start:.0f} s ", end="", file=sys.stderr, flush=True)
+            if result.returncode != 0:
+                failed.append(f"{run.part} {run.name}: {result.stderr.strip().splitlines()[-1:]}")
+            done.append(run)
+            print(f"\r{len(done)} of {len(waiting)} runs, {time.monotonic() - start:.0f} s ", end="", file=sys.stderr, flush=True)
 
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         list(pool.map(one, waiting))
     print(file=sys.stderr)
+    return failed
 
 
 def report(args):
@@ -225,12 +245,15 @@ def main():
         sys.exit(f"no {data}/suites: DKI_DATA is the folder of evaluation data")
     args.out, args.dki = args.out.resolve(), args.dki.resolve()
     make_suites(args.dki, data, args.out / "suites", args.items)
-    run_all(args, runs_of(args, data))
+    failed = run_all(args, runs_of(args, data))
     for name, command in other_parts(args, data).items():
         if name in args.parts and not (args.out / f"{name}.json").exists():
             print(f"\n{name}", flush=True)
-            subprocess.run([args.dki, *command, *(["--model", args.model] if args.model and name == "gate_inputs" else [])], check=True)
+            model = ["--model", args.model] if args.model and name == "gate_inputs" else []
+            subprocess.run([args.dki, *command, *model], check=True)
     report(args)
+    if failed:
+        sys.exit("\n".join(["failed:", *failed]))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 #include "tools/dki/eval_retrieve_command.h"
 
 #include <filesystem>
-#include <thread>
 
 #include "libs/base/file.h"
 #include "libs/eval/store_report.h"
