@@ -94,7 +94,6 @@ def make_suites(dki, data, folder, items):
         make(to, "--from", path, "--without", old, "--items", str(n), *args)
 
     make("new", "--seed", "11", "--items", str(max(10, items)))
-    make("gates", "--seed", "11", "--items", str(max(10, items)))
     for file in sorted((data / "babi/en_test_first_half").glob("qa*")):
         if file.name.split("_")[0] in BABI.values():
             out_of(file)
@@ -155,10 +154,10 @@ def runs_of(args, data):
         where = {"old": (data / "suites", 100, n), "seen": (data / "suites", 0, n), "new": (made / "new", 0, n), "made": (made / "made", 100, n),
                  "gates": (made / "gates", 0, 0), "poison": (made / "poison", 0, 0)}
         for half in args.halves or part.halves:
-            folder, skip, count = where[half]
             for suite in part.suites:
                 if args.suites and suite not in args.suites:
                     continue
+                folder, skip, count = where["new" if half == "gates" and suite == "gate" else half]
                 for arm in args.arms or part.arms:
                     if not any(word in arm for word in args.without):
                         runs.append(Run(name, half, arm, folder / f"{suite}.jsonl", skip, count, part.kl))
@@ -227,7 +226,7 @@ def report(args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder of suites, raw items and reports")
-    parser.add_argument("--items", type=int, default=100, help="of each half of a suite (%(default)s)")
+    parser.add_argument("--items", type=int, default=100, choices=range(1, 101), metavar="1-100", help="of each half of a suite (%(default)s)")
     parser.add_argument("--parts", nargs="+", choices=[*PARTS, "retrieval", "gate_inputs"], default=[*PARTS, "retrieval", "gate_inputs"],
                         help="all of them, where nothing is said")
     parser.add_argument("--suites", nargs="+", help="these suites alone")
