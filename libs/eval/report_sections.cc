@@ -5,6 +5,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_join.h"
+
 namespace dki::eval {
 namespace {
 
@@ -95,22 +97,27 @@ Section GoalsSection(const std::vector<Goal>& goals) {
       .title = "What has to be reached",
       .note =
           "Means over suites; ratios and differences are against the peer on the same items; "
-          "in brackets the 95 % interval of the paired bootstrap (10,000 resamples). Rows "
-          "without a value: the results hold no such arm or suite.",
+          "in brackets the 95 % interval of the paired bootstrap (10,000 resamples).",
       .rows = {{"goal", "peer", "value", "must", "aim", "holds", "suites", "items"}}};
+  std::vector<std::string> unmeasured;
   for (const Goal& goal : goals) {
+    if (!goal.value) {
+      unmeasured.push_back(goal.name);
+      continue;
+    }
     const char* sign = goal.at_least ? "≥ " : "≤ ";
-    const std::string holds = !goal.value                              ? "not measured"
-                              : goal.Reaches(goal.aim) && goal.Holds() ? "yes, with the aim"
-                              : goal.Holds()                           ? "yes"
-                                                                       : "no";
-    const int digits = goal.unit == "%" || goal.unit == "points" ? 1 : 3;
+    const std::string holds = !goal.Holds()            ? "no"
+                              : goal.Reaches(goal.aim) ? "yes, with the aim"
+                                                       : "yes";
+    const int digits = goal.unit == "nats" ? 6 : goal.unit == "%" || goal.unit == "points" ? 1 : 3;
     const auto limit = [&](double value) { return absl::StrFormat("%s%.*g", sign, 4, value); };
-    section.rows.push_back({goal.name, goal.peer,
-                            goal.value ? Show(*goal.value, digits) + " " + goal.unit : "–",
+    section.rows.push_back({goal.name, goal.peer, Show(*goal.value, digits) + " " + goal.unit,
                             limit(goal.must), limit(goal.aim), holds, std::to_string(goal.n_suites),
                             std::to_string(goal.n_items)});
   }
+  if (!unmeasured.empty())
+    section.note +=
+        " Not measured, for want of the arm or the suite: " + absl::StrJoin(unmeasured, "; ") + ".";
   return section;
 }
 
