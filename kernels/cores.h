@@ -8,8 +8,9 @@
 
 namespace dki::kernels {
 
-// The cores in the process's affinity mask (taskset, cpusets of containers), and no more than its
-// cgroup's CPU quota pays for (`cpu.max`, rounded up; Kubernetes' limits). At least 1.
+// The cores in the calling thread's affinity mask (taskset, cpusets of containers), and no more
+// than the container's CPU quota pays for (cgroup v2's `cpu.max`, rounded up; Kubernetes' limits).
+// At least 1.
 int UsableCores();
 
 // Of a cgroup's `cpu.max` ("150000 100000": 1.5 cores): rounded up; 0 for "max" and what is not
