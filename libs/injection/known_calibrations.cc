@@ -19,6 +19,15 @@ constexpr std::string_view kKnown[] = {
  "lookup": {"keep": 0.85, "most": 6, "beta": 0.15, "floor": 0.05, "read": 1.5, "answer": 3},
  "linked": {"keep": 0.85, "most": 6, "beta": 0.15, "floor": 0.05, "read": 1.5, "answer": 2.5},
  "judgement": {"keep": 1, "most": 0, "beta": 0, "floor": 0.05, "read": 1, "answer": 1}})json",
+    // Gemma 3 270M, Q4_K_M: a base model
+    R"json({"model_fingerprint": "75f609b84418fb9ebf347422c7d81f7f55f4bab2c0257c638e48e7fc90c96e2b",
+ "heads": [[5, 2], [11, 2]],
+ "probe": "independent",
+ "relevance": {"cosine": 2.30005, "words": 2.00097, "recency": -0.796672, "superseded": 1.96474, "heads": [2.589, 1.29721]},
+ "answer": {"bias": 0.0941961, "cosine": 6.71705, "personal": 4.52269, "words": 2.35015, "relevance": 0.632425, "threshold": 0.23606},
+ "lookup": {"keep": 0.85, "most": 6, "beta": 0, "floor": 0.05, "read": 1, "answer": 1.5},
+ "linked": {"keep": 0.85, "most": 6, "beta": 0, "floor": 0.05, "read": 1, "answer": 1.5},
+ "judgement": {"keep": 1, "most": 0, "beta": 0, "floor": 0.05, "read": 1, "answer": 1}})json",
 };
 
 std::vector<Calibration> ParseKnown() {

@@ -63,3 +63,18 @@ def test_a_conversation_goes_on(gemma, user):
                 common_pb2.Message(role="user", content="What is the name of Ann's dog?")]
     answer = ask(gemma, user, "", common_pb2.MODE_INJECTED, messages=messages)
     assert "Biscuit" in answer.text
+
+
+def test_its_gate_is_calibrated(gemma, user):
+    """docs/calibration.md: the calibration of this model comes with the product; what needs no memory gets the vanilla answer."""
+    code = gemma.client.add("Jonas's locker code is 4931.", user=user).memory.id
+    gemma.client.add("Jonas plays the cello on Thursdays.", user=user)
+    answer = gemma.client.chat("What is Jonas's locker code?", user=user)
+    assert "4931" in answer.text
+    assert answer.decision.answer_probability >= answer.decision.answer_threshold > 0
+    assert code in {m.memory_id for m in answer.decision.retrieved if m.gated}
+    request = "Write a short poem about rain."
+    untouched = gemma.client.chat(request, user=user)
+    vanilla = gemma.client.chat(request, user=user, mode=common_pb2.MODE_VANILLA)
+    assert untouched.finished.token_ids == vanilla.finished.token_ids
+    assert {m.reason for m in untouched.decision.retrieved} == {"no_answer"}
