@@ -52,14 +52,32 @@ void Count(const std::vector<PairedSuite>& pairs, Goal* goal) {
   for (const PairedSuite& pair : pairs) goal->n_items += static_cast<int>(pair.first.size());
 }
 
+// One arm against another, the goal's peer; none without items of both.
+std::optional<PairedResult> Compare(const ReportData& data, const Chosen& chosen,
+                                    const std::string& first, const std::string& second,
+                                    const Metric& metric, Goal* goal) {
+  goal->peer = second;
+  const std::vector<PairedSuite> pairs = Paired(data, chosen, first, second, metric);
+  if (pairs.empty()) return std::nullopt;
+  Count(pairs, goal);
+  return PairedBootstrap(pairs);
+}
+
 Goal Ratio(const ReportData& data, Goal goal, const Chosen& chosen, const std::string& first,
            const std::string& second, const Metric& metric) {
   goal.unit = "ratio";
-  goal.peer = second;
-  const std::vector<PairedSuite> pairs = Paired(data, chosen, first, second, metric);
-  if (pairs.empty()) return goal;
-  Count(pairs, &goal);
-  goal.value = PairedBootstrap(pairs).ratio;
+  if (const auto result = Compare(data, chosen, first, second, metric, &goal))
+    goal.value = result->ratio;
+  return goal;
+}
+
+Goal Points(const ReportData& data, Goal goal, const Chosen& chosen, const std::string& first,
+            const std::string& second, const Metric& metric) {
+  goal.unit = "points";
+  if (const auto result = Compare(data, chosen, first, second, metric, &goal)) {
+    const Estimate& d = result->difference;
+    goal.value = Estimate{100 * d.value, 100 * d.low, 100 * d.high};
+  }
   return goal;
 }
 
@@ -76,18 +94,6 @@ Goal WorstSuite(const ReportData& data, Goal goal, const std::string& first,
     goal.value = Estimate{100 * d.value, 100 * d.low, 100 * d.high};
     goal.peer = second + " on " + pair.name;
   }
-  return goal;
-}
-
-Goal Points(const ReportData& data, Goal goal, const Chosen& chosen, const std::string& first,
-            const std::string& second, const Metric& metric) {
-  goal.unit = "points";
-  goal.peer = second;
-  const std::vector<PairedSuite> pairs = Paired(data, chosen, first, second, metric);
-  if (pairs.empty()) return goal;
-  Count(pairs, &goal);
-  const Estimate d = PairedBootstrap(pairs).difference;
-  goal.value = Estimate{100 * d.value, 100 * d.low, 100 * d.high};
   return goal;
 }
 
