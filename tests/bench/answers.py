@@ -218,7 +218,8 @@ def report(args):
         command = [args.dki, "eval", "report", "--items", *items, "--out", args.out / name, "--title", f"{args.title}: {name.replace('_', ' ')}"]
         if name in ("composition", "order"):
             command += ["--by-suite"]
-        command += ["--against", *[arm for arm in against if arm in arms]]
+        against = [arm for arm in against if arm in arms]
+        command += ["--against", *against] if against else []
         print(f"\n{name}", flush=True)
         subprocess.run(command, check=True)
 

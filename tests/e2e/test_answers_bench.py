@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -18,6 +19,9 @@ def test_figures_about_answers_are_one_command(tmp_path):
     command = [sys.executable, ROOT / "tests/bench/answers.py", "--out", tmp_path, "--items", "2", "--parts", "answers", "poison",
                "--suites", "facts_k1", "squad_k1"]
     environment = os.environ | {"DKI_DATA": str(DATA)}
+    # Arms of one's own, with nothing among them that the report compares with.
+    subprocess.run([*command, "--arms", "injected:alpha=2", "--halves", "seen"], check=True, env=environment, stdout=subprocess.DEVNULL)
+    shutil.rmtree(tmp_path / "raw")
     subprocess.run([*command, "--arms", "injected", "--halves", "old"], check=True, env=environment, stdout=subprocess.DEVNULL)
     subprocess.run([*command, "--arms", "injected", "default"], check=True, env=environment, stdout=subprocess.DEVNULL)
 
